@@ -1,0 +1,1 @@
+"""From DICOM data sets to the slices that the network sees."""

@@ -1,0 +1,276 @@
+"""CT data sets -> one volume in HU whose axes are known; refuses what it cannot place in space.
+
+Two steps, so that a study can be judged by its headers alone: `arrange` sorts and checks the images without
+touching a pixel, `load_volume` decodes them into the place that `arrange` gave them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.pixels import iter_pixels
+from pydicom.uid import UID
+
+from survnode.model import errors
+from survnode.model.ct.frames import Frame, frames_of
+
+# Tolerances. Positions are decimal strings that scanners round to 0.01-0.1 mm; a helical table moves evenly.
+SPACING_TOLERANCE_MM = 0.1  # of one gap from the median gap ...
+SPACING_TOLERANCE = 0.02  # ... or this share of the median gap, whichever is more
+DUPLICATE_MM = 0.01  # two slices nearer than this lie at one position
+DIRECTION_TOLERANCE = 1e-3  # of each direction cosine between slices of one series
+AXIAL_DEGREES = 10.0  # between the patient's axes and those of the slices
+TILT_DEGREES = 0.5  # between the slice normal and the line on which the slices are stacked
+PIXEL_SPACING_TOLERANCE_MM = 1e-3
+MIN_SLICES = 20
+
+AIR_HU = -1024.0  # written where the scanner marked a pixel as padding
+
+Mask = NDArray[np.uint8]  # (D, H, W): 0 background, 1 right lung, 2 left lung
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """One CT image as the sender named it; ``frame_number`` (from 1) only for a frame of a multi-frame instance."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    instance_number: int | None = None
+    frame_number: int | None = None
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The images of one series in space, feet to head, before a pixel is read.
+
+    Parameters
+    ----------
+    frames : (D) in the order feet to head
+    spacing_mm : (D, H, W)
+    directions : (3, 3) float64, its columns the unit vectors of the axes W, H, D in LPS
+    origin_mm : (3,) float64, LPS position of the centre of voxel (0, 0, 0)
+    transpose, flip_rows, flip_columns : how the stored matrix becomes H = front to back, W = right to left
+    """
+
+    frames: tuple[Frame, ...]
+    spacing_mm: tuple[float, float, float]
+    directions: NDArray[np.float64]
+    origin_mm: NDArray[np.float64]
+    transpose: bool
+    flip_rows: bool
+    flip_columns: bool
+
+    @property
+    def images(self) -> tuple[SourceImage, ...]:
+        """The source of each slice, feet to head."""
+        return tuple(
+            SourceImage(frame.sop_class_uid, frame.sop_instance_uid, frame.instance_number, frame.frame_number)
+            for frame in self.frames
+        )
+
+    @property
+    def extent_mm(self) -> float:
+        """Length from the first slice to the last, the slices' own thickness included."""
+        return len(self.frames) * self.spacing_mm[0]
+
+    def upright(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The stored matrix turned so that rows run front to back and columns right to left."""
+        if self.transpose:
+            pixels = pixels.T
+        if self.flip_rows:
+            pixels = pixels[::-1]
+        return pixels[:, ::-1] if self.flip_columns else pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A CT in HU.
+
+    Parameters
+    ----------
+    hu : (D, H, W) float32, feet to head, front to back, right to left
+    spacing_mm : (D, H, W)
+    images : the source of each slice, (D)
+    directions, origin_mm : as in `Arrangement`
+    """
+
+    hu: NDArray[np.float32]
+    spacing_mm: tuple[float, float, float]
+    images: tuple[SourceImage, ...]
+    directions: NDArray[np.float64]
+    origin_mm: NDArray[np.float64]
+
+    def as_image(self, array: NDArray[np.generic] | None = None) -> sitk.Image:
+        """``array`` (D, H, W; default: the HU) as a SimpleITK image in the CT's own geometry."""
+        image = sitk.GetImageFromArray(self.hu if array is None else array)
+        depth, height, width = self.spacing_mm
+        image.SetSpacing((width, height, depth))
+        image.SetOrigin(self.origin_mm.tolist())
+        image.SetDirection(self.directions.flatten().tolist())
+        return image
+
+
+def read_series(paths: Iterable[Path]) -> list[Dataset]:
+    """The data sets at ``paths`` with their pixels."""
+    return [dcmread(path) for path in paths]
+
+
+def read_headers(paths: Iterable[Path]) -> list[Dataset]:
+    """The data sets at ``paths`` without their pixels."""
+    return [dcmread(path, stop_before_pixels=True) for path in paths]
+
+
+def arrange(
+    datasets: Sequence[Dataset], *, min_slices: int = MIN_SLICES, allow_lossy: bool = False
+) -> Arrangement:
+    """The images of one series in space.
+
+    Parameters
+    ----------
+    datasets : of one series, in any order, with or without pixels; classic or (legacy converted) enhanced CT
+    min_slices : refuse fewer
+    allow_lossy : accept images that were compressed with loss
+
+    Raises
+    ------
+    SeriesUnsuitable
+        The class says which rule was broken, the message where.
+    """
+    frames = [frame for ds in datasets for frame in frames_of(ds, allow_lossy=allow_lossy)]
+    if len(frames) < min_slices:
+        raise errors.TooFewSlices(f"Found {len(frames)}, at least {min_slices} are needed.")
+    _check_one_grid(frames)
+    row, column = frames[0].row_direction, frames[0].column_direction
+    normal = np.cross(row, column)
+    _check_axial(row, column, normal)
+    if normal[2] < 0:  # prone or feet first: the normal points to the feet
+        normal = -normal
+    frames = sorted(frames, key=lambda frame: float(frame.position_mm @ normal))
+    spacing = _even_spacing(frames, normal)
+    return _canonical(tuple(frames), row, column, normal, spacing)
+
+
+def load_volume(
+    datasets: Sequence[Dataset], *, min_slices: int = MIN_SLICES, allow_lossy: bool = False
+) -> Volume:
+    """The CT volume of one series in HU; the order of ``datasets`` does not matter.
+
+    Raises
+    ------
+    SeriesUnsuitable
+        See `arrange`; also where the pixels of an image cannot be decoded.
+    """
+    arrangement = arrange(datasets, min_slices=min_slices, allow_lossy=allow_lossy)
+    place = {(frame.sop_instance_uid, frame.frame_number): i for i, frame in enumerate(arrangement.frames)}
+    first = arrangement.frames[0]
+    shape = (first.columns, first.rows) if arrangement.transpose else (first.rows, first.columns)
+    hu = np.empty((len(arrangement.frames), *shape), np.float32)
+    for ds in datasets:
+        for number, pixels in enumerate(_decoded(ds), start=1):
+            index = place.get((str(ds.SOPInstanceUID), number if "NumberOfFrames" in ds else None))
+            if index is not None:
+                hu[index] = arrangement.upright(_to_hu(pixels, arrangement.frames[index]))
+    return Volume(
+        hu, arrangement.spacing_mm, arrangement.images, arrangement.directions, arrangement.origin_mm
+    )
+
+
+def _check_one_grid(frames: Sequence[Frame]) -> None:
+    first = frames[0]
+    for frame in frames:
+        if frame.frame_of_reference_uid != first.frame_of_reference_uid:
+            raise errors.MixedFramesOfReference
+        if (frame.rows, frame.columns) != (first.rows, first.columns):
+            raise errors.MixedSize(f"Found {first.rows} x {first.columns} and {frame.rows} x {frame.columns}.")
+        if not np.allclose(frame.pixel_spacing_mm, first.pixel_spacing_mm, rtol=0, atol=PIXEL_SPACING_TOLERANCE_MM):
+            raise errors.MixedSize(f"Found pixels of {first.pixel_spacing_mm} and {frame.pixel_spacing_mm} mm.")
+        directions = np.concatenate([frame.row_direction, frame.column_direction])
+        reference = np.concatenate([first.row_direction, first.column_direction])
+        if not np.allclose(directions, reference, rtol=0, atol=DIRECTION_TOLERANCE):
+            raise errors.MixedOrientation(f"Found {reference.round(4)} and {directions.round(4)}.")
+
+
+def _check_axial(
+    row: NDArray[np.float64], column: NDArray[np.float64], normal: NDArray[np.float64]
+) -> None:
+    """Refuse slices whose three axes are not the patient's, each to within `AXIAL_DEGREES`."""
+    nearest = np.abs(np.stack([row, column, normal])).max(axis=1)
+    if abs(normal[2]) != nearest[2] or np.any(nearest < np.cos(np.radians(AXIAL_DEGREES))):
+        angle = np.degrees(np.arccos(np.clip(abs(normal[2]), 0, 1)))
+        raise errors.NotAxial(f"The slices' normal is {angle:.1f} degrees off the patient's axis.")
+
+
+def _even_spacing(frames: Sequence[Frame], normal: NDArray[np.float64]) -> float:
+    """The distance between neighbours in mm, positions checked to be distinct, straight and even."""
+    positions = np.stack([frame.position_mm for frame in frames])  # (D, 3)
+    along = positions @ normal  # (D,)
+    gaps = np.diff(along)
+    if len(gaps) == 0:
+        raise errors.TooFewSlices("One slice has no spacing.")
+    if gaps.min() < DUPLICATE_MM:
+        raise errors.DuplicatePositions(f"{int((gaps < DUPLICATE_MM).sum())} of {len(frames)} share another's place.")
+    line = positions[-1] - positions[0]
+    tilt = np.degrees(np.arccos(np.clip(line @ normal / np.linalg.norm(line), -1, 1)))
+    tilted = max(abs(frame.gantry_tilt_degrees) for frame in frames)
+    if max(tilt, tilted) > TILT_DEGREES:
+        raise errors.GantryTilt(f"Found {max(tilt, tilted):.1f} degrees, at most {TILT_DEGREES} are accepted.")
+    spacing = float(np.median(gaps))
+    off = np.abs(gaps - spacing)
+    if off.max() > max(SPACING_TOLERANCE_MM, SPACING_TOLERANCE * spacing):
+        worst = int(off.argmax())
+        raise errors.IrregularSpacing(
+            f"Slices are {spacing:.2f} mm apart, but {gaps[worst]:.2f} mm lie between slices {worst + 1} and {worst + 2}"
+            f" of {len(frames)}."
+        )
+    return float((along[-1] - along[0]) / len(gaps))
+
+
+def _canonical(
+    frames: tuple[Frame, ...],
+    row: NDArray[np.float64],
+    column: NDArray[np.float64],
+    normal: NDArray[np.float64],
+    spacing: float,
+) -> Arrangement:
+    """Turn the axes of the stored matrix to right-to-left and front-to-back."""
+    first = frames[0]
+    transpose = bool(abs(row[0]) < abs(row[1]))
+    across, down = (column, row) if transpose else (row, column)  # directions of increasing W and H
+    across_mm, down_mm = first.pixel_spacing_mm if transpose else first.pixel_spacing_mm[::-1]
+    width, height = (first.rows, first.columns) if transpose else (first.columns, first.rows)
+    origin = first.position_mm.copy()
+    flip_columns, flip_rows = bool(across[0] < 0), bool(down[1] < 0)
+    if flip_columns:
+        origin, across = origin + across * across_mm * (width - 1), -across
+    if flip_rows:
+        origin, down = origin + down * down_mm * (height - 1), -down
+    return Arrangement(
+        frames=frames,
+        spacing_mm=(spacing, float(down_mm), float(across_mm)),
+        directions=np.stack([across, down, normal], axis=1),
+        origin_mm=origin,
+        transpose=transpose,
+        flip_rows=flip_rows,
+        flip_columns=flip_columns,
+    )
+
+
+def _decoded(ds: Dataset) -> Iterable[NDArray[np.generic]]:
+    """The stored matrices of a data set, frame by frame."""
+    try:
+        yield from iter_pixels(ds, raw=True)
+    except Exception as error:  # noqa: BLE001  each decoder plug-in raises what it likes
+        name = UID(ds.file_meta.TransferSyntaxUID).name
+        raise errors.UnreadablePixels(f"Image {ds.get('InstanceNumber')}, {name}: {type(error).__name__}.") from error
+
+
+def _to_hu(stored: NDArray[np.generic], frame: Frame) -> NDArray[np.float32]:
+    hu = stored.astype(np.float32) * np.float32(frame.rescale_slope) + np.float32(frame.rescale_intercept)
+    if frame.padding is not None:
+        low, high = frame.padding
+        hu[(stored >= low) & (stored <= high)] = AIR_HU
+    return hu

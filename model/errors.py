@@ -1,0 +1,159 @@
+"""What can keep a prediction from being made.
+
+::
+
+    ModelError
+    ├── SeriesUnsuitable              this CT cannot be analysed, whatever the model; ``reason`` is its code
+    │   ├── NotCT  Localizer  DerivedImage  OwnOutput  LossyCompression
+    │   ├── TooFewSlices  NotAxial  GantryTilt  MixedOrientation  MixedSize  MixedFramesOfReference
+    │   ├── MissingGeometry  DuplicatePositions  IrregularSpacing
+    │   ├── MissingRescale  UnreadablePixels
+    │   └── NoLungs
+    ├── WeightsMissing                a weight file is not on this machine
+    ├── WeightsChanged                a weight file is not the one that was asked for
+    └── CheckpointRefused             a checkpoint that cannot be trusted or read
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar, Self
+
+
+class Reason(StrEnum):
+    """Why a series, or a whole study, is not analysed: a code for machines and a ``sentence`` for a radiologist."""
+
+    sentence: str
+
+    def __new__(cls, code: str, sentence: str) -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.sentence = sentence
+        return member
+
+    NO_ELIGIBLE_SERIES = "NO_ELIGIBLE_SERIES", "The study holds no series that can be analysed."
+    NOT_CT = "NOT_CT", "The images are not CT."
+    LOCALIZER = "LOCALIZER", "The images are localizers."
+    DERIVED_IMAGE = "DERIVED_IMAGE", "The images are a dose report, a screen save or otherwise derived."
+    OWN_OUTPUT = "OWN_OUTPUT", "The images were written by this software."
+    LOSSY_COMPRESSION = "LOSSY_COMPRESSION", "The images were compressed with loss."
+    TOO_FEW_SLICES = "TOO_FEW_SLICES", "There are too few slices."
+    NOT_AXIAL = "NOT_AXIAL", "The slices are not axial."
+    GANTRY_TILT = "GANTRY_TILT", "The gantry was tilted."
+    MIXED_ORIENTATION = "MIXED_ORIENTATION", "The slices do not share one orientation."
+    MIXED_SIZE = "MIXED_SIZE", "The slices do not share one matrix and pixel spacing."
+    MIXED_FRAMES_OF_REFERENCE = "MIXED_FRAMES_OF_REFERENCE", "The slices do not share one frame of reference."
+    MISSING_GEOMETRY = "MISSING_GEOMETRY", "A slice lacks its position, orientation or pixel spacing."
+    DUPLICATE_POSITIONS = "DUPLICATE_POSITIONS", "Several slices lie at one position."
+    IRREGULAR_SPACING = "IRREGULAR_SPACING", "The slices are not evenly spaced: some are missing or misplaced."
+    MISSING_RESCALE = "MISSING_RESCALE", "A slice lacks its rescale to Hounsfield units."
+    UNREADABLE_PIXELS = "UNREADABLE_PIXELS", "The pixels of a slice cannot be read."
+    NO_LUNGS = "NO_LUNGS", "No lungs were found in the images."
+
+
+class ModelError(Exception):
+    """The root of everything that this package refuses."""
+
+
+class SeriesUnsuitable(ModelError):
+    """The CT cannot be analysed; trying again cannot help.
+
+    Parameters
+    ----------
+    detail : what was expected and what came, with numbers; never a patient's identity
+    """
+
+    reason: ClassVar[Reason]
+
+    def __init__(self, detail: str = "") -> None:
+        self.detail = detail
+        super().__init__(f"{self.reason.sentence} {detail}".strip())
+
+
+class NotCT(SeriesUnsuitable):
+    reason = Reason.NOT_CT
+
+
+class Localizer(SeriesUnsuitable):
+    reason = Reason.LOCALIZER
+
+
+class DerivedImage(SeriesUnsuitable):
+    reason = Reason.DERIVED_IMAGE
+
+
+class OwnOutput(SeriesUnsuitable):
+    reason = Reason.OWN_OUTPUT
+
+
+class LossyCompression(SeriesUnsuitable):
+    reason = Reason.LOSSY_COMPRESSION
+
+
+class TooFewSlices(SeriesUnsuitable):
+    reason = Reason.TOO_FEW_SLICES
+
+
+class NotAxial(SeriesUnsuitable):
+    reason = Reason.NOT_AXIAL
+
+
+class GantryTilt(SeriesUnsuitable):
+    reason = Reason.GANTRY_TILT
+
+
+class MixedOrientation(SeriesUnsuitable):
+    reason = Reason.MIXED_ORIENTATION
+
+
+class MixedSize(SeriesUnsuitable):
+    reason = Reason.MIXED_SIZE
+
+
+class MixedFramesOfReference(SeriesUnsuitable):
+    reason = Reason.MIXED_FRAMES_OF_REFERENCE
+
+
+class MissingGeometry(SeriesUnsuitable):
+    reason = Reason.MISSING_GEOMETRY
+
+
+class DuplicatePositions(SeriesUnsuitable):
+    reason = Reason.DUPLICATE_POSITIONS
+
+
+class IrregularSpacing(SeriesUnsuitable):
+    reason = Reason.IRREGULAR_SPACING
+
+
+class MissingRescale(SeriesUnsuitable):
+    reason = Reason.MISSING_RESCALE
+
+
+class UnreadablePixels(SeriesUnsuitable):
+    reason = Reason.UNREADABLE_PIXELS
+
+
+class NoLungs(SeriesUnsuitable):
+    reason = Reason.NO_LUNGS
+
+
+class WeightsMissing(ModelError):
+    """A pretrained weight file is not on this machine: the message says which, its sha256 and how to get it."""
+
+    def __init__(self, name: str, sha256: str, places: Sequence[Path | str], remedy: str) -> None:
+        self.name, self.sha256, self.places, self.remedy = name, sha256, tuple(places), remedy
+        looked = ", ".join(str(place) for place in places)
+        super().__init__(f"The weights {name} (sha256 {sha256}) were not found; looked at {looked}. {remedy}")
+
+
+class WeightsChanged(ModelError):
+    """A weight file does not have the sha256 that was asked for."""
+
+    def __init__(self, name: str, path: Path, expected: str, found: str) -> None:
+        self.name, self.path, self.expected, self.found = name, path, expected, found
+        super().__init__(f"The weights {name} at {path} have sha256 {found}, expected {expected}.")
+
+
+class CheckpointRefused(ModelError):
+    """A checkpoint is absent, altered, of an unknown version, or does not fit its own description."""

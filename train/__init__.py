@@ -1,0 +1,1 @@
+"""From a cohort to a checkpoint; imports ``survnode.model``, never ``survnode.node``."""

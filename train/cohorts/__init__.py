@@ -1,0 +1,1 @@
+"""Who, and when: patients, times, events and folds."""

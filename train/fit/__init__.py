@@ -1,0 +1,1 @@
+"""Caches, loss and the training loop."""
