@@ -1,0 +1,28 @@
+"""Where the real material lies; tests that need it are skipped where it is absent."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real CT and outcomes."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the real test material is not at {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def lung1_series(shared_data: Path) -> list[Path]:
+    """The CT files of LUNG1-001: 134 slices of 512 x 512, 0.977 x 0.977 x 3 mm."""
+    series = max((shared_data / "NSCLC-Radiomics" / "LUNG1-001").glob("*/*"), key=lambda path: len(list(path.iterdir())))
+    return sorted(series.iterdir())
+
+
+@pytest.fixture(scope="session")
+def thorax64_series(shared_data: Path) -> list[Path]:
+    """The CT files of a whole thorax as 79 slices of 64 x 64, 4.17 x 4.17 x 3.99 mm."""
+    return sorted((shared_data / "thorax-64" / "dicom").iterdir())
