@@ -25,7 +25,7 @@ class Reason(StrEnum):
 
     sentence: str
 
-    def __new__(cls, code: str, sentence: str) -> Self:
+    def __new__(cls, code: str, sentence: str) -> Self:  # noqa: D102  an enumeration's own
         member = str.__new__(cls, code)
         member._value_ = code
         member.sentence = sentence

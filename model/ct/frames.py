@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import (
-    CTImageStorage,
-    EnhancedCTImageStorage,
     HTJ2K,
     JPEG2000,
+    CTImageStorage,
+    EnhancedCTImageStorage,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
@@ -136,7 +136,7 @@ def _frame(ds: Dataset, groups: list[Dataset], number: int | None) -> Frame:
     )
 
 
-def _find(groups: list[Dataset], sequence: str, keyword: str) -> Any:  # noqa: ANN401  a DICOM value of any VR
+def _find(groups: list[Dataset], sequence: str, keyword: str) -> Any:
     """The value of ``keyword`` in the first group that has it, directly or in its macro's ``sequence``."""
     for group in groups:
         holder = group[sequence].value[0] if group.get(sequence) else group
@@ -145,7 +145,7 @@ def _find(groups: list[Dataset], sequence: str, keyword: str) -> Any:  # noqa: A
     return None
 
 
-def _vector(value: Any, length: int) -> NDArray[np.float64]:  # noqa: ANN401  a DICOM value of any VR
+def _vector(value: Any, length: int) -> NDArray[np.float64]:
     try:
         vector = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):

@@ -7,12 +7,13 @@ touching a pixel, `load_volume` decodes them into the place that `arrange` gave 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
-from pydicom.pixels import iter_pixels
+from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID
 
 from survnode.model import errors
@@ -124,9 +125,7 @@ def read_headers(paths: Iterable[Path]) -> list[Dataset]:
     return [dcmread(path, stop_before_pixels=True) for path in paths]
 
 
-def arrange(
-    datasets: Sequence[Dataset], *, min_slices: int = MIN_SLICES, allow_lossy: bool = False
-) -> Arrangement:
+def arrange(datasets: Sequence[Dataset], *, min_slices: int = MIN_SLICES, allow_lossy: bool = False) -> Arrangement:
     """The images of one series in space.
 
     Parameters
@@ -141,22 +140,21 @@ def arrange(
         The class says which rule was broken, the message where.
     """
     frames = [frame for ds in datasets for frame in frames_of(ds, allow_lossy=allow_lossy)]
-    if len(frames) < min_slices:
+    if len(frames) < max(min_slices, 2):
         raise errors.TooFewSlices(f"Found {len(frames)}, at least {min_slices} are needed.")
     _check_one_grid(frames)
     row, column = frames[0].row_direction, frames[0].column_direction
     normal = np.cross(row, column)
-    _check_axial(row, column, normal)
     if normal[2] < 0:  # prone or feet first: the normal points to the feet
         normal = -normal
     frames = sorted(frames, key=lambda frame: float(frame.position_mm @ normal))
+    _check_straight(frames, normal)
+    _check_axial(row, column, normal)
     spacing = _even_spacing(frames, normal)
     return _canonical(tuple(frames), row, column, normal, spacing)
 
 
-def load_volume(
-    datasets: Sequence[Dataset], *, min_slices: int = MIN_SLICES, allow_lossy: bool = False
-) -> Volume:
+def load_volume(datasets: Sequence[Dataset], *, min_slices: int = MIN_SLICES, allow_lossy: bool = False) -> Volume:
     """The CT volume of one series in HU; the order of ``datasets`` does not matter.
 
     Raises
@@ -174,9 +172,7 @@ def load_volume(
             index = place.get((str(ds.SOPInstanceUID), number if "NumberOfFrames" in ds else None))
             if index is not None:
                 hu[index] = arrangement.upright(_to_hu(pixels, arrangement.frames[index]))
-    return Volume(
-        hu, arrangement.spacing_mm, arrangement.images, arrangement.directions, arrangement.origin_mm
-    )
+    return Volume(hu, arrangement.spacing_mm, arrangement.images, arrangement.directions, arrangement.origin_mm)
 
 
 def _check_one_grid(frames: Sequence[Frame]) -> None:
@@ -194,9 +190,7 @@ def _check_one_grid(frames: Sequence[Frame]) -> None:
             raise errors.MixedOrientation(f"Found {reference.round(4)} and {directions.round(4)}.")
 
 
-def _check_axial(
-    row: NDArray[np.float64], column: NDArray[np.float64], normal: NDArray[np.float64]
-) -> None:
+def _check_axial(row: NDArray[np.float64], column: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
     """Refuse slices whose three axes are not the patient's, each to within `AXIAL_DEGREES`."""
     nearest = np.abs(np.stack([row, column, normal])).max(axis=1)
     if abs(normal[2]) != nearest[2] or np.any(nearest < np.cos(np.radians(AXIAL_DEGREES))):
@@ -204,27 +198,29 @@ def _check_axial(
         raise errors.NotAxial(f"The slices' normal is {angle:.1f} degrees off the patient's axis.")
 
 
-def _even_spacing(frames: Sequence[Frame], normal: NDArray[np.float64]) -> float:
-    """The distance between neighbours in mm, positions checked to be distinct, straight and even."""
-    positions = np.stack([frame.position_mm for frame in frames])  # (D, 3)
-    along = positions @ normal  # (D,)
-    gaps = np.diff(along)
-    if len(gaps) == 0:
-        raise errors.TooFewSlices("One slice has no spacing.")
-    if gaps.min() < DUPLICATE_MM:
+def _check_straight(frames: Sequence[Frame], normal: NDArray[np.float64]) -> None:
+    """Refuse slices that share a place, or that are stacked along another line than their normal."""
+    gaps = np.diff([frame.position_mm @ normal for frame in frames])
+    if np.any(gaps < DUPLICATE_MM):
         raise errors.DuplicatePositions(f"{int((gaps < DUPLICATE_MM).sum())} of {len(frames)} share another's place.")
-    line = positions[-1] - positions[0]
-    tilt = np.degrees(np.arccos(np.clip(line @ normal / np.linalg.norm(line), -1, 1)))
-    tilted = max(abs(frame.gantry_tilt_degrees) for frame in frames)
-    if max(tilt, tilted) > TILT_DEGREES:
-        raise errors.GantryTilt(f"Found {max(tilt, tilted):.1f} degrees, at most {TILT_DEGREES} are accepted.")
+    line = frames[-1].position_mm - frames[0].position_mm
+    sheared = np.degrees(np.arccos(np.clip(line @ normal / np.linalg.norm(line), -1, 1)))
+    tilt = max(float(sheared), *(abs(frame.gantry_tilt_degrees) for frame in frames))
+    if tilt > TILT_DEGREES:
+        raise errors.GantryTilt(f"Found {tilt:.1f} degrees, at most {TILT_DEGREES} are accepted.")
+
+
+def _even_spacing(frames: Sequence[Frame], normal: NDArray[np.float64]) -> float:
+    """The distance between neighbours in mm, checked to be even."""
+    along = np.array([frame.position_mm @ normal for frame in frames])
+    gaps = np.diff(along)
     spacing = float(np.median(gaps))
     off = np.abs(gaps - spacing)
     if off.max() > max(SPACING_TOLERANCE_MM, SPACING_TOLERANCE * spacing):
         worst = int(off.argmax())
         raise errors.IrregularSpacing(
-            f"Slices are {spacing:.2f} mm apart, but {gaps[worst]:.2f} mm lie between slices {worst + 1} and {worst + 2}"
-            f" of {len(frames)}."
+            f"Slices are {spacing:.2f} mm apart, but {gaps[worst]:.2f} mm lie between slices"
+            f" {worst + 1} and {worst + 2} of {len(frames)}."
         )
     return float((along[-1] - along[0]) / len(gaps))
 
@@ -259,16 +255,16 @@ def _canonical(
     )
 
 
-def _decoded(ds: Dataset) -> Iterable[NDArray[np.generic]]:
+def _decoded(ds: Dataset) -> Iterable[NDArray[np.integer[Any]]]:
     """The stored matrices of a data set, frame by frame."""
     try:
         yield from iter_pixels(ds, raw=True)
-    except Exception as error:  # noqa: BLE001  each decoder plug-in raises what it likes
+    except Exception as error:
         name = UID(ds.file_meta.TransferSyntaxUID).name
         raise errors.UnreadablePixels(f"Image {ds.get('InstanceNumber')}, {name}: {type(error).__name__}.") from error
 
 
-def _to_hu(stored: NDArray[np.generic], frame: Frame) -> NDArray[np.float32]:
+def _to_hu(stored: NDArray[np.integer[Any]], frame: Frame) -> NDArray[np.float32]:
     hu = stored.astype(np.float32) * np.float32(frame.rescale_slope) + np.float32(frame.rescale_intercept)
     if frame.padding is not None:
         low, high = frame.padding
