@@ -1,0 +1,142 @@
+"""The network, in reading order: slices -> features -> embeddings -> one vector a patient -> months.
+
+`SurvivalNet` reads from top to bottom; its parts are in `encoders`, `fusion` and `deephit`.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from survnode.model import errors
+from survnode.model.net.deephit import DeepHit, DeepHitConfig
+from survnode.model.net.encoders import Encoder, EncoderName, Freezing
+from survnode.model.net.fusion import Fusion, build_fusion
+
+
+class NetworkConfig(BaseModel):
+    """Everything that shapes a `SurvivalNet`; the defaults are the paper's.
+
+    Parameters
+    ----------
+    stem_channels : 1 sums the encoder's RGB kernels, 3 repeats the slice
+    embedding_dim : E
+    n_bins : K, monthly bins up to the horizon
+    feature_scale : features reach the embedding as (features - centre) * feature_scale
+    feature_dropout : probability with which a feature is dropped in training, after centring
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: EncoderName = EncoderName.EFFICIENTNET_B0
+    stem_channels: Literal[1, 3] = 1
+    freezing: Freezing = Freezing.TRUNK
+    embedding_dim: int = Field(default=256, gt=0)
+    fusion: Fusion = Fusion.ATTENTION
+    deephit: DeepHitConfig = DeepHitConfig()
+    n_bins: int = Field(default=24, gt=0)
+    feature_scale: float = Field(default=1.0, gt=0)
+    feature_dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Output(NamedTuple):
+    """What a network says of a batch of patients.
+
+    Parameters
+    ----------
+    logits : (B, K + 1), the last bin for those alive at the horizon
+    attention : (B, S), sums to 1 over the real slices and is 0 on padding; None from a network without slices
+    """
+
+    logits: Tensor
+    attention: Tensor | None
+
+    @property
+    def pmf(self) -> Tensor:
+        """Probability mass over the bins, (B, K + 1) float32, sums to 1."""
+        return self.logits.float().softmax(dim=1)
+
+
+class SurvivalNet(nn.Module):
+    """CT slices of patients -> probability mass over the months to death.
+
+    Parameters
+    ----------
+    encoder : a pretrained encoder to share, for example between the members of an ensemble; default: a new one with
+        random weights, to be filled by ``net.encoder.load_pretrained()``
+    """
+
+    feature_centre: Tensor
+
+    def __init__(self, config: NetworkConfig, encoder: Encoder | None = None) -> None:
+        super().__init__()
+        width = config.embedding_dim
+        self.config = config
+        self.encoder = encoder or Encoder(config.encoder, config.stem_channels, config.freezing)
+        self.register_buffer("feature_centre", torch.zeros(self.encoder.features))  # (F,)
+        self.feature_dropout = nn.Dropout(config.feature_dropout)
+        self.embed = nn.Linear(self.encoder.features, width)
+        self.fusion = build_fusion(config.fusion, width)
+        self.deephit = DeepHit(width, config.n_bins, config.deephit)
+
+    def forward(self, slices: Tensor, mask: Tensor) -> Output:
+        """Predict from slices.
+
+        Parameters
+        ----------
+        slices : (B, S, 1, H, W) float, windowed to [0, 1], feet to head; what stands on padding does not matter
+        mask : (B, S) bool, True at real slices, at least one a patient
+        """
+        real = self.encoder(slices[mask])  # (B, S, 1, H, W) -> (N, 1, H, W) -> (N, F): padding is never encoded
+        features = real.new_zeros(*mask.shape, real.shape[-1])  # (B, S, F)
+        features[mask] = real
+        return self.forward_features(features, mask)
+
+    def forward_features(self, features: Tensor, mask: Tensor) -> Output:
+        """Predict from the encoder's features (B, S, F), for example cached ones; otherwise as `forward`."""
+        if not mask.any(dim=1).all():
+            msg = "each patient needs at least one real slice"
+            raise ValueError(msg)
+        features = features.masked_fill(~mask.unsqueeze(-1), 0)  # (B, S, F), so that nothing on padding can leak
+        features = self.feature_dropout((features - self.feature_centre) * self.config.feature_scale)
+        embedded = self.embed(features)  # (B, S, F) -> (B, S, E)
+        patients, attention = self.fusion(embedded, mask)  # (B, S, E) -> (B, E), (B, S)
+        return Output(self.deephit(patients), attention)  # (B, E) -> (B, K + 1)
+
+    @torch.no_grad()
+    def encode(self, slices: Tensor) -> Tensor:
+        """Features (N, F) of slices (N, 1, H, W) in [0, 1], without gradients; in eval mode if the caller set it."""
+        features: Tensor = self.encoder(slices)
+        return features
+
+    def trained_state(self) -> dict[str, Tensor]:
+        """What training made, by name, on the CPU: all but the tensors that are still the pretrained weights'."""
+        frozen = self._frozen_names()
+        state = self.state_dict()
+        return {name: state[name].detach().cpu().contiguous() for name in state if name not in frozen}
+
+    def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a `trained_state`.
+
+        Raises
+        ------
+        CheckpointRefused
+            Its names or shapes are not those of this network.
+        """
+        own = {name: tensor.shape for name, tensor in self.trained_state().items()}
+        given = {name: tensor.shape for name, tensor in state.items()}
+        wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        if wrong:
+            listed = ", ".join(f"{name} {_shape(given.get(name))} for {_shape(own.get(name))}" for name in wrong[:5])
+            msg = f"{len(wrong)} tensors do not fit the network: {listed}."
+            raise errors.CheckpointRefused(msg)
+        self.load_state_dict(state, strict=False)
+
+    def _frozen_names(self) -> frozenset[str]:
+        return frozenset(f"encoder.{name}" for name in self.encoder.frozen_names())
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "nothing" if shape is None else str(tuple(shape))
