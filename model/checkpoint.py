@@ -1,0 +1,188 @@
+"""A trained model on disk: ``model.safetensors`` (what was trained) and ``model.json`` (everything else).
+
+The JSON names the frozen backbone by sha256, the weights file by sha256, and carries a DICOM Device UID that is derived
+from all of it. A checkpoint whose parts do not agree is not opened. Nothing is ever unpickled, and no torch is needed
+to read or check one.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from survnode.model.ct.lungs import LungMethod
+from survnode.model.ct.preprocess import Preprocessing
+from survnode.model.errors import CheckpointRefused
+from survnode.model.prediction import ModelIdentity
+
+FORMAT_VERSION = 1
+DEMO = Path(__file__).parent / "demo"  # the packaged demonstration model
+
+_DEVICE_NAMESPACE = UUID("0d1c9d0e-9a52-5b5c-8f0a-8a3a6b1f4c11")
+_WEIGHTS, _CARD = "model.safetensors", "model.json"
+
+Tensors = Mapping[str, NDArray[np.generic]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Backbone(_Part):
+    """The frozen encoder that the checkpoint does not hold, by name and hash."""
+
+    name: str
+    sha256: str
+
+
+class Lungs(_Part):
+    """How the lungs are found."""
+
+    method: LungMethod
+    weights_sha256: str | None = None
+
+
+class Cohort(_Part):
+    """What the model was trained on."""
+
+    description: str
+    n_patients: int = Field(ge=1)
+    n_events: int = Field(ge=0)
+    sha256: str
+
+
+class Card(_Part):
+    """``model.json``.
+
+    Parameters
+    ----------
+    network : fields of `survnode.model.net.network.NetworkConfig`
+    members : M, heads that are averaged over one shared backbone
+    metrics : measured figures by name, with their intervals
+    cohort_survival : see `ModelIdentity`
+    """
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    version: str
+    network: dict[str, JsonValue]
+    preprocessing: Preprocessing
+    lungs: Lungs
+    backbone: Backbone
+    members: int = Field(default=1, ge=1)
+    cohort: Cohort
+    metrics: dict[str, JsonValue] = {}
+    cohort_survival: tuple[float, ...] = ()
+    intended_use: str
+    licence: str
+    demonstration: bool = False
+    weights_sha256: str = ""
+    device_uid: str = ""
+
+    def sealed(self, weights_sha256: str) -> "Card":
+        """The card with the hash of its weights and the Device UID that follows from everything in it."""
+        bare = self.model_copy(update={"weights_sha256": weights_sha256, "device_uid": ""})
+        canonical = json.dumps(bare.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return bare.model_copy(update={"device_uid": f"2.25.{uuid5(_DEVICE_NAMESPACE, canonical).int}"})
+
+    def identity(self) -> ModelIdentity:
+        """What a report says of the model."""
+        return ModelIdentity(
+            name=self.name,
+            version=self.version,
+            device_uid=self.device_uid,
+            weights_sha256=self.weights_sha256,
+            encoder=self.backbone.name,
+            encoder_sha256=self.backbone.sha256,
+            lungs=str(self.lungs.method),
+            preprocessing=str(self.preprocessing),
+            cohort=self.cohort.description,
+            cohort_survival=self.cohort_survival,
+            demonstration=self.demonstration,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A card and the tensors of each member, by name."""
+
+    card: Card
+    members: tuple[Tensors, ...]
+
+
+def save_checkpoint(folder: Path, card: Card, members: tuple[Tensors, ...]) -> Card:
+    """Write a checkpoint; the card comes back sealed."""
+    tensors = {f"{m}.{name}": np.asarray(tensor) for m, state in enumerate(members) for name, tensor in state.items()}
+    encoded = save(dict(sorted(tensors.items())))
+    sealed = card.model_copy(update={"members": len(members)}).sealed(hashlib.sha256(encoded).hexdigest())
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _WEIGHTS).write_bytes(encoded)
+    (folder / _CARD).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return sealed
+
+
+def read_card(folder: Path) -> Card:
+    """The card of the checkpoint in ``folder``, with its weights file and Device UID checked.
+
+    Raises
+    ------
+    CheckpointRefused
+        Something is absent, altered, or of a version that this software does not know.
+    """
+    text, encoded = _read(folder / _CARD), _read(folder / _WEIGHTS)
+    card = _parse(folder, text)
+    found = hashlib.sha256(encoded).hexdigest()
+    if found != card.weights_sha256:
+        msg = f"{folder / _WEIGHTS} has sha256 {found}, its card says {card.weights_sha256}."
+        raise CheckpointRefused(msg)
+    if card.sealed(found).device_uid != card.device_uid:
+        msg = f"{folder / _CARD} was altered: its Device UID is not the one that follows from its contents."
+        raise CheckpointRefused(msg)
+    return card
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint in ``folder``; raises as `read_card`."""
+    card = read_card(folder)
+    try:
+        tensors = load_file(folder / _WEIGHTS)
+    except SafetensorError as error:
+        msg = f"{folder / _WEIGHTS} is not a safetensors file: {error}"
+        raise CheckpointRefused(msg) from error
+    members: list[dict[str, NDArray[np.generic]]] = [{} for _ in range(card.members)]
+    for key, tensor in tensors.items():
+        member, _, name = key.partition(".")
+        if not member.isdigit() or int(member) >= card.members:
+            msg = f"{folder / _WEIGHTS} holds {key}, which belongs to none of its {card.members} members."
+            raise CheckpointRefused(msg)
+        members[int(member)][name] = tensor
+    return Checkpoint(card, tuple(members))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}. A checkpoint is a folder with {_CARD} and {_WEIGHTS}."
+        raise CheckpointRefused(msg) from error
+
+
+def _parse(folder: Path, text: bytes) -> Card:
+    try:
+        values = json.loads(text)
+        version = values.get("format_version") if isinstance(values, dict) else None
+        if version != FORMAT_VERSION:
+            msg = f"{folder / _CARD} has format version {version}; this software reads {FORMAT_VERSION}."
+            raise CheckpointRefused(msg)
+        return Card.model_validate(values)
+    except (ValueError, ValidationError) as error:
+        msg = f"{folder / _CARD} does not describe a model: {error}"
+        raise CheckpointRefused(msg) from error
