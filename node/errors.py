@@ -1,0 +1,117 @@
+"""What can go wrong in the node.
+
+::
+
+    NodeError
+    ├── ConfigurationRefused          the configuration file has faults; all of them are named
+    ├── InstanceRefused               a sender is told no; each class has its DIMSE status in `contexts`
+    │   ├── UIDInvalid                a UID breaks the rules of UIDs
+    │   ├── InstanceUnparsable        the data set cannot be read
+    │   └── InstanceMismatch          the data set contradicts its command, or what is known of its UID
+    ├── StorageFailed                 the disk did not take it                                      (can retry)
+    │   └── StorageFull               ... because it is full                                        (can retry)
+    ├── StoreInUse                    another process receives into this store
+    ├── DatabaseFailed                the database cannot be used
+    │   ├── DatabaseBusy              another process held it for too long                          (can retry)
+    │   └── DatabaseVersionUnknown    it was written by another version of this software
+    ├── RecordNotFound                there is no job, study or delivery of that number
+    ├── NotRetryable                  its state allows no retry
+    ├── LeaseLost                     the job was given to another worker, or ended
+    ├── ReceiverFailed                it cannot listen
+    └── DeliveryFailed                nothing of a batch was sent                                   (can retry)
+        ├── DestinationUnreachable    no connection                                                 (can retry)
+        └── AssociationRejected       a connection, but no association                              (can retry)
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+
+class NodeError(Exception):
+    """The root of everything that the node raises itself."""
+
+    can_retry: ClassVar[bool] = False  # whether the same thing may succeed later without anybody's help
+
+
+class ConfigurationRefused(NodeError):
+    """The configuration cannot be used; ``faults`` names everything that is wrong with it."""
+
+    def __init__(self, path: Path, faults: Sequence[object]) -> None:
+        self.path, self.faults = path, tuple(faults)
+        listed = "".join(f"\n  {fault}" for fault in faults)
+        super().__init__(f"The configuration {path} has {len(faults)} fault{'s'[: len(faults) != 1]}:{listed}")
+
+
+class InstanceRefused(NodeError):
+    """An instance is not taken; the message goes to the log and, shortened, to the sender: it names no identity."""
+
+
+class UIDInvalid(InstanceRefused):
+    """A UID is not 1 to 64 digits and dots (PS3.5 9.1)."""
+
+
+class InstanceUnparsable(InstanceRefused):
+    """The header of the data set cannot be read."""
+
+
+class InstanceMismatch(InstanceRefused):
+    """The data set lacks a UID, or disagrees with its command or with what is known of its SOP Instance UID."""
+
+
+class StorageFailed(NodeError):
+    """The disk did not take an instance."""
+
+    can_retry = True
+
+
+class StorageFull(StorageFailed):
+    """There is no room for an instance."""
+
+
+class StoreInUse(NodeError):
+    """Another process receives into this store; there can be one."""
+
+
+class DatabaseFailed(NodeError):
+    """The database cannot be read or written."""
+
+
+class DatabaseBusy(DatabaseFailed):
+    """Another process held the database for longer than the time-out."""
+
+    can_retry = True
+
+
+class DatabaseVersionUnknown(DatabaseFailed):
+    """The database has tables of a version that this software does not know."""
+
+
+class RecordNotFound(NodeError):
+    """There is nothing of that number or UID."""
+
+
+class NotRetryable(NodeError):
+    """A retry is for what has failed; this has not."""
+
+
+class LeaseLost(NodeError):
+    """The worker's claim on a job is no longer the newest: it must drop what it has."""
+
+
+class ReceiverFailed(NodeError):
+    """The receiver cannot listen at its address."""
+
+
+class DeliveryFailed(NodeError):
+    """Nothing of a batch could be sent."""
+
+    can_retry = True
+
+
+class DestinationUnreachable(DeliveryFailed):
+    """No connection to the destination."""
+
+
+class AssociationRejected(DeliveryFailed):
+    """The destination took the connection but not the association."""
