@@ -3,7 +3,6 @@
 Times are seconds since the epoch, UTC. Paths are relative to the folder that the owner of the file was given.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
@@ -243,8 +242,3 @@ class Delivery:
     settled_at: float | None = None
     status: int | None = None
     error: str = ""
-
-
-def counts_of(states: type[State], found: Mapping[str, int]) -> dict[State, int]:
-    """How many there are in each state, those of which there are none included."""
-    return {state: found.get(state.value, 0) for state in states}

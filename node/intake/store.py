@@ -1,0 +1,291 @@
+"""The files of received instances and their rows: when `Store.add` returns, both survive a power cut.
+
+::
+
+    <folder>/incoming/    files that are being written; whatever lies there at start is of a crash
+    <folder>/studies/     <study>/<series>/<instance>.dcm, each name a hash: no UID becomes a path
+    <folder>/quarantine/  instances that came under a known UID with other bytes; never deleted by the node
+
+The order is: write, fsync, rename, fsync of the folders, row. A crash leaves a file without a row, never a row without
+a file, and `Store.sweep` removes such files before the next sender is answered.
+"""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+from uuid import uuid4
+
+import structlog
+from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy.dialects import sqlite
+
+from survnode.node import errors
+from survnode.node.database import Database, fetch_one, instances, quarantined, row_of, studies
+from survnode.node.intake.received import Header, Received, read_header
+from survnode.node.records import Instance, InstanceState, Quarantined, StudyState
+
+log = structlog.get_logger()
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_REMEMBERED_FOLDERS = 4096
+
+
+class Stored(StrEnum):
+    """What became of an acknowledged instance."""
+
+    NEW = "NEW"  # written, or written again after its file had been deleted
+    DUPLICATE = "DUPLICATE"  # it is known, byte for byte
+    QUARANTINED = "QUARANTINED"  # its UID is known with other bytes, and those are kept
+
+
+class DiskWatermark:
+    """Refuses before the disk is full, and until there is room again.
+
+    Parameters
+    ----------
+    refuse_below_bytes : of free space
+    accept_above_bytes : of free space; more than ``refuse_below_bytes``, so that it does not flap
+    free_bytes : measures the free space
+    """
+
+    def __init__(self, refuse_below_bytes: int, accept_above_bytes: int, free_bytes: Callable[[], int]) -> None:
+        self._low, self._high, self._free_bytes = refuse_below_bytes, accept_above_bytes, free_bytes
+        self.refusing = False
+
+    def check(self) -> None:
+        """Do nothing while there is room.
+
+        Raises
+        ------
+        StorageFull
+        """
+        free = self._free_bytes()
+        refusing = free < (self._high if self.refusing else self._low)
+        if refusing != self.refusing:
+            log.error("disk.low", free_bytes=free) if refusing else log.info("disk.ok", free_bytes=free)
+        self.refusing = refusing
+        if refusing:
+            raise errors.StorageFull("The disk is nearly full.")
+
+
+class Store:
+    """Instances on disk and in the database; for any number of threads of one receiving process.
+
+    Parameters
+    ----------
+    folder : made if absent
+    quiet_period_s : a study is judged when no image came for so long
+    clock : seconds since the epoch
+    """
+
+    def __init__(
+        self, folder: Path, database: Database, *, quiet_period_s: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.folder, self._database = folder, database
+        self._quiet_period_s, self._clock = quiet_period_s, clock
+        self._durable_folders: set[Path] = set()
+        self._lock: int | None = None
+        for name in ("incoming", "studies", "quarantine"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        _sync_folder(folder)
+
+    def add(self, received: Received) -> Stored:
+        """Store one instance; both file and row are durable on return.
+
+        Raises
+        ------
+        InstanceRefused
+            UIDInvalid, InstanceUnparsable or InstanceMismatch: nothing is kept.
+        StorageFailed, DatabaseFailed
+            The disk or the database did not take it.
+        """
+        header = read_header(received)
+        path = _path_of(header, received)
+        self._write(path, received.part10)
+        return self._record(header, received, path)
+
+    def sweep(self) -> int:
+        """Make this process the one that receives, and remove what crashes left: files without a row.
+
+        Returns
+        -------
+        The number of files that were removed; none of them was acknowledged.
+
+        Raises
+        ------
+        StoreInUse
+            Another process receives into this folder: its unfinished files must be left alone.
+        """
+        self._lock_folder()
+        with self._database.reading() as connection:
+            rows = connection.execute(select(instances.c.path).where(instances.c.state != InstanceState.DELETED))
+            known = set(rows.scalars())
+        found = [path for name in ("incoming", "studies") for path in (self.folder / name).rglob("*") if path.is_file()]
+        orphans = [path for path in found if path.relative_to(self.folder).as_posix() not in known]
+        for path in orphans:
+            path.unlink()
+        _remove_empty_folders(self.folder / "studies")
+        return len(orphans)
+
+    def close(self) -> None:
+        """Let another process receive."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _lock_folder(self) -> None:
+        if self._lock is not None:
+            return
+        lock = os.open(self.folder / "receiver.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise errors.StoreInUse(f"Another process receives into {self.folder}.") from None
+        self._lock = lock
+
+    def _write(self, path: str, content: bytes) -> None:
+        """Put ``content`` at ``path``: all of it or nothing, and durable."""
+        temporary = self.folder / "incoming" / uuid4().hex
+        target = self.folder / path
+        try:
+            _write_durably(temporary, content)
+            self._make_durable(target.parent)
+            temporary.rename(target)
+            _sync_folder(target.parent)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise _typed(error) from error
+
+    def _make_durable(self, folder: Path) -> None:
+        """Make a folder and those above it, each of them known to its parent on disk."""
+        if folder == self.folder or folder in self._durable_folders:
+            return
+        self._make_durable(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)  # also if it was there: the thread that made it may not have come so far
+        if len(self._durable_folders) >= _REMEMBERED_FOLDERS:
+            self._durable_folders.clear()
+        self._durable_folders.add(folder)
+
+    def _record(self, header: Header, received: Received, path: str) -> Stored:
+        now = self._clock()
+        row = Instance(
+            sop_instance_uid=header.sop_instance_uid,
+            sop_class_uid=header.sop_class_uid,
+            study_instance_uid=header.study_instance_uid,
+            series_instance_uid=header.series_instance_uid,
+            transfer_syntax_uid=received.transfer_syntax_uid,
+            patient_id=header.patient_id,
+            calling_ae_title=received.calling_ae_title,
+            sha256=received.sha256,
+            size_bytes=len(received.encoded),
+            path=path,
+            received_at=now,
+        )
+        with self._database.transaction() as connection:
+            mine = instances.c.sop_instance_uid == row.sop_instance_uid
+            known = fetch_one(connection, Instance, select(instances).where(mine))
+            if known is None:
+                self._push_study(connection, row)
+                connection.execute(insert(instances).values(row_of(row)))
+                return Stored.NEW
+            if (known.study_instance_uid, known.series_instance_uid) != (
+                row.study_instance_uid,
+                row.series_instance_uid,
+            ):
+                (self.folder / path).unlink(missing_ok=True)  # no row can name it: its name holds study and series
+                raise errors.InstanceMismatch("The SOP Instance UID is known with another study or series.")
+            if known.path != path:
+                self._quarantine(connection, row)
+                return Stored.QUARANTINED
+            if known.state is not InstanceState.DELETED:
+                return Stored.DUPLICATE
+            if not (self.folder / path).exists():  # the retention sweep was between our file and this row
+                self._write(path, received.part10)
+            self._push_study(connection, row)
+            connection.execute(update(instances).where(mine).values(state=InstanceState.STORED, received_at=now))
+            return Stored.NEW
+
+    def _push_study(self, connection: Connection, row: Instance) -> None:
+        """Let the study wait for a whole quiet period again."""
+        now, due_at = row.received_at, row.received_at + self._quiet_period_s
+        new = sqlite.insert(studies).values(
+            study_instance_uid=row.study_instance_uid,
+            patient_id=row.patient_id,
+            patient_conflict=False,
+            first_received_at=now,
+            last_received_at=now,
+            due_at=due_at,
+            revision=1,
+            state=StudyState.RECEIVING,
+            error="",
+        )
+        again = {
+            "patient_conflict": or_(studies.c.patient_conflict, studies.c.patient_id != row.patient_id),
+            "last_received_at": now,
+            "due_at": due_at,
+            "revision": studies.c.revision + 1,
+            "state": StudyState.RECEIVING,
+            "error": "",
+        }
+        connection.execute(new.on_conflict_do_update(index_elements=["study_instance_uid"], set_=again))
+
+    def _quarantine(self, connection: Connection, row: Instance) -> None:
+        """Keep other bytes of a known instance apart; the same other bytes only once."""
+        kept = f"quarantine/{Path(row.path).name}"
+        try:
+            (self.folder / row.path).rename(self.folder / kept)
+            _sync_folder(self.folder / "quarantine")
+        except OSError as error:
+            raise _typed(error) from error
+        record = Quarantined(
+            row.sop_instance_uid, row.study_instance_uid, row.calling_ae_title, row.sha256, kept, row.received_at
+        )
+        connection.execute(sqlite.insert(quarantined).values(row_of(record)).on_conflict_do_nothing())
+
+
+def _path_of(header: Header, received: Received) -> str:
+    """Where the file lies: two senders of different bytes never meet at one path, two of the same bytes may."""
+    names = (
+        header.study_instance_uid,
+        header.series_instance_uid,
+        f"{header.sop_instance_uid}/{received.transfer_syntax_uid}/{received.sha256}",
+    )
+    study, series, instance = (sha256(name.encode()).hexdigest()[:32] for name in names)
+    return f"studies/{study}/{series}/{instance}.dcm"
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("xb", buffering=0) as file:
+        view = memoryview(content)
+        while view:
+            view = view[file.write(view) :]
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_empty_folders(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), key=lambda path: len(path.parts), reverse=True):
+        if path.is_dir():
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
+
+
+def _typed(error: OSError) -> errors.StorageFailed:
+    kind = errors.StorageFull if error.errno in _FULL else errors.StorageFailed
+    return kind(f"The disk did not take the instance: {errno.errorcode.get(error.errno or 0, 'unknown')}.")
