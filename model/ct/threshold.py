@@ -3,7 +3,7 @@
 All shapes are found on a grid of about 2 mm pixels and 3 mm slices; the full grid only decides the edge.
 """
 
-from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import SimpleITK as sitk
@@ -13,13 +13,232 @@ from scipy import ndimage
 from survnode.model.ct.volume import Mask
 
 Array = NDArray[np.float32]
+Labels = NDArray[np.int32]
 Region = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
 
-COARSE_MM = (3.0, 2.0, 2.0)  # a coarse voxel is about this large, or one of the CT where those are larger
+COARSE_MM = (2.5, 2.0, 2.0)  # a coarse voxel is at most about this large, or one of the CT where those are larger
 AIR_HU = -400.0  # half way between lung and soft tissue
+RIGHT, LEFT = 1, 2
+
+# The body: the largest piece of tissue after an opening that cuts off table, sheets and tubes.
+OPENING_MM = 6.0
+
+# Airways, followed slice by slice from the top. A trachea has 100-500 mm2, just above its bifurcation up to twice that;
+# what grows faster from one slice to the next has leaked into a lung; below 30 mm2 it is a bronchus within the lung.
+LUMEN_HU = -800.0
+TRACHEA_MM2 = (60.0, 800.0)
+BRONCHUS_MM2 = 30.0
+GROWTH = 1.8
+TRACHEA_LENGTH_MM = 20.0  # over which it must be seen to be one
+MIDLINE_MM = 45.0  # distance of the trachea from the middle of the body
+AIRWAY_WALL_MM = 2.0
+
+# Lungs. A piece of air that is no lung by itself belongs to one if it is this large and not gas.
+MIN_LUNG_ML = 100.0
+MIN_PIECE_ML = 1.0
+GAS_HU = -975.0  # median below: bowel, stomach, bulla of a tube; emphysema stays above
+NECKS_MM = (1.0, 2.5, 4.0, 6.0, 8.0, 11.0, 14.0, 18.0)  # half widths tried where the lungs touch
+MIN_SHARE = 0.12  # of both lungs' volume that the smaller one has
+CLOSING_MM = 7.0  # closes vessels up to twice that, and tumours at the pleura as far as they are narrower
 
 
 def lungs(hu: Array, spacing_mm: Spacing) -> Mask:
-    """The lungs as (D, H, W) uint8: 0 background, 1 right, 2 left; all 0 where nothing is like a lung."""
-    return np.zeros(hu.shape, np.uint8)
+    """The lungs as (D, H, W) uint8: 0 background, 1 right, 2 left; all 0 where nothing is like a lung.
+
+    Parameters
+    ----------
+    hu : (D, H, W) float32, feet to head, front to back, right to left
+    """
+    blocks = tuple(
+        max(1, int(coarse / fine + 0.5)) for coarse, fine in zip(COARSE_MM, spacing_mm, strict=True)
+    )
+    coarse, mm = shrink(hu, blocks), tuple(b * s for b, s in zip(blocks, spacing_mm, strict=True))
+    body = inside_body(coarse > AIR_HU, mm)
+    air = body & (coarse < AIR_HU)
+    airways = find_airways(air & (coarse < LUMEN_HU), body, mm)
+    wall = grown(airways, AIRWAY_WALL_MM, mm)
+    sides = right_and_left(coarse, air & ~wall, body, mm)
+    for side in (RIGHT, LEFT):
+        closed = close(sides == side, mm) & body & ~wall & (sides == 0)
+        sides[closed] = side
+    return refine(sides, blocks, hu)
+
+
+def shrink(hu: Array, blocks: tuple[int, ...]) -> Array:
+    """Means over blocks of voxels; the last block of an axis may repeat the edge."""
+    odd = [(0, -count % block) for count, block in zip(hu.shape, blocks, strict=True)]
+    image = sitk.GetImageFromArray(np.pad(hu, odd, mode="edge") if np.any(odd) else hu)
+    return np.asarray(sitk.GetArrayFromImage(sitk.BinShrink(image, blocks[::-1])), np.float32)
+
+
+def inside_body(tissue: Region, mm: tuple[float, ...]) -> Region:
+    """All inside the skin, slice by slice: the largest piece of tissue and what it surrounds."""
+    steps = max(1, round(OPENING_MM / mm[1] / 2))
+    cross = _in_plane(np.ones((3, 3)))
+    opened = ndimage.binary_opening(tissue, cross, iterations=steps)
+    labels, count = ndimage.label(opened)
+    if not count:
+        return np.zeros_like(tissue)
+    trunk = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    around, _ = ndimage.label(~trunk, _in_plane(ndimage.generate_binary_structure(2, 1)))
+    edges = [around[:, 0], around[:, -1], around[:, :, 0], around[:, :, -1]]
+    outside = np.zeros(int(around.max()) + 1, np.bool_)
+    outside[np.concatenate([edge.ravel() for edge in edges])] = True
+    outside[0] = False
+    return np.asarray(~outside[around], np.bool_)
+
+
+def _in_plane(structure: NDArray[np.generic]) -> NDArray[np.generic]:
+    """A structuring element that does not reach the neighbouring slices."""
+    empty = np.zeros_like(structure)
+    return np.stack([empty, structure, empty])
+
+
+def find_airways(lumen: Region, body: Region, mm: tuple[float, ...]) -> Region:
+    """Trachea and main bronchi; empty where no trachea is seen."""
+    labels = np.asarray(ndimage.label(lumen, _in_plane(np.ones((3, 3))))[0], np.int32)
+    areas = np.bincount(labels.ravel()) * mm[1] * mm[2]
+    middle = _middle(body)
+    for top in range(len(labels) - 1, 0, -1):
+        for start in _tracheas(labels[top], areas, middle, mm):
+            airways = _follow(labels, areas, top, start)
+            if airways.any(axis=(1, 2)).sum() * mm[0] >= TRACHEA_LENGTH_MM:
+                return airways
+    return np.zeros_like(lumen)
+
+
+def _middle(body: Region) -> float:
+    """Column of the middle of the body."""
+    columns = body.sum(axis=(0, 1))
+    return float(columns @ np.arange(columns.size) / max(columns.sum(), 1))
+
+
+def _tracheas(plane: Labels, areas: NDArray[np.float64], middle: float, mm: tuple[float, ...]) -> list[int]:
+    """The labels in one slice that can be a trachea: of its size, about round and near the middle."""
+    found = []
+    for label in np.unique(plane)[1:]:
+        rows, columns = np.nonzero(plane == label)
+        height, width = (np.ptp(rows) + 1) * mm[1], (np.ptp(columns) + 1) * mm[2]
+        of_size = TRACHEA_MM2[0] <= areas[label] <= TRACHEA_MM2[1]
+        compact = areas[label] > 0.5 * height * width and max(height, width) < 2.2 * min(height, width)
+        if of_size and compact and abs(columns.mean() - middle) * mm[2] < MIDLINE_MM:
+            found.append(int(label))
+    return found
+
+
+def _follow(labels: Labels, areas: NDArray[np.float64], top: int, start: int) -> Region:
+    """Go down from ``start``, forking as the airway does, until each branch leaks or gets thin."""
+    found = np.zeros(labels.shape, np.bool_)
+    found[top] = labels[top] == start
+    current = [start]
+    for above, here in pairwise(range(top, -1, -1)):
+        below = []
+        for label in current:
+            touching = np.unique(labels[here][labels[above] == label])
+            limit = max(GROWTH * areas[label], TRACHEA_MM2[0] * 2)
+            below += [int(n) for n in touching if n and BRONCHUS_MM2 <= areas[n] <= min(limit, 2 * TRACHEA_MM2[1])]
+        if not below:
+            break
+        current = sorted(set(below))
+        found[here] = np.isin(labels[here], current)
+    return found
+
+
+def right_and_left(coarse: Array, air: Region, body: Region, mm: tuple[float, ...]) -> Mask:
+    """The air of each lung, as labels."""
+    sides = np.zeros(air.shape, np.uint8)
+    voxel_ml = float(np.prod(mm)) / 1000
+    labels = np.asarray(ndimage.label(air)[0], np.int32)
+    sizes = np.bincount(labels.ravel()) * voxel_ml
+    sizes[0] = 0
+    boxes = ndimage.find_objects(labels)
+    middle = _middle(body)
+    for label in np.argsort(sizes)[::-1]:
+        if sizes[label] < MIN_PIECE_ML:
+            break
+        box = boxes[label - 1]
+        piece = labels[box] == label
+        if np.median(coarse[box][piece]) < GAS_HU:
+            continue
+        large = sizes[label] >= MIN_LUNG_ML
+        if not large and not _beside(sides, box):
+            continue
+        sides[box][piece] = _parted(piece, middle - box[2].start, mm)[piece] if large else _side(piece, middle - box[2].start)
+    return sides
+
+
+def _beside(sides: Mask, box: tuple[slice, ...]) -> bool:
+    """Whether the box of a small piece lies among slices, rows and columns of a lung."""
+    return bool(sides[box[0]].any(axis=0)[box[1:]].any())
+
+
+def _side(piece: Region, middle: float) -> int:
+    columns = piece.sum(axis=(0, 1))
+    return RIGHT if columns @ np.arange(columns.size) / columns.sum() < middle else LEFT
+
+
+def _parted(piece: Region, middle: float, mm: tuple[float, ...]) -> Mask:
+    """A large piece as right or left lung, or as both parted at their narrowest contact."""
+    whole = np.full(piece.shape, _side(piece, middle), np.uint8)
+    columns = piece.sum(axis=(0, 1))
+    right = columns[: max(0, round(middle))].sum() / columns.sum()
+    if not MIN_SHARE < right < 1 - MIN_SHARE:
+        return whole
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(piece, 1), mm)[1:-1, 1:-1, 1:-1], np.float32)
+    for neck in NECKS_MM:
+        markers = _cores(depth > neck, middle)
+        if markers is not None:
+            height = sitk.GetImageFromArray(-depth)
+            parts = sitk.MorphologicalWatershedFromMarkers(height, sitk.GetImageFromArray(markers), markWatershedLine=False)
+            return np.asarray(sitk.GetArrayFromImage(parts), np.uint8)
+    return whole
+
+
+def _cores(core: Region, middle: float) -> Mask | None:
+    """The two largest pieces of ``core`` as right and left if each is a lung's share and they lie on two sides."""
+    labels = np.asarray(ndimage.label(core)[0], np.int32)
+    sizes = np.bincount(labels.ravel())[1:]
+    if sizes.size < 2:
+        return None
+    first, second = (int(label) for label in np.argsort(sizes)[::-1][:2])
+    if sizes[second] < MIN_SHARE * (sizes[first] + sizes[second]):
+        return None
+    sides = [_side(labels == label + 1, middle) for label in (first, second)]
+    if sides[0] == sides[1]:
+        return None
+    markers = np.zeros(core.shape, np.uint8)
+    for label, side in zip((first, second), sides, strict=True):
+        markers[labels == label + 1] = side
+    return markers
+
+
+def close(lung: Region, mm: tuple[float, ...]) -> Region:
+    """Closing by a ball of `CLOSING_MM`, then the holes of each slice."""
+    closed = np.zeros_like(lung)
+    if not lung.any():
+        return closed
+    box = ndimage.find_objects(lung.astype(np.uint8))[0]
+    margin = [int(CLOSING_MM / step) + 2 for step in mm]
+    padded = np.pad(lung[box], [(n, n) for n in margin])
+    dilated = ndimage.distance_transform_edt(~padded, mm) <= CLOSING_MM
+    eroded = ndimage.distance_transform_edt(dilated, mm) > CLOSING_MM
+    inner = tuple(slice(n, -n) for n in margin)
+    closed[box] = ndimage.binary_fill_holes(eroded[inner] | lung[box], _in_plane(ndimage.generate_binary_structure(2, 1)))
+    return closed
+
+
+def grown(region: Region, by_mm: float, mm: tuple[float, ...]) -> Region:
+    """``region`` with a rim of ``by_mm`` in the plane."""
+    steps = max(1, round(by_mm / mm[1]))
+    return np.asarray(
+        ndimage.binary_dilation(region, _in_plane(ndimage.generate_binary_structure(2, 1)), iterations=steps), np.bool_
+    )
+
+
+def refine(sides: Mask, blocks: tuple[int, ...], hu: Array) -> Mask:
+    """The coarse labels on the full grid, where the edge is decided voxel by voxel."""
+    full = sides
+    for axis, block in enumerate(blocks):
+        full = np.repeat(full, block, axis=axis) if block > 1 else full
+    return np.ascontiguousarray(full[tuple(slice(n) for n in hu.shape)])
