@@ -1,0 +1,125 @@
+"""The numbers of a prediction as all results write them: percentages with two decimals.
+
+Every object is made from these and never from the raw numbers. So the report, the captures and the curve page agree to
+the last digit, and a retry on another processor, which differs in the seventh digit, gives the same objects.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from survnode.model.ct.volume import SourceImage
+from survnode.model.prediction import ModelIdentity, Prediction
+
+DECIMALS = 2  # of a percentage
+DEMONSTRATION = "DEMONSTRATION MODEL: trained on phantoms, knows nothing of patients"
+RESEARCH_USE = "Research use only"
+
+
+@dataclass(frozen=True)
+class RankedSlice:
+    """A slice that is shown: ``rank`` from 1, ``index`` in the volume, ``weight`` in percent."""
+
+    rank: int
+    index: int
+    weight: float
+    image: SourceImage
+
+    @property
+    def name(self) -> str:
+        """How a person finds the image in its series."""
+        frame = self.image.frame_number
+        number = self.image.instance_number
+        if frame is not None:
+            return f"source frame {frame}"
+        return "source image without number" if number is None else f"source image {number}"
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What was found, in percent.
+
+    Parameters
+    ----------
+    months : (K,) the ends of the months, 1 .. K
+    incidence : (K,) cumulative incidence of death
+    survival : (K,) 100 - incidence
+    member_survival : (M, K) of each member of the ensemble
+    attention : (D,) of each slice of the volume, 0 where the network did not look
+    slices : the ranked slices, highest attention first
+    cohort_survival : ascending quantiles of the survival at the horizon in the training cohort; may be empty
+    """
+
+    months: NDArray[np.int64]
+    incidence: NDArray[np.float64]
+    survival: NDArray[np.float64]
+    member_survival: NDArray[np.float64]
+    median_months: float | None
+    attention: NDArray[np.float64]
+    slices: tuple[RankedSlice, ...]
+    cohort_survival: NDArray[np.float64]
+    model: ModelIdentity
+
+    @property
+    def horizon(self) -> int:
+        """The last month."""
+        return int(self.months[-1])
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """The months that people ask for: every six, and the last one."""
+        return tuple(sorted({*range(6, self.horizon + 1, 6), self.horizon}))
+
+    def survival_at(self, month: int) -> float:
+        """Percent alive at the end of ``month``."""
+        return float(self.survival[month - 1])
+
+    def spread_at(self, month: int) -> tuple[float, float] | None:
+        """The lowest and the highest survival among the members, percent; None without an ensemble."""
+        if len(self.member_survival) < 2:
+            return None
+        values = self.member_survival[:, month - 1]
+        return float(values.min()), float(values.max())
+
+    @property
+    def cohort_rank(self) -> float | None:
+        """The share of the training cohort, percent, whose predicted survival is below this patient's."""
+        if self.cohort_survival.size < 2:
+            return None
+        quantiles = np.linspace(0, 100, self.cohort_survival.size)
+        return float(np.round(np.interp(self.survival[-1], self.cohort_survival, quantiles)))
+
+    def values(self) -> Iterator[object]:
+        """All that tells one result from another, in a fixed order."""
+        yield from self.incidence
+        yield from self.member_survival.ravel()
+        yield from self.attention
+        for item in self.slices:
+            yield from (item.rank, item.index, item.image.sop_instance_uid, item.image.frame_number)
+
+
+def findings_of(prediction: Prediction, n_slices: int, captures: int) -> Findings:
+    """The numbers of ``prediction`` over a volume of ``n_slices``, with ``captures`` ranked slices."""
+    incidence = _percent(prediction.cif)
+    attention = np.zeros(n_slices)
+    for item in prediction.attention:
+        attention[item.index] = _percent(np.float64(item.weight))
+    ranked = enumerate(prediction.ranked(captures), start=1)
+    median = prediction.median_months
+    return Findings(
+        months=prediction.grid.months,
+        incidence=incidence,
+        survival=np.round(100 - incidence, DECIMALS),
+        member_survival=np.round(100 - _percent(prediction.member_cif), DECIMALS),
+        median_months=None if median is None else round(median, 1),
+        attention=attention,
+        slices=tuple(RankedSlice(rank, item.index, float(attention[item.index]), item.image) for rank, item in ranked),
+        cohort_survival=_percent(np.asarray(prediction.model.cohort_survival, np.float64)),
+        model=prediction.model,
+    )
+
+
+def _percent(share: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
+    return np.asarray(np.round(100 * share, DECIMALS) + 0.0)

@@ -1,0 +1,204 @@
+"""The Structured Report: TID 1500, the numbers first, then the words.
+
+What the tree looks like was settled by what validators accept and what viewers show: separate continuity (OHIF drops
+labels otherwise), flat monthly values (nested horizons are hidden), no image library (slow, and the evidence lists the
+images), and no `method` or `manufacturer` (each is a validator's warning).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodeContentItem,
+    Comprehensive3DSR,
+    ComprehensiveSR,
+    ContainerContentItem,
+    ContentItem,
+    ContentSequence,
+    DeviceObserverIdentifyingAttributes,
+    EnhancedSR,
+    FindingSite,
+    LanguageOfContentItemAndDescendants,
+    Measurement,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    SourceImageForMeasurement,
+    TextContentItem,
+    TrackingIdentifier,
+)
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
+
+from survnode.model.ct.frames import OWN_MANUFACTURER
+from survnode.model.errors import Reason
+from survnode.model.prediction import ModelIdentity
+from survnode.node.records import ResultRole
+from survnode.node.results import codes, words
+from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
+from survnode.node.results.findings import Findings, RankedSlice
+
+FILE_NAME = "report.dcm"
+
+CONSTRUCTORS: dict[str, type[Dataset]] = {
+    Comprehensive3DSRStorage: Comprehensive3DSR,
+    ComprehensiveSRStorage: ComprehensiveSR,
+    EnhancedSRStorage: EnhancedSR,
+}
+
+
+def report(findings: Findings, envelope: Envelope) -> ResultObject:
+    """The report of a prediction."""
+    groups = [_survival_group(findings, envelope), *(_slice_group(item, envelope) for item in findings.slices)]
+    measurements = _container(codes.IMAGING_MEASUREMENTS, [item for group in groups for item in group])
+    evaluations = _container(
+        codes.QUALITATIVE_EVALUATIONS,
+        [
+            _text(codes.FINDING, words.summary(findings)),
+            *(_text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
+        ],
+    )
+    return _document([measurements, evaluations], envelope)
+
+
+def refusal(reason: Reason, detail: str, envelope: Envelope) -> ResultObject:
+    """The report of a study that was not analysed: the reason as a code and in words, and no numbers."""
+    finding = CodeContentItem(codes.FINDING, codes.not_analysed(reason), "CONTAINS")
+    evaluations = _container(
+        codes.QUALITATIVE_EVALUATIONS,
+        [
+            finding,
+            _text(codes.FINDING, words.refusal(reason, detail)),
+            *(_text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
+        ],
+    )
+    return _document([evaluations], envelope)
+
+
+def _survival_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
+    """The curve, its headline first: that is what a viewer shows on top."""
+    headline = _percentage(codes.survival(findings.horizon), findings.survival_at(findings.horizon))
+    curve = [
+        _percentage(codes.cumulative_incidence(int(month)), float(value))
+        for month, value in zip(findings.months, findings.incidence, strict=True)
+    ]
+    return _group(
+        "Overall survival",
+        envelope.uid("tracking", "survival"),
+        [headline, *curve],
+        _algorithm(findings.model, findings.horizon, len(findings.member_survival)),
+    )
+
+
+def _slice_group(item: RankedSlice, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
+    image = item.image
+    frames = None if image.frame_number is None else [image.frame_number]
+    source = SourceImageForMeasurement(image.sop_class_uid, image.sop_instance_uid, frames)
+    weight = _percentage(codes.ATTENTION, item.weight, [source])
+    return _group(f"Attention rank {item.rank}", envelope.uid("tracking", "slice", str(item.rank)), [weight])
+
+
+def _group(
+    name: str, uid: str, measurements: Sequence[Measurement], algorithm: AlgorithmIdentification | None = None
+) -> MeasurementsAndQualitativeEvaluations:
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=uid, identifier=name),
+        finding_sites=[FindingSite(codes.LUNG)],
+        measurements=measurements,
+        algorithm_id=algorithm,
+    )
+    group[0].ContinuityOfContent = "SEPARATE"
+    return group
+
+
+def _percentage(name: Code, value: float, images: Sequence[SourceImageForMeasurement] | None = None) -> Measurement:
+    return Measurement(name=name, value=value, unit=codes.PERCENT, referenced_images=images)
+
+
+def _algorithm(model: ModelIdentity, n_bins: int, members: int) -> AlgorithmIdentification:
+    """TID 4019: what computed the numbers, exactly."""
+    return AlgorithmIdentification(
+        name=ascii_text(model.name),
+        version=ascii_text(model.version),
+        parameters=[ascii_text(line) for line in words.parameters(model, n_bins, members)],
+        family=codes.ARTIFICIAL_INTELLIGENCE,
+    )
+
+
+def _document(sections: Iterable[ContentItem], envelope: Envelope) -> ResultObject:
+    root = ContainerContentItem(codes.ONCOLOGY_REPORT, is_content_continuous=False, template_id="1500")
+    content = ContentSequence()
+    content.extend(LanguageOfContentItemAndDescendants(codes.ENGLISH))
+    content.extend(ObservationContext(observer_device_context=device_context(envelope)))
+    content.append(CodeContentItem(codes.PROCEDURE_REPORTED, _procedure(envelope), "HAS CONCEPT MOD"))
+    content.extend(sections)
+    root.ContentSequence = content
+    ds = envelope.build(
+        CONSTRUCTORS[envelope.layout.report_sop_class],
+        ResultRole.REPORT,
+        evidence=envelope.patientless(),
+        content=root,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        requested_procedures=requested_procedures(envelope) or None,
+        previous_versions=_predecessors(envelope),
+        coding_schemes=[codes.private_scheme()],
+    )
+    return ResultObject(ResultRole.REPORT, FILE_NAME, ds)
+
+
+def device_context(envelope: Envelope) -> ObserverContext:
+    """TID 1002 and 1004: a device observed, and which."""
+    device = DeviceObserverIdentifyingAttributes(
+        uid=envelope.device_uid,
+        name=envelope.model_name,
+        manufacturer_name=OWN_MANUFACTURER,
+        model_name=envelope.model_name,
+    )
+    return ObserverContext(codes.DEVICE, device)
+
+
+def requested_procedures(envelope: Envelope) -> list[Dataset]:
+    """Items of Referenced Request Sequence (PS3.3 C.17.2): the source's requests, with all that type 2 demands."""
+    items = []
+    for request in envelope.source.subject.requests:
+        item = Dataset()
+        item.StudyInstanceUID = envelope.source.subject.attributes.StudyInstanceUID
+        item.ReferencedStudySequence = []
+        item.AccessionNumber = request.get("AccessionNumber", envelope.source.subject.attributes.AccessionNumber)
+        item.PlacerOrderNumberImagingServiceRequest = ""
+        item.FillerOrderNumberImagingServiceRequest = ""
+        item.RequestedProcedureID = request.get("RequestedProcedureID", "")
+        item.RequestedProcedureDescription = request.get("RequestedProcedureDescription", "")
+        item.RequestedProcedureCodeSequence = []
+        items.append(item)
+    return items
+
+
+def _procedure(envelope: Envelope) -> Code:
+    """What was examined: exactly one, or OHIF shows none."""
+    return next(iter(envelope.source.subject.procedures), codes.UNSPECIFIED_CT)
+
+
+def _predecessors(envelope: Envelope) -> list[Dataset] | None:
+    before = envelope.run.predecessor
+    if before is None:
+        return None
+    item = Dataset()
+    item.SOPClassUID, item.SOPInstanceUID = before.sop_class_uid, before.sop_instance_uid
+    item.SeriesInstanceUID, item.StudyInstanceUID = before.series_instance_uid, before.study_instance_uid
+    return [item]
+
+
+def _container(name: Code, items: Iterable[ContentItem]) -> ContainerContentItem:
+    container = ContainerContentItem(name, is_content_continuous=False, relationship_type="CONTAINS")
+    content = ContentSequence()
+    content.extend(items)
+    container.ContentSequence = content
+    return container
+
+
+def _text(name: Code, text: str) -> TextContentItem:
+    return TextContentItem(name, ascii_text(text), "CONTAINS")
