@@ -14,7 +14,8 @@ from pycox.models import DeepHitSingle
 
 from survnode.model.net.deephit import DeepHit, DeepHitConfig
 from survnode.model.timegrid import TimeGrid
-from survnode.train.fit.loss import DeepHitLoss, RankingMean
+from survnode.train.config import LossSettings, RankingMean
+from survnode.train.fit.loss import deephit_loss
 from survnode.train.measure.concordance import compare
 
 # The settings of pycox's notebook for this data set; the number of epochs stands for its early stopping.
@@ -54,12 +55,12 @@ def score_of_ours(train: Patients, test: Patients) -> float:
     covariates = torch.from_numpy(train.covariates)
     torch.manual_seed(0)
     net = DeepHit(9, BINS, DeepHitConfig(shared=(UNITS,), cause_specific=(UNITS,), dropout=DROPOUT))
-    loss = DeepHitLoss(ALPHA, 1 - ALPHA, SIGMA, RankingMean.SQUARE)
+    settings = LossSettings(alpha=ALPHA, beta=1 - ALPHA, sigma=SIGMA, ranking_mean=RankingMean.SQUARE)
     optimizer = torch.optim.AdamW(net.parameters(), LR)
     for _ in range(EPOCHS):
         for rows in torch.randperm(len(covariates)).split(BATCH):
             optimizer.zero_grad()
-            loss(net(covariates[rows]), bins[rows], event[rows]).backward()
+            deephit_loss(net(covariates[rows]), bins[rows], event[rows], settings).backward()
             optimizer.step()
     with torch.inference_mode():
         cif = net.eval()(torch.from_numpy(test.covariates)).double().softmax(1).cumsum(1).numpy()

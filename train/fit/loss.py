@@ -4,43 +4,24 @@ L = alpha L1 + beta L2 (Lee et al., AAAI 2018, equations 2-5, for one event). Th
 log-softmax, without the small constant that others add inside the logarithm.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-
-class RankingMean(StrEnum):
-    """What the sum over pairs (i, j) of the ranking loss is divided by."""
-
-    SQUARE = "square"  # B * B, as pycox does: the mean of all entries, acceptable or not
-    PAPER = "paper"  # B: the sum over i of the mean over j, as DeepHit's own code does
-    PAIRS = "pairs"  # the number of acceptable pairs: independent of batch size and share of deaths
+from survnode.train.config import LossSettings, RankingMean
 
 
-@dataclass(frozen=True)
-class DeepHitLoss:
-    """The loss of a batch, a scalar.
+def deephit_loss(logits: Tensor, bins: Tensor, event: Tensor, settings: LossSettings) -> Tensor:
+    """The loss of a batch, ().
 
     Parameters
     ----------
-    alpha, beta : weights of the likelihood and of the ranking loss
-    sigma : how fast a wrongly ordered pair grows dear
-    ranking_mean : what the ranking loss is divided by
+    logits : (B, K + 1)
+    bins, event : (B,) int64 and (B,) bool, as `TimeGrid.bins` gives them
     """
-
-    alpha: float = 1.0
-    beta: float = 0.5
-    sigma: float = 0.1
-    ranking_mean: RankingMean = RankingMean.PAPER
-
-    def __call__(self, logits: Tensor, bins: Tensor, event: Tensor) -> Tensor:
-        """Logits (B, K + 1), bins (B,) int64 and event (B,) bool as `TimeGrid.bins` gives them -> ()."""
-        likelihood = negative_log_likelihood(logits, bins, event).mean()
-        ranking = ranking_loss(logits, bins, event, self.sigma, self.ranking_mean)
-        return self.alpha * likelihood + self.beta * ranking
+    likelihood = negative_log_likelihood(logits, bins, event).mean()
+    ranking = ranking_loss(logits, bins, event, settings.sigma, settings.ranking_mean)
+    return settings.alpha * likelihood + settings.beta * ranking
 
 
 def negative_log_likelihood(logits: Tensor, bins: Tensor, event: Tensor) -> Tensor:
