@@ -66,7 +66,7 @@ class DeliveryState(State):
 
     WAITING = "WAITING", "It is sent when it is due."
     SENT = "SENT", "The destination confirmed that it stored it."
-    REFUSED = "REFUSED", "The destination refused it: see its status and send it again by hand."
+    REFUSED = "REFUSED", "It cannot be stored there: see its status or error, and send it again by hand."
     FAILED = "FAILED", "It could not be sent for too long: see its error and send it again by hand."
 
 

@@ -60,21 +60,20 @@ def claim(database: Database, worker: str, *, now: float, lease_s: float) -> Job
         return _get(connection, job.id)
 
 
-def heartbeat(database: Database, job_id: int, token: int, *, now: float, lease_s: float) -> None:
-    """Lengthen the lease to ``now + lease_s``.
+def heartbeat(database: Database, job: Job, *, now: float, lease_s: float) -> None:
+    """Lengthen the lease of a claimed job to ``now + lease_s``.
 
     Raises
     ------
     LeaseLost
     """
     with database.transaction() as connection:
-        _report(connection, job_id, token, update(jobs).values(lease_until=now + lease_s))
+        _report(connection, job, update(jobs).values(lease_until=now + lease_s))
 
 
 def finish(
     database: Database,
-    job_id: int,
-    token: int,
+    job: Job,
     objects: Sequence[ResultObject],
     planned: Sequence[PlannedDelivery],
     *,
@@ -99,29 +98,13 @@ def finish(
         end = {**_ended(JobState.FINISHED, now), "error": ""}
         if reason is not None:
             end |= {"reason": reason, "detail": detail}
-        _report(connection, job_id, token, update(jobs).values(end))
+        _report(connection, job, update(jobs).values(end))
         for item in objects:
-            connection.execute(insert(results).values(row_of(item) | {"job_id": job_id, "created_at": now}))
-        plan_deliveries(connection, job_id, planned, now=now)
+            connection.execute(insert(results).values(row_of(item) | {"job_id": job.id, "created_at": now}))
+        _plan_deliveries(connection, job, planned, now)
 
 
-def plan_deliveries(connection: Connection, job_id: int, planned: Sequence[PlannedDelivery], *, now: float) -> None:
-    """Hand objects of a job to the outbox."""
-    found = fetch(connection, Result, select(results).where(results.c.job_id == job_id))
-    ids = {result.sop_instance_uid: result.id for result in found}
-    for item in planned:
-        row = {
-            "result_id": ids[item.sop_instance_uid],
-            "job_id": job_id,
-            "destination": item.destination,
-            "state": DeliveryState.WAITING,
-            "created_at": now,
-            "due_at": now,
-        }
-        connection.execute(insert(deliveries).values(row))
-
-
-def fail(database: Database, job_id: int, token: int, error: str, decision: Decision, *, now: float) -> JobState:
+def fail(database: Database, job: Job, error: str, decision: Decision, *, now: float) -> JobState:
     """Give a job back that did not succeed: to the queue, or to a person.
 
     Parameters
@@ -137,7 +120,7 @@ def fail(database: Database, job_id: int, token: int, error: str, decision: Deci
     else:
         values = {**_queued(now + decision.delay_s), "error": error}
     with database.transaction() as connection:
-        _report(connection, job_id, token, update(jobs).values(values))
+        _report(connection, job, update(jobs).values(values))
     return JobState.FAILED if isinstance(decision, GiveUp) else JobState.QUEUED
 
 
@@ -199,8 +182,8 @@ def get(database: Database, job_id: int) -> Job:
 def counts(database: Database) -> dict[JobState, int]:
     """The number of jobs in each state."""
     with database.reading() as connection:
-        found = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
-        numbers = {state: number for state, number in found}
+        rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()
+    numbers = {state: number for state, number in rows}  # noqa: C416  dict() knows no rows
     return {state: numbers.get(state, 0) for state in JobState}
 
 
@@ -211,11 +194,26 @@ def _get(connection: Connection, job_id: int) -> Job:
     return job
 
 
-def _report(connection: Connection, job_id: int, token: int, statement: Update) -> None:
+def _report(connection: Connection, job: Job, statement: Update) -> None:
     """Execute an update of a job for the holder of its newest token."""
-    mine = (jobs.c.id == job_id, jobs.c.token == token, jobs.c.state == JobState.RUNNING)
+    mine = (jobs.c.id == job.id, jobs.c.token == job.token, jobs.c.state == JobState.RUNNING)
     if connection.execute(statement.where(*mine)).rowcount != 1:
-        raise errors.LeaseLost(f"Claim {token} on job {job_id} is no longer valid.")
+        raise errors.LeaseLost(f"Claim {job.token} on job {job.id} is no longer valid.")
+
+
+def _plan_deliveries(connection: Connection, job: Job, planned: Sequence[PlannedDelivery], now: float) -> None:
+    found = fetch(connection, Result, select(results).where(results.c.job_id == job.id))
+    ids = {result.sop_instance_uid: result.id for result in found}
+    for item in planned:
+        row = {
+            "result_id": ids[item.sop_instance_uid],
+            "job_id": job.id,
+            "destination": item.destination,
+            "state": DeliveryState.WAITING,
+            "created_at": now,
+            "due_at": now,
+        }
+        connection.execute(insert(deliveries).values(row))
 
 
 def _take_back(connection: Connection, whose: ColumnElement[bool], now: float) -> list[Job]:
