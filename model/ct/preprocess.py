@@ -1,9 +1,10 @@
 """A CT volume -> the slices that the network sees, each with the way back to its source image.
 
 Resample to one spacing, find the lungs, drop the slices that show little of them, cut one box around all of them, and
-resize: `reference numbers in Preprocessing` are the paper's.
+resize. The defaults of `Preprocessing` are the paper's where it gives them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,7 +15,6 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from survnode.model import errors
-from survnode.model.ct.lungs import LungSegmenter
 from survnode.model.ct.volume import AIR_HU, Mask, Volume
 
 
@@ -31,6 +31,8 @@ class SliceFilter(StrEnum):
     EACH = "each"  # exactly those at or above the share (the paper)
     RUN = "run"  # everything from the first slice above it to the last one, which is left out (the released code)
 
+
+Segment = Callable[[NDArray[np.float32], tuple[float, float, float]], Mask]  # as `lungs.LungSegmenter`
 
 _INTERPOLATORS = {Interpolation.LINEAR: sitk.sitkLinear, Interpolation.BSPLINE: sitk.sitkBSpline}
 
@@ -101,7 +103,7 @@ class SliceStack:
         return np.clip((self.hu.astype(np.float32) - low) / (high - low), 0, 1)
 
 
-def preprocess(volume: Volume, segment: LungSegmenter, settings: Preprocessing) -> SliceStack:
+def preprocess(volume: Volume, segment: Segment, settings: Preprocessing) -> SliceStack:
     """The slices of ``volume`` that the network sees.
 
     Raises

@@ -4,6 +4,7 @@ All shapes are found on a grid of about 2 mm pixels and 3 mm slices; the full gr
 """
 
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,10 +16,11 @@ from survnode.model.ct.volume import Mask
 Array = NDArray[np.float32]
 Labels = NDArray[np.int32]
 Region = NDArray[np.bool_]
+_T = TypeVar("_T", bound=np.generic)
 Spacing = tuple[float, float, float]
 
 COARSE_MM = (2.5, 2.0, 2.0)  # a coarse voxel is at most about this large, or one of the CT where those are larger
-AIR_HU = -400.0  # half way between lung and soft tissue
+AIR_HU = -400.0  # pleura: nearer to soft tissue than to lung, as radiologists draw it
 RIGHT, LEFT = 1, 2
 
 # The body: the largest piece of tissue after an opening that cuts off table, sheets and tubes.
@@ -50,19 +52,17 @@ def lungs(hu: Array, spacing_mm: Spacing) -> Mask:
     ----------
     hu : (D, H, W) float32, feet to head, front to back, right to left
     """
-    blocks = tuple(
-        max(1, int(coarse / fine + 0.5)) for coarse, fine in zip(COARSE_MM, spacing_mm, strict=True)
-    )
+    blocks = tuple(max(1, int(coarse / fine + 0.5)) for coarse, fine in zip(COARSE_MM, spacing_mm, strict=True))
     coarse, mm = shrink(hu, blocks), tuple(b * s for b, s in zip(blocks, spacing_mm, strict=True))
     body = inside_body(coarse > AIR_HU, mm)
     air = body & (coarse < AIR_HU)
     airways = find_airways(air & (coarse < LUMEN_HU), body, mm)
     wall = grown(airways, AIRWAY_WALL_MM, mm)
     sides = right_and_left(coarse, air & ~wall, body, mm)
+    found = sides > 0
     for side in (RIGHT, LEFT):
-        closed = close(sides == side, mm) & body & ~wall & (sides == 0)
-        sides[closed] = side
-    return refine(sides, blocks, hu)
+        sides[close(sides == side, mm) & body & ~wall & (sides == 0)] = side
+    return refine(sides, (sides > 0) & ~found, body & ~wall, hu, blocks)
 
 
 def shrink(hu: Array, blocks: tuple[int, ...]) -> Array:
@@ -164,7 +164,9 @@ def right_and_left(coarse: Array, air: Region, body: Region, mm: tuple[float, ..
         large = sizes[label] >= MIN_LUNG_ML
         if not large and not _beside(sides, box):
             continue
-        sides[box][piece] = _parted(piece, middle - box[2].start, mm)[piece] if large else _side(piece, middle - box[2].start)
+        sides[box][piece] = (
+            _parted(piece, middle - box[2].start, mm)[piece] if large else _side(piece, middle - box[2].start)
+        )
     return sides
 
 
@@ -190,7 +192,9 @@ def _parted(piece: Region, middle: float, mm: tuple[float, ...]) -> Mask:
         markers = _cores(depth > neck, middle)
         if markers is not None:
             height = sitk.GetImageFromArray(-depth)
-            parts = sitk.MorphologicalWatershedFromMarkers(height, sitk.GetImageFromArray(markers), markWatershedLine=False)
+            parts = sitk.MorphologicalWatershedFromMarkers(
+                height, sitk.GetImageFromArray(markers), markWatershedLine=False
+            )
             return np.asarray(sitk.GetArrayFromImage(parts), np.uint8)
     return whole
 
@@ -224,7 +228,9 @@ def close(lung: Region, mm: tuple[float, ...]) -> Region:
     dilated = ndimage.distance_transform_edt(~padded, mm) <= CLOSING_MM
     eroded = ndimage.distance_transform_edt(dilated, mm) > CLOSING_MM
     inner = tuple(slice(n, -n) for n in margin)
-    closed[box] = ndimage.binary_fill_holes(eroded[inner] | lung[box], _in_plane(ndimage.generate_binary_structure(2, 1)))
+    closed[box] = ndimage.binary_fill_holes(
+        eroded[inner] | lung[box], _in_plane(ndimage.generate_binary_structure(2, 1))
+    )
     return closed
 
 
@@ -236,9 +242,28 @@ def grown(region: Region, by_mm: float, mm: tuple[float, ...]) -> Region:
     )
 
 
-def refine(sides: Mask, blocks: tuple[int, ...], hu: Array) -> Mask:
-    """The coarse labels on the full grid, where the edge is decided voxel by voxel."""
-    full = sides
+def refine(sides: Mask, closed: Region, free: Region, hu: Array, blocks: tuple[int, ...]) -> Mask:
+    """The coarse labels on the full grid, where the threshold decides the edge voxel by voxel.
+
+    Parameters
+    ----------
+    closed : what the closing added: lung whatever its HU
+    free : where lung may grow by one coarse voxel
+    """
+    if max(blocks) == 1:
+        return sides
+    cross = ndimage.generate_binary_structure(3, 1)
+    lung = sides > 0
+    rim = lung & ~ndimage.binary_erosion(lung, cross, border_value=1) & ~closed
+    outer = ndimage.grey_dilation(sides, footprint=cross) * (~lung & free)
+    possible = _blown_up(np.where(lung, sides, outer).astype(np.uint8), blocks, hu.shape)
+    doubtful = _blown_up(rim | (outer > 0), blocks, hu.shape)
+    possible[doubtful & (hu >= AIR_HU)] = 0
+    return possible
+
+
+def _blown_up(coarse: NDArray[_T], blocks: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[_T]:
+    """``coarse`` repeated over its blocks and cut to ``shape``."""
     for axis, block in enumerate(blocks):
-        full = np.repeat(full, block, axis=axis) if block > 1 else full
-    return np.ascontiguousarray(full[tuple(slice(n) for n in hu.shape)])
+        coarse = np.repeat(coarse, block, axis=axis) if block > 1 else coarse
+    return np.ascontiguousarray(coarse[tuple(slice(count) for count in shape)])

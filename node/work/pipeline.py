@@ -1,0 +1,113 @@
+"""One series in, result objects out: the same path for the node's workers and for ``survnode predict``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+import torch
+from pydicom import Dataset
+
+from survnode.model.checkpoint import load_checkpoint
+from survnode.model.ct.preprocess import SliceStack, lungs_on_source_grid
+from survnode.model.ct.volume import Volume, load_volume
+from survnode.model.errors import Reason, SeriesUnsuitable
+from survnode.model.predict import Predictor
+from survnode.model.prediction import Prediction
+from survnode.node.results.bundle import analysed, not_analysed
+from survnode.node.results.envelope import ResultObject, Source
+from survnode.node.results.identity import Layout, Run
+from survnode.node.results.summary import analysed_summary, not_analysed_summary
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What was computed on the way to a prediction."""
+
+    volume: Volume
+    stack: SliceStack
+    prediction: Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """The result objects, and either the analysis or the reason why there is none.
+
+    Parameters
+    ----------
+    summary : what ``prediction.json`` says
+    """
+
+    objects: tuple[ResultObject, ...]
+    summary: dict[str, Any]
+    analysis: Analysis | None = None
+    reason: Reason | None = None
+    detail: str = ""
+
+
+class Pipeline:
+    """A model, warm on its device, and the site's choices for its results.
+
+    Raises
+    ------
+    ModelError
+        The checkpoint or its weights cannot be used.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        layout: Layout,
+        device: str = "cpu",
+        encoder_weights: Path | None = None,
+        lungmask_weights: Path | None = None,
+    ) -> None:
+        self.predictor = Predictor(load_checkpoint(checkpoint), device, encoder_weights, lungmask_weights)
+        self.layout = layout
+
+    def analyse(self, datasets: Sequence[Dataset], run: Run) -> Outcome:
+        """Results of one CT series; a series that cannot be analysed gets its reasoned report."""
+        try:
+            volume = load_volume(datasets)
+            stack = self.predictor.preprocess(volume)
+            prediction = self.predictor.predict_stack(stack, volume.images)
+        except SeriesUnsuitable as refusal:
+            return self.refuse(datasets, refusal.reason, refusal.detail, run)
+        source = Source(tuple(datasets))
+        objects = analysed(source, volume, prediction, run, self.layout)
+        summary = analysed_summary(prediction, volume.images, objects, run)
+        return Outcome(objects, summary, Analysis(volume, stack, prediction))
+
+    def refuse(self, datasets: Sequence[Dataset], reason: Reason, detail: str, run: Run) -> Outcome:
+        """The "not analysed" report on the images ``datasets``, pixels not needed."""
+        objects = not_analysed(
+            Source(tuple(datasets)), reason, detail, run, self.predictor.card.identity(), self.layout
+        )
+        return Outcome(objects, not_analysed_summary(reason, detail, objects, run), reason=reason, detail=detail)
+
+
+def lung_mask_image(analysis: Analysis, pipeline: Pipeline) -> sitk.Image:
+    """The lung mask in the CT's own geometry: 0 background, 1 right, 2 left."""
+    mask = lungs_on_source_grid(analysis.stack, analysis.volume, pipeline.predictor.card.preprocessing)
+    return analysis.volume.as_image(mask)
+
+
+def devices(wanted: str) -> tuple[str, ...]:
+    """The devices that ``wanted`` means here: every GPU for ``auto`` and ``cuda``, the CPU for ``auto`` without one.
+
+    Raises
+    ------
+    ValueError
+        The machine does not have it.
+    """
+    gpus = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    if wanted == "cpu":
+        return ("cpu",)
+    if wanted == "auto":
+        return gpus or ("cpu",)
+    found = gpus if wanted == "cuda" else tuple(gpu for gpu in gpus if gpu == wanted)
+    if not found:
+        msg = f"The device {wanted} is not here; this machine has: {', '.join(('cpu', *gpus))}."
+        raise ValueError(msg)
+    return found
