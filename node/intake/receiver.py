@@ -1,0 +1,276 @@
+"""Associations: C-ECHO and C-STORE, each instance handed to a callable and answered with what became of it.
+
+`Receiver` is the network half and knows nothing of the store, so that a demonstration or a test can receive with it
+too. `run_receiver` is the node's receiver, in a process of its own: one busy Python thread beside it would cut its rate
+to a third.
+"""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pynetdicom import AE, _config, evt
+
+from survnode.node import errors
+from survnode.node.contexts import Contexts, StoreStatus, accepted_contexts, status_of
+from survnode.node.database import Database
+from survnode.node.intake.received import Received
+from survnode.node.intake.store import DiskWatermark, Store
+
+log = structlog.get_logger()
+
+MAX_PDU_BYTES = 128 * 1024  # offered to senders
+MAX_ANY_PDU_BYTES = 1 << 20  # an A-ASSOCIATE-RQ may be longer than that; nothing honest is longer than this
+PDU_TIMEOUT_S = 10.0  # for the whole of a PDU, however slowly it trickles
+BACKLOG = 128
+LOCK_WAIT_S = 30.0  # a receiver of the node before this one may still be draining
+WATCH_INTERVAL_S = 0.5
+
+OnStore = Callable[[Received], object]
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where to listen and to whom.
+
+    Parameters
+    ----------
+    ae_title : what a sender must call
+    port : 0 takes a free one, see `Receiver.port`
+    calling_ae_titles : the senders that are taken; none means all
+    networks : addresses or networks (``192.0.2.0/24``) of senders; none means all
+    max_associations : at once; the next is rejected as a passing condition
+    acse_timeout_s : from connection to association
+    idle_timeout_s : without any PDU in an association
+    """
+
+    ae_title: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    calling_ae_titles: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    max_associations: int = 64
+    acse_timeout_s: float = 10.0
+    idle_timeout_s: float = 60.0
+
+
+class Receiver:
+    """A storage and verification SCP.
+
+    Parameters
+    ----------
+    contexts : SOP classes and transfer syntaxes that are accepted
+    on_store : gets each instance in the thread of its association; the sender is told success when it returns, and
+        what `contexts.status_of` says of the error when it raises
+    """
+
+    def __init__(self, listening: Listening, contexts: Contexts, on_store: OnStore) -> None:
+        self._listening, self._on_store = listening, on_store
+        self._networks = [ip_network(network, strict=False) for network in listening.networks]
+        self._ae = _application_entity(listening, contexts)
+        self._server: Any = None  # pynetdicom is untyped
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises
+        ------
+        ReceiverFailed
+        """
+        _config.LOG_HANDLER_LEVEL = "none"  # formatting each PDU for a log nobody reads costs a fifth of the time
+        handlers: list[Any] = [(evt.EVT_CONN_OPEN, self._on_connection), (evt.EVT_C_STORE, self._on_c_store)]
+        address = (self._listening.host, self._listening.port)
+        try:
+            self._server = self._ae.start_server(address, block=False, evt_handlers=handlers)
+            self._server.socket.listen(BACKLOG)
+        except OSError as error:
+            msg = f"Cannot listen at {self._listening.host}:{self._listening.port}: {error.strerror}."
+            raise errors.ReceiverFailed(msg) from error
+        log.info("receiver.listening", ae_title=self._listening.ae_title, host=self._listening.host, port=self.port)
+
+    @property
+    def port(self) -> int:
+        """The port at which it listens."""
+        return int(self._server.server_address[1])
+
+    def stop(self, drain_s: float = 10.0) -> None:
+        """Take no more associations, let those that are open end, and abort them after ``drain_s``."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.shutdown()
+        deadline = time.monotonic() + drain_s
+        for assoc in server.active_associations:
+            assoc.join(max(0.0, deadline - time.monotonic()))
+        for assoc in server.active_associations:
+            log.warning("receiver.aborted", calling_ae_title=assoc.requestor.ae_title)
+            assoc.abort()
+
+    def _on_connection(self, event: Any) -> None:
+        transport = event.assoc.dul.socket
+        if not self._is_welcome(event.address[0]):
+            log.warning("receiver.address_refused", address=event.address[0])
+            transport.close()
+            return
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport.recv = _BoundedReader(transport.socket).read
+
+    def _is_welcome(self, address: str) -> bool:
+        return not self._networks or any(ip_address(address) in network for network in self._networks)
+
+    def _on_c_store(self, event: Any) -> int:
+        request = event.request
+        received = Received(
+            sop_class_uid=str(request.AffectedSOPClassUID),
+            sop_instance_uid=str(request.AffectedSOPInstanceUID),
+            transfer_syntax_uid=str(event.context.transfer_syntax),
+            calling_ae_title=str(event.assoc.requestor.ae_title),
+            encoded=request.DataSet.getvalue() if request.DataSet else b"",
+        )
+        return int(self._answer(received))
+
+    def _answer(self, received: Received) -> StoreStatus:
+        uids = {"sop_instance_uid": received.sop_instance_uid, "calling_ae_title": received.calling_ae_title}
+        try:
+            outcome = self._on_store(received)
+        except errors.NodeError as error:
+            status = status_of(error)
+            log.warning("instance.refused", status=f"0x{status:04X}", error=str(error), **uids)
+            return status
+        except Exception as error:  # the edge of a C-STORE: whatever happened, the sender must not be told success
+            log.exception("instance.failed", error=type(error).__name__, **uids)
+            return StoreStatus.PROCESSING_FAILURE
+        log.debug("instance.stored", outcome=str(outcome), **uids)
+        return StoreStatus.SUCCESS
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where the node's receiver puts what it gets; see `Store` and `DiskWatermark`."""
+
+    folder: Path
+    database: Path
+    quiet_period_s: float
+    refuse_below_bytes: int
+    accept_above_bytes: int
+
+
+def run_receiver(
+    listening: Listening,
+    storage: Storage,
+    on_ready: Callable[[int], object],
+    *,
+    lossy: bool = False,
+    drain_s: float = 10.0,
+) -> None:
+    """Receive into the store until SIGTERM or SIGINT, or until the parent process is gone: the body of a process.
+
+    Parameters
+    ----------
+    on_ready : gets the port when associations are taken
+    lossy : take images that were compressed with loss
+
+    Raises
+    ------
+    StoreInUse, ReceiverFailed, DatabaseFailed
+    """
+    parent = os.getppid()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    database = Database(storage.database)
+    store = Store(storage.folder, database, quiet_period_s=storage.quiet_period_s)
+    watermark = DiskWatermark(
+        storage.refuse_below_bytes, storage.accept_above_bytes, lambda: _free_bytes(storage.folder)
+    )
+    _sweep_when_free(store, stop)
+    receiver = Receiver(listening, accepted_contexts(lossy=lossy), storing(store, watermark))
+    receiver.start()
+    on_ready(receiver.port)
+    while not stop.wait(WATCH_INTERVAL_S) and os.getppid() == parent:
+        pass
+    receiver.stop(drain_s)
+    store.close()
+    database.close()
+
+
+def storing(store: Store, watermark: DiskWatermark) -> OnStore:
+    """What puts instances into the store while there is room."""
+
+    def on_store(received: Received) -> object:
+        watermark.check()
+        return store.add(received)
+
+    return on_store
+
+
+def _sweep_when_free(store: Store, stop: threading.Event) -> None:
+    deadline = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            removed = store.sweep()
+        except errors.StoreInUse:
+            if time.monotonic() > deadline or stop.wait(WATCH_INTERVAL_S):
+                raise
+        else:
+            log.info("store.swept", removed=removed)
+            return
+
+
+def _free_bytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def _application_entity(listening: Listening, contexts: Contexts) -> AE:
+    ae = AE(ae_title=listening.ae_title)
+    ae.require_called_aet = True
+    ae.require_calling_aet = list(listening.calling_ae_titles)
+    ae.maximum_associations = listening.max_associations
+    ae.maximum_pdu_size = MAX_PDU_BYTES
+    ae.acse_timeout = listening.acse_timeout_s
+    ae.dimse_timeout = ae.network_timeout = listening.idle_timeout_s
+    for sop_class, transfer_syntaxes in contexts.items():
+        ae.add_supported_context(sop_class, list(transfer_syntaxes))
+    return ae
+
+
+class _BoundedReader:
+    """Reads from a socket what pynetdicom asks for, within `PDU_TIMEOUT_S` and `MAX_ANY_PDU_BYTES`.
+
+    pynetdicom alone buffers whatever length a PDU claims, waits for its rest without end, and reads 4 KiB at a time.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def read(self, count: int) -> bytearray:
+        """``count`` bytes, fewer if the peer closed.
+
+        Raises
+        ------
+        OSError
+            The PDU is too long, or its bytes did not come in time.
+        """
+        if count > MAX_ANY_PDU_BYTES:
+            msg = f"A PDU of {count} bytes is longer than {MAX_ANY_PDU_BYTES}."
+            raise OSError(msg)
+        content = bytearray(count)
+        filled, deadline = 0, time.monotonic() + PDU_TIMEOUT_S
+        with memoryview(content) as view:
+            while filled < count:
+                self._connection.settimeout(max(deadline - time.monotonic(), 0.001))
+                read = self._connection.recv_into(view[filled:])
+                if read == 0:
+                    break
+                filled += read
+        del content[filled:]
+        return content
