@@ -210,7 +210,7 @@ class Assembly:
             "due_at": now,
         }
         if same is None:
-            job_id = connection.execute(insert(jobs).values(row).returning(jobs.c.id)).scalar_one()
+            job_id = int(connection.execute(insert(jobs).values(row).returning(jobs.c.id)).scalar_one())
         else:  # what it was superseded by is gone again, and it never ran
             job_id = same.id
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(row | {"ended_at": None}))

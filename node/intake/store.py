@@ -204,7 +204,7 @@ class Store:
                 (self.folder / path).unlink(missing_ok=True)  # no row can name it: its name holds study and series
                 raise errors.InstanceMismatch("The SOP Instance UID is known with another study or series.")
             if known.path != path:
-                self._quarantine(connection, row)
+                self._quarantine(connection, row, received.part10)
                 return Stored.QUARANTINED
             if known.state is not InstanceState.DELETED:
                 return Stored.DUPLICATE
@@ -238,14 +238,14 @@ class Store:
         }
         connection.execute(new.on_conflict_do_update(index_elements=["study_instance_uid"], set_=again))
 
-    def _quarantine(self, connection: Connection, row: Instance) -> None:
-        """Keep other bytes of a known instance apart; the same other bytes only once."""
+    def _quarantine(self, connection: Connection, row: Instance, content: bytes) -> None:
+        """Keep other bytes of a known instance apart; the same other bytes only once.
+
+        It is written again, not moved: another sender of the same bytes may have moved it.
+        """
         kept = f"quarantine/{Path(row.path).name}"
-        try:
-            (self.folder / row.path).rename(self.folder / kept)
-            _sync_folder(self.folder / "quarantine")
-        except OSError as error:
-            raise _typed(error) from error
+        self._write(kept, content)
+        (self.folder / row.path).unlink(missing_ok=True)
         record = Quarantined(
             row.sop_instance_uid, row.study_instance_uid, row.calling_ae_title, row.sha256, kept, row.received_at
         )

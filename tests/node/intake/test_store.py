@@ -1,0 +1,231 @@
+import errno
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from survnode.node import errors
+from survnode.node.database import Database, fetch, fetch_one, instances, quarantined, studies
+from survnode.node.intake.received import Received
+from survnode.node.intake.store import DiskWatermark, Store, Stored
+from survnode.node.records import Instance, InstanceState, Quarantined, Study, StudyState
+
+MakeReceived = Callable[..., Received]
+
+
+@pytest.fixture
+def times() -> list[float]:
+    """The clock shows the last of them."""
+    return [100.0]
+
+
+@pytest.fixture
+def store(tmp_path: Path, database: Database, times: list[float]) -> Store:
+    return Store(tmp_path / "store", database, quiet_period_s=60, clock=lambda: times[-1])
+
+
+def study_of(database: Database) -> Study:
+    with database.reading() as connection:
+        (study,) = fetch(connection, Study, select(studies))
+    return study
+
+
+def rows_of(database: Database) -> list[Instance]:
+    with database.reading() as connection:
+        return fetch(connection, Instance, select(instances).order_by(instances.c.sop_instance_uid))
+
+
+def files_of(store: Store) -> list[Path]:
+    return sorted(
+        path for name in ("incoming", "studies") for path in (store.folder / name).rglob("*") if path.is_file()
+    )
+
+
+def test_a_stored_instance_is_its_bytes_and_its_row(
+    store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    received = make_received()
+    assert store.add(received) is Stored.NEW
+    (row,) = rows_of(database)
+    assert files_of(store) == [store.folder / row.path]
+    assert (store.folder / row.path).read_bytes() == received.part10
+    assert (row.sha256, row.size_bytes) == (received.sha256, len(received.encoded))
+    assert (row.state, row.received_at, row.calling_ae_title) == (InstanceState.STORED, 100.0, "SENDER")
+
+
+def test_every_image_pushes_the_due_time_of_its_study(
+    store: Store, database: Database, make_received: MakeReceived, times: list[float]
+) -> None:
+    store.add(make_received(1))
+    times.append(150.0)
+    store.add(make_received(2))
+    study = study_of(database)
+    assert (study.first_received_at, study.last_received_at, study.due_at) == (100.0, 150.0, 210.0)
+    assert (study.revision, study.state, study.patient_conflict) == (2, StudyState.RECEIVING, False)
+
+
+def test_the_second_copy_of_an_instance_changes_nothing(
+    store: Store, database: Database, make_received: MakeReceived, times: list[float]
+) -> None:
+    store.add(make_received())
+    before = (study_of(database), rows_of(database), files_of(store))
+    times.append(150.0)
+    assert store.add(make_received()) is Stored.DUPLICATE
+    assert (study_of(database), rows_of(database), files_of(store)) == before
+
+
+def test_other_bytes_under_a_known_uid_are_kept_apart_and_the_first_stay(
+    store: Store, database: Database, make_received: MakeReceived, times: list[float]
+) -> None:
+    first, other = make_received(), make_received(InstanceNumber=99)
+    store.add(first)
+    before = (study_of(database), rows_of(database), files_of(store))
+    times.append(150.0)
+    assert [store.add(other), store.add(other)] == [Stored.QUARANTINED] * 2
+    assert (study_of(database), rows_of(database), files_of(store)) == before
+    with database.reading() as connection:
+        (kept,) = fetch(connection, Quarantined, select(quarantined))
+    assert (store.folder / kept.path).read_bytes() == other.part10
+    assert [path.name for path in (store.folder / "quarantine").iterdir()] == [Path(kept.path).name]
+
+
+@pytest.mark.parametrize("attributes", [{"StudyInstanceUID": "9.9"}, {"SeriesInstanceUID": "9.9"}])
+def test_a_known_uid_in_another_study_or_series_is_refused(
+    store: Store, database: Database, make_received: MakeReceived, attributes: dict[str, str]
+) -> None:
+    store.add(make_received())
+    before = (rows_of(database), files_of(store))
+    with pytest.raises(errors.InstanceMismatch):
+        store.add(make_received(**attributes))
+    assert (rows_of(database), files_of(store)) == before
+
+
+def test_a_second_patient_in_a_study_is_flagged(store: Store, database: Database, make_received: MakeReceived) -> None:
+    store.add(make_received(1))
+    store.add(make_received(2, PatientID="P2"))
+    store.add(make_received(3))
+    assert study_of(database).patient_conflict
+
+
+def test_no_uid_becomes_a_path(store: Store, make_received: MakeReceived) -> None:
+    with pytest.raises(errors.UIDInvalid):
+        store.add(make_received(command_uid="../../../x"))
+    store.add(make_received())
+    (path,) = files_of(store)
+    assert "1.2.3" not in str(path.relative_to(store.folder))
+
+
+def test_one_instance_from_many_senders_at_once_is_stored_once(
+    store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    copies = [make_received() for _ in range(8)] + [make_received(InstanceNumber=5) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(store.add, copies))
+    assert outcomes.count(Stored.NEW) == 1
+    assert outcomes.count(Stored.DUPLICATE) == 7
+    assert outcomes.count(Stored.QUARANTINED) == 8
+    (row,) = rows_of(database)
+    assert (store.folder / row.path).read_bytes() in {copies[0].part10, copies[-1].part10}
+    assert len(files_of(store)) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (errno.ENOSPC, errors.StorageFull),
+        (errno.EDQUOT, errors.StorageFull),
+        (errno.EIO, errors.StorageFailed),
+        (errno.EROFS, errors.StorageFailed),
+        (errno.EMFILE, errors.StorageFailed),
+    ],
+)
+@pytest.mark.parametrize("call", ["open", "fsync", "rename"])
+def test_a_disk_that_fails_takes_nothing_and_says_so(
+    store: Store,
+    database: Database,
+    make_received: MakeReceived,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    code: int,
+    error: type[errors.NodeError],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*{"open": (Path, "open"), "fsync": (os, "fsync"), "rename": (Path, "rename")}[call], fail)
+        with pytest.raises(error) as caught:
+            store.add(make_received())
+    assert type(caught.value) is error
+    assert rows_of(database) == []
+    assert files_of(store) == []
+    assert store.add(make_received()) is Stored.NEW
+
+
+def test_what_a_crash_left_is_swept_and_what_was_acknowledged_stays(store: Store, make_received: MakeReceived) -> None:
+    store.add(make_received(1))
+    kept = files_of(store)
+    (store.folder / "incoming" / "half").write_bytes(b"half a file")
+    orphan = store.folder / "studies" / "a" / "b" / "c.dcm"  # renamed, but its row was not written
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"whole")
+    assert store.sweep() == 2
+    assert files_of(store) == kept
+    assert not orphan.parent.parent.exists()
+    assert store.add(make_received(2)) is Stored.NEW
+
+
+def test_only_one_process_receives_into_a_store(tmp_path: Path, store: Store, database: Database) -> None:
+    other = Store(tmp_path / "store", database, quiet_period_s=60)
+    store.sweep()
+    with pytest.raises(errors.StoreInUse):
+        other.sweep()
+    store.close()
+    assert other.sweep() == 0
+    other.close()
+
+
+def test_an_instance_whose_file_was_deleted_is_stored_again(
+    store: Store, database: Database, make_received: MakeReceived, times: list[float]
+) -> None:
+    store.add(make_received())
+    (row,) = rows_of(database)
+    with database.transaction() as connection:
+        connection.execute(update(instances).values(state=InstanceState.DELETED))
+        connection.execute(update(studies).values(state=StudyState.DELETED, due_at=None))
+    (store.folder / row.path).unlink()
+    times.append(900.0)
+    assert store.add(make_received()) is Stored.NEW
+    assert (store.folder / row.path).exists()
+    study = study_of(database)
+    assert (study.state, study.due_at) == (StudyState.RECEIVING, 960.0)
+    with database.reading() as connection:
+        again = fetch_one(connection, Instance, select(instances))
+    assert again is not None
+    assert again.state is InstanceState.STORED
+
+
+def test_the_watermark_refuses_until_there_is_room_again() -> None:
+    free = [50]
+    watermark = DiskWatermark(20, 40, lambda: free[-1])
+    watermark.check()
+    answers = []
+    for amount in (20, 19, 39, 40, 21, 19):
+        free.append(amount)
+        try:
+            watermark.check()
+        except errors.StorageFull:
+            answers.append((amount, "refused"))
+        else:
+            answers.append((amount, "taken"))
+    assert answers == [
+        (20, "taken"),
+        (19, "refused"),
+        (39, "refused"),
+        (40, "taken"),
+        (21, "taken"),
+        (19, "refused"),
+    ]

@@ -1,0 +1,20 @@
+import inspect
+
+from survnode.node import errors
+
+
+def test_the_docstring_draws_every_error() -> None:
+    classes = [name for name, found in inspect.getmembers(errors, inspect.isclass) if issubclass(found, Exception)]
+    assert [name for name in classes if name not in (errors.__doc__ or "")] == []
+
+
+def test_only_what_may_pass_by_itself_can_be_retried() -> None:
+    classes = [found for _, found in inspect.getmembers(errors, inspect.isclass)]
+    assert {found.__name__ for found in classes if issubclass(found, errors.NodeError) and found.can_retry} == {
+        "StorageFailed",
+        "StorageFull",
+        "DatabaseBusy",
+        "DeliveryFailed",
+        "DestinationUnreachable",
+        "AssociationRejected",
+    }
