@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints, ValidationError, model_validator
 
 from survnode.node.errors import ConfigurationRefused
 from survnode.node.records import ResultRole
-
-DEMO_CHECKPOINT = "demo"
 
 # PS3.5 6.2: at most 16 characters of the default repertoire, no backslash, no control characters, not only spaces.
 AETitle = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -\[\]-~]{1,16}$")]
@@ -33,7 +31,7 @@ class ReceiverConfig(_Section):
     host: str = "0.0.0.0"  # noqa: S104  a node that no other machine reaches is none
     port: Annotated[int, Field(ge=0, le=65535)] = 11112  # 0: any free one, written to receiver.port in data_dir
     calling_ae_titles: tuple[AETitle, ...] = ()  # empty: any
-    addresses: tuple[str, ...] = ()  # empty: any
+    networks: tuple[IPvAnyNetwork, ...] = ()  # empty: any
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 64
     min_free_gib: Annotated[float, Field(ge=0)] = 2.0  # less free disk: images are answered with 0xA700
 
@@ -47,7 +45,7 @@ class AssemblyConfig(_Section):
 class ModelConfig(_Section):
     """What is computed; all of its settings are the checkpoint's own."""
 
-    checkpoint: str = DEMO_CHECKPOINT  # a folder, or "demo" for the packaged demonstration model
+    checkpoint: str = "demo"  # a folder, or "demo" for the packaged demonstration model
     encoder_weights: Path | None = None  # where to look for the frozen encoder's weights besides package and cache
     lungmask_weights: Path | None = None  # where to look for the lung U-net's weights besides its cache
 
@@ -102,6 +100,26 @@ class NodeConfig(_Section):
     results: ResultsConfig = ResultsConfig()
     retention: RetentionConfig = RetentionConfig()
     destinations: tuple[DestinationConfig, ...] = ()
+
+    @property
+    def database_path(self) -> Path:
+        """The durable state."""
+        return self.data_dir / "survnode.db"
+
+    @property
+    def received_dir(self) -> Path:
+        """Received instances."""
+        return self.data_dir / "received"
+
+    @property
+    def results_dir(self) -> Path:
+        """Result objects, a folder a job."""
+        return self.data_dir / "results"
+
+    @property
+    def port_file(self) -> Path:
+        """Holds the port on which the receiver listens while it does."""
+        return self.data_dir / "receiver.port"
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Self:

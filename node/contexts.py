@@ -9,9 +9,12 @@ from typing import Self
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
+    EnhancedSRStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
@@ -24,8 +27,10 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
+    KeyObjectSelectionDocumentStorage,
     LegacyConvertedEnhancedCTImageStorage,
     RLELossless,
+    SecondaryCaptureImageStorage,
 )
 
 from survnode.node import errors
@@ -52,6 +57,13 @@ LOSSLESS: tuple[str, ...] = (
 LOSSY: tuple[str, ...] = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 
 CT_SOP_CLASSES: tuple[str, ...] = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+RESULT_SOP_CLASSES: tuple[str, ...] = (
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EnhancedSRStorage,
+    SecondaryCaptureImageStorage,
+    KeyObjectSelectionDocumentStorage,
+)
 RESULT_TRANSFER_SYNTAXES: tuple[str, ...] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
@@ -64,6 +76,12 @@ def accepted_contexts(*, lossy: bool = False) -> Contexts:
     """
     syntaxes = UNCOMPRESSED + LOSSLESS + (LOSSY if lossy else ())
     return {**dict.fromkeys(CT_SOP_CLASSES, syntaxes), VERIFICATION: RESULT_TRANSFER_SYNTAXES}
+
+
+def result_contexts() -> Contexts:
+    """What a destination of results takes: every class that the node writes, and C-ECHO."""
+    classes = (*RESULT_SOP_CLASSES, VERIFICATION)
+    return dict.fromkeys(classes, RESULT_TRANSFER_SYNTAXES)
 
 
 class StoreStatus(IntEnum):

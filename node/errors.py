@@ -4,6 +4,8 @@
 
     NodeError
     ├── ConfigurationRefused          the configuration file has faults; all of them are named
+    ├── StartRefused                  the node cannot start
+    ├── InputRefused                  what a command was given cannot be used
     ├── InstanceRefused               a sender is told no; each class has its DIMSE status in `contexts`
     │   ├── UIDInvalid                a UID breaks the rules of UIDs
     │   ├── InstanceUnparsable        the data set cannot be read
@@ -41,6 +43,14 @@ class ConfigurationRefused(NodeError):
         self.path, self.faults = path, tuple(faults)
         listed = "".join(f"\n  {fault}" for fault in faults)
         super().__init__(f"The configuration {path} has {len(faults)} fault{'s'[: len(faults) != 1]}:{listed}")
+
+
+class InputRefused(NodeError):
+    """What a command was given cannot be used; the message says why."""
+
+
+class StartRefused(NodeError):
+    """The node cannot start; the message says why."""
 
 
 class InstanceRefused(NodeError):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from PIL import Image
+from pydicom import Dataset
 
 from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
@@ -51,6 +52,6 @@ def not_analysed(
     return (refusal(reason, detail, envelope),)
 
 
-def preview_png(result: ResultObject, path: Path) -> None:
+def preview_png(ds: Dataset, path: Path) -> None:
     """Write the picture of a capture or of the curve page to ``path``, decoded from the object itself."""
-    Image.fromarray(result.dataset.pixel_array).save(path, "PNG")
+    Image.fromarray(ds.pixel_array).save(path, "PNG")

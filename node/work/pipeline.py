@@ -15,6 +15,7 @@ from survnode.model.ct.volume import Volume, load_volume
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.model.predict import Predictor
 from survnode.model.prediction import Prediction
+from survnode.node.errors import InputRefused
 from survnode.node.results.bundle import analysed, not_analysed
 from survnode.node.results.envelope import ResultObject, Source
 from survnode.node.results.identity import Layout, Run
@@ -98,7 +99,7 @@ def devices(wanted: str) -> tuple[str, ...]:
 
     Raises
     ------
-    ValueError
+    InputRefused
         The machine does not have it.
     """
     gpus = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
@@ -109,5 +110,5 @@ def devices(wanted: str) -> tuple[str, ...]:
     found = gpus if wanted == "cuda" else tuple(gpu for gpu in gpus if gpu == wanted)
     if not found:
         msg = f"The device {wanted} is not here; this machine has: {', '.join(('cpu', *gpus))}."
-        raise ValueError(msg)
+        raise InputRefused(msg)
     return found

@@ -1,0 +1,221 @@
+"""The command line, and the place where the parts are put together.
+
+Nothing heavy is imported before a command needs it: ``survnode --help`` answers at once.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from survnode.model.errors import ModelError
+from survnode.node.errors import NodeError
+
+app = typer.Typer(
+    help="A DICOM node that predicts survival from chest CT. Research use only.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+studies_app = typer.Typer(help="The studies that were received.", no_args_is_help=True)
+jobs_app = typer.Typer(help="The analyses and what came of them.", no_args_is_help=True)
+model_app = typer.Typer(help="Checkpoints.", no_args_is_help=True)
+app.add_typer(studies_app, name="studies")
+app.add_typer(jobs_app, name="jobs")
+app.add_typer(model_app, name="model")
+
+Config = Annotated[
+    Path, typer.Option("--config", envvar="SURVNODE_CONFIG", help="The node's TOML file.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+Model = Annotated[str, typer.Option(help='A checkpoint folder, or "demo" for the demonstration model.')]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+
+
+def main() -> None:
+    """Run a command: exit code 0 done, 1 refused with the reason, 2 wrong use."""
+    try:
+        app()
+    except (NodeError, ModelError) as refusal:
+        Console(stderr=True, soft_wrap=True).print(f"refused: {refusal}", style="bold red", markup=False)
+        sys.exit(1)
+
+
+@app.command()
+def serve(config: Config) -> None:
+    """Run the node until SIGTERM."""
+    from survnode.node.config import load_config
+    from survnode.node.service import Service
+
+    Service(load_config(config)).run()
+
+
+@app.command()
+def check(config: Config, as_json: Json = False) -> None:
+    """Look at configuration, checkpoint, weights, disk and every destination."""
+    from survnode.node.check import run_checks
+
+    findings = list(run_checks(config))
+    rows = [{"what": it.what, "ok": it.ok, "detail": it.detail} for it in findings]
+    _show(rows, as_json, title="survnode check", mark=lambda row: "green" if row["ok"] else "red")
+    if not all(it.ok for it in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="CT files, any names.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the results are written.")],
+    model: Model = "demo",
+    lungs: Annotated[Path | None, typer.Option(help="Also write the lung mask here (.nii.gz).")] = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Analyse the CT in a folder as the node would, without a network."""
+    from survnode.node.offline import predict_folder
+
+    with Console(stderr=True).status("Loading the model and analysing the CT ..."):
+        outcome = predict_folder(folder, out, model=model, device=device, lungs=lungs)
+    if as_json:
+        sys.stdout.write(json.dumps(outcome.summary, indent=2) + "\n")
+    elif outcome.reason is None:
+        from survnode.node.showing import show_prediction
+
+        show_prediction(Console(), outcome.summary, out)
+    if outcome.reason is not None:
+        Console(stderr=True).print(f"not analysed: {outcome.reason.sentence} {outcome.detail}", markup=False)
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    ct: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="A folder with one CT study; default: a phantom.")
+    ] = None,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where the received results are written.")] = Path(
+        "survnode-demo"
+    ),
+) -> None:
+    """Run a whole node on this machine: a CT goes in over DICOM, its report and slices come out."""
+    from survnode.node.demo import run_demo
+
+    run_demo(ct, out)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Train a model: see ``survnode train --help``."""
+    from survnode.train.cli import app as train_app
+
+    train_app(args=list(context.args), prog_name="survnode train")
+
+
+@model_app.command("show")
+def show_model(name: Annotated[str, typer.Argument(metavar="CKPT")] = "demo", as_json: Json = False) -> None:
+    """What a checkpoint says of itself, its hashes checked."""
+    from survnode.model.checkpoint import checkpoint_folder, read_card
+
+    card = read_card(checkpoint_folder(name)).model_dump(mode="json")
+    card.pop("cohort_survival")
+    if as_json:
+        sys.stdout.write(json.dumps(card, indent=2) + "\n")
+        return
+    console = Console(soft_wrap=True)
+    for key, value in card.items():
+        console.print(f"[bold]{key}[/bold]", value if isinstance(value, str | int | bool) else json.dumps(value))
+
+
+@studies_app.command("list")
+def list_studies(config: Config, as_json: Json = False) -> None:
+    """Every study and where it stands."""
+    _show(_status(config).studies(), as_json, title="studies")
+
+
+@studies_app.command("show")
+def show_study(uid: Annotated[str, typer.Argument(metavar="STUDY_UID")], config: Config, as_json: Json = False) -> None:
+    """One study with its series, jobs, results and deliveries."""
+    _show_one(_status(config).study(uid), as_json)
+
+
+@studies_app.command("retry")
+def retry_study(
+    uid: Annotated[str, typer.Argument(metavar="STUDY_UID")], config: Config, as_json: Json = False
+) -> None:
+    """Take up whatever failed in a study: its judgement, its jobs, its deliveries."""
+    _show_one(_status(config).retry_study(uid), as_json)
+
+
+@jobs_app.command("list")
+def list_jobs(config: Config, as_json: Json = False) -> None:
+    """Every job and where it stands."""
+    _show(_status(config).jobs(), as_json, title="jobs")
+
+
+@jobs_app.command("show")
+def show_job(number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, as_json: Json = False) -> None:
+    """One job with its results and deliveries."""
+    _show_one(_status(config).job(number), as_json)
+
+
+@jobs_app.command("retry")
+def retry_job(number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, as_json: Json = False) -> None:
+    """Run a failed or quarantined job again; of a finished one, send again what was refused."""
+    _show_one(_status(config).retry_job(number), as_json)
+
+
+def _status(config: Path) -> Any:
+    from survnode.node.config import load_config
+    from survnode.node.database import Database
+    from survnode.node.status import Status
+
+    return Status(Database(load_config(config).database_path))
+
+
+def _show(
+    rows: Sequence[dict[str, Any]],
+    as_json: bool,
+    *,
+    title: str,
+    mark: Callable[[dict[str, Any]], str] = lambda _: "",
+) -> None:
+    """Print rows as JSON or as a table."""
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return
+    if not rows:
+        Console().print(f"no {title}")
+        return
+    table = Table(title=title)
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()), style=mark(row))
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "ok" if value else "not ok"
+    return "" if value is None else str(value)
+
+
+def _show_one(row: dict[str, Any], as_json: bool) -> None:
+    """Print a record as JSON, or its values and then its lists as tables."""
+    if as_json:
+        sys.stdout.write(json.dumps(row, indent=2) + "\n")
+        return
+    console = Console(soft_wrap=True)
+    for name, value in row.items():
+        if isinstance(value, list):
+            _show(value, as_json=False, title=name)
+        else:
+            console.print(f"[bold]{name.replace('_', ' ')}[/bold] {_cell(value)}", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

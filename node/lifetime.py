@@ -1,0 +1,27 @@
+"""How the node's processes end: on SIGTERM in good order, and never later than their parent."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing.connection import wait
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM sets; SIGINT is left to the parent, who gets it from the same terminal."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return stop
+
+
+def end_with_parent() -> None:
+    """End this process at once when its parent is gone: what is durable is durable, the rest must not go on alone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True, name="parent-watch").start()
+
+
+def _watch(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

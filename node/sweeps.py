@@ -1,0 +1,134 @@
+"""The clock of the node: what is looked at again and again, and how often.
+
+The tables are the truth and this is only the clock: a sweep that is missed or runs twice loses nothing.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import select
+
+from survnode.node.config import DestinationConfig, NodeConfig
+from survnode.node.database import Database, fetch
+from survnode.node.database import jobs as jobs_table
+from survnode.node.delivery.outbox import Outbox
+from survnode.node.delivery.sender import Destination
+from survnode.node.errors import NodeError
+from survnode.node.intake.assembly import Assembly
+from survnode.node.intake.retention import delete_expired
+from survnode.node.records import Job, JobState
+from survnode.node.retry import RetryPolicy
+from survnode.node.work import jobs
+
+log = structlog.get_logger()
+
+ASSEMBLY_S = 1.0
+OUTBOX_S = 1.0
+LEASES_S = 5.0
+RETENTION_S = 3600.0
+DAY_S = 86400.0
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    name: str
+    every_s: float
+    run: Callable[[], object]
+
+
+class Sweeps:
+    """Runs every sweep in a thread of its own, none of them twice at a time.
+
+    Parameters
+    ----------
+    device_uid : of the model that new jobs are for
+    kill_worker : ends the worker of that name at once; the service then takes its job back
+    """
+
+    def __init__(
+        self, config: NodeConfig, database: Database, device_uid: str, kill_worker: Callable[[str], None]
+    ) -> None:
+        self._config, self._database, self._kill_worker = config, database, kill_worker
+        self._assembly = Assembly(database, config.received_dir, device_uid)
+        self._outbox = Outbox(database, config.results_dir)
+        sweeps = [
+            _Sweep("assembly", ASSEMBLY_S, lambda: self._assembly.assemble_due(time.time())),
+            _Sweep("leases", LEASES_S, self._return_leases),
+            _Sweep("retention", RETENTION_S, self._delete_expired),
+            *(self._outbox_sweep(settings) for settings in config.destinations),
+        ]
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(len(sweeps))},  # one that hangs holds up no other
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+            timezone="UTC",
+        )
+        self._scheduler.add_listener(_report, EVENT_JOB_ERROR)
+        for sweep in sweeps:
+            self._scheduler.add_job(sweep.run, "interval", seconds=sweep.every_s, id=sweep.name)
+
+    def start(self) -> None:
+        """Start the clock."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Stop the clock, and wait for the sweeps that run."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
+    def _outbox_sweep(self, settings: DestinationConfig) -> _Sweep:
+        destination = destination_of(settings, self._config.receiver.ae_title)
+        return _Sweep(f"outbox-{settings.name}", OUTBOX_S, lambda: self._outbox.deliver_due(destination))
+
+    def _return_leases(self) -> None:
+        """Take back the jobs of silent workers, and end the workers whose job takes too long."""
+        now = time.time()
+        for job in jobs.expire_leases(self._database, now=now):
+            log.warning("job.lease_expired", job=job.id, kills=job.kills, state=str(job.state.value))
+        latest_start = now - self._config.work.job_timeout_s
+        overdue = select(jobs_table).where(
+            jobs_table.c.state == JobState.RUNNING, jobs_table.c.started_at < latest_start
+        )
+        with self._database.reading() as connection:
+            found = fetch(connection, Job, overdue)
+        for job in found:
+            log.error("job.overdue", job=job.id, worker=job.worker, limit_s=self._config.work.job_timeout_s)
+            self._kill_worker(job.worker or "")
+
+    def _delete_expired(self) -> None:
+        deleted = delete_expired(
+            self._database,
+            self._config.received_dir,
+            self._config.results_dir,
+            now=time.time(),
+            retention_s=self._config.retention.days * DAY_S,
+        )
+        for uid in deleted:
+            log.info("study.deleted", study_instance_uid=uid)
+
+
+def destination_of(settings: DestinationConfig, calling_ae_title: str) -> Destination:
+    """The peer that ``settings`` describe."""
+    return Destination(
+        name=settings.name,
+        ae_title=settings.ae_title,
+        host=settings.host,
+        port=settings.port,
+        calling_ae_title=calling_ae_title,
+        connection_timeout_s=settings.timeout_s,
+        acse_timeout_s=settings.timeout_s,
+        dimse_timeout_s=settings.timeout_s,
+        retry=RetryPolicy(max_elapsed_s=settings.give_up_after_h * HOUR_S),
+    )
+
+
+def _report(event: JobExecutionEvent) -> None:
+    """A sweep that failed runs again at its next time; what it did not do is still in the tables."""
+    error = event.exception
+    words = str(error) if isinstance(error, NodeError) else type(error).__name__
+    log.error("sweep.failed", sweep=event.job_id, error=words)
