@@ -8,9 +8,13 @@ from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from sqlalchemy import insert
+from sqlalchemy.dialects import sqlite
 
-from survnode.node.database import Database
+from survnode.node.database import Database, jobs, row_of, studies
 from survnode.node.intake.received import Received
+from survnode.node.records import Job, JobState, PlannedDelivery, ResultObject, ResultRole, Study, StudyState
+from survnode.node.work import jobs as queue
 
 MakeCT = Callable[..., Dataset]
 MakeReceived = Callable[..., Received]
@@ -88,3 +92,56 @@ def encoded(ds: Dataset) -> bytes:
     file.is_little_endian, file.is_implicit_VR = True, False
     write_dataset(file, ds)
     return bytes(file.getvalue())
+
+
+@pytest.fixture
+def add_job(database: Database) -> Callable[..., int]:
+    """Puts a study and a job of it into the queue, as assembly does; the job's id."""
+
+    def add(study: str = "1.2.3", version: int = 1, **values: object) -> int:
+        record = Study(study, "P1", False, 0.0, 0.0, None, 1, StudyState.ASSEMBLED)
+        row = {
+            "study_instance_uid": study,
+            "series_instance_uid": f"{study}.1",
+            "sop_instance_uids": (f"{study}.1.1",),
+            "input_digest": f"digest {version}",
+            "device_uid": "2.25.1",
+            "version": version,
+            "verdicts": (),
+            "state": JobState.QUEUED,
+            "created_at": 0.0,
+            "due_at": 0.0,
+        }
+        with database.transaction() as connection:
+            connection.execute(sqlite.insert(studies).values(row_of(record)).on_conflict_do_nothing())
+            return int(connection.execute(insert(jobs).values(row | values).returning(jobs.c.id)).scalar_one())
+
+    return add
+
+
+def objects_of(job: int) -> list[ResultObject]:
+    """What a pipeline makes, not in the order in which it is sent."""
+    sr, kos, sc = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.88.59", "1.2.840.10008.5.1.4.1.1.7"
+    return [
+        ResultObject(ResultRole.CURVE, 0, sc, f"9.{job}.5", f"9.{job}.50", f"{job}/curve.dcm"),
+        ResultObject(ResultRole.CAPTURE, 2, sc, f"9.{job}.3", f"9.{job}.30", f"{job}/capture-2.dcm"),
+        ResultObject(ResultRole.CAPTURE, 1, sc, f"9.{job}.2", f"9.{job}.30", f"{job}/capture-1.dcm"),
+        ResultObject(ResultRole.KEY_OBJECTS, 0, kos, f"9.{job}.4", f"9.{job}.40", f"{job}/key-objects.dcm"),
+        ResultObject(ResultRole.REPORT, 0, sr, f"9.{job}.1", f"9.{job}.10", f"{job}/report.dcm"),
+    ]
+
+
+@pytest.fixture
+def finish_job(database: Database, add_job: Callable[..., int]) -> Callable[..., Job]:
+    """Puts a job through the queue that made five objects for each of the destinations."""
+
+    def finish(study: str = "1.2.3", *destinations: str, version: int = 1, now: float = 10.0) -> Job:
+        add_job(study, version)
+        job = queue.claim(database, "worker", now=now, lease_s=60)
+        assert job is not None
+        made = objects_of(job.id)
+        planned = [PlannedDelivery(item.sop_instance_uid, name) for name in destinations for item in made]
+        queue.finish(database, job, made, planned, now=now)
+        return queue.get(database, job.id)
+
+    return finish
