@@ -1,0 +1,326 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+from sqlalchemy import select, update
+
+from survnode.model.ct.volume import read_headers
+from survnode.model.errors import Reason
+from survnode.node import errors
+from survnode.node.database import Database, fetch, instances, studies
+from survnode.node.database import jobs as job_table
+from survnode.node.intake.assembly import Assembly, choose
+from survnode.node.intake.received import Received
+from survnode.node.intake.store import Store
+from survnode.node.records import Instance, InstanceState, Job, JobState, Study, StudyState
+from survnode.node.work import jobs
+
+MakeCT = Callable[..., Dataset]
+MakeReceived = Callable[..., Received]
+
+QUIET_S = 60.0
+
+
+# The rule.
+
+
+def series_of(make_ct: MakeCT, uid: str, count: int, spacing_mm: float = 3.0, **attributes: object) -> list[Dataset]:
+    made = [make_ct(number, series=uid, **attributes) for number in range(1, count + 1)]
+    for number, ds in enumerate(made):
+        ds.ImagePositionPatient = [-100.0, -100.0, spacing_mm * number]
+    return made
+
+
+def test_the_only_eligible_series_is_chosen_and_the_others_say_why(make_ct: MakeCT) -> None:
+    chest, scout = (
+        series_of(make_ct, "1.1", 60),
+        series_of(make_ct, "1.2", 2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
+    )
+    choice = choose({"1.1": chest, "1.2": scout})
+    assert (choice.series_instance_uid, choice.reason) == ("1.1", None)
+    assert [(verdict.chosen, verdict.images, verdict.reason) for verdict in choice.verdicts] == [
+        (True, 60, None),
+        (False, 2, Reason.LOCALIZER),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("best", "other", "why"),
+    [
+        ((60, 3.0, 5), (40, 3.0, 1), "covers at least 150 mm"),
+        ((60, 3.0, 5), (200, 1.0, 1), "has slices nearer to 3 mm apart"),
+        ((60, 2.5, 5), (60, 5.0, 1), "has slices nearer to 3 mm apart"),
+        ((80, 3.0, 5), (60, 3.0, 1), "has more slices"),
+        ((60, 3.0, 1), (60, 3.0, 5), "has the lower series number"),
+        ((60, 3.0, 1), (60, 3.0, 1), "has the lower series UID"),
+    ],
+)
+def test_of_several_eligible_series_a_written_rule_chooses(
+    make_ct: MakeCT, best: tuple[int, float, int], other: tuple[int, float, int], why: str
+) -> None:
+    series = {
+        uid: series_of(make_ct, uid, count, spacing, SeriesNumber=number)
+        for uid, (count, spacing, number) in {"1.1": best, "1.2": other}.items()
+    }
+    choice = choose(series)
+    assert choice == choose(dict(reversed(series.items())))
+    assert choice.series_instance_uid == "1.1"
+    assert choice.verdicts[1].detail == f"The chosen series {why}."
+
+
+def test_the_reason_of_the_largest_series_is_told_when_none_is_eligible(make_ct: MakeCT) -> None:
+    gap = [ds for ds in series_of(make_ct, "1.1", 60) if ds.InstanceNumber != 30]
+    choice = choose({"1.1": gap, "1.2": series_of(make_ct, "1.2", 3)})
+    assert (choice.series_instance_uid, choice.reason) == ("1.1", Reason.IRREGULAR_SPACING)
+    assert "6.00 mm" in choice.detail
+    assert [verdict.reason for verdict in choice.verdicts] == [Reason.IRREGULAR_SPACING, Reason.TOO_FEW_SLICES]
+
+
+def test_a_series_of_another_modality_is_not_ct(make_ct: MakeCT) -> None:
+    assert choose({"1.1": series_of(make_ct, "1.1", 30, Modality="MR")}).reason is Reason.NOT_CT
+
+
+def test_a_header_that_breaks_the_rules_does_not_break_the_study(make_ct: MakeCT) -> None:
+    broken = series_of(make_ct, "1.1", 30, Rows=None)
+    assert choose({"1.1": broken}).reason is Reason.NO_ELIGIBLE_SERIES
+    assert choose({"1.1": broken, "1.2": series_of(make_ct, "1.2", 30)}).series_instance_uid == "1.2"
+
+
+def test_a_study_without_a_readable_file_has_no_eligible_series() -> None:
+    assert choose({}).reason is Reason.NO_ELIGIBLE_SERIES
+
+
+def test_a_real_chest_is_chosen(lung1_series: list[Path]) -> None:
+    headers = read_headers(lung1_series)
+    uid = str(headers[0].SeriesInstanceUID)
+    choice = choose({uid: headers})
+    assert (choice.series_instance_uid, choice.reason, choice.verdicts[0].images) == (uid, None, 134)
+
+
+# The sweep.
+
+
+@pytest.fixture
+def times() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def store(tmp_path: Path, database: Database, times: list[float]) -> Store:
+    return Store(tmp_path / "store", database, quiet_period_s=QUIET_S, clock=lambda: times[-1])
+
+
+@pytest.fixture
+def assembly(store: Store, database: Database) -> Assembly:
+    return Assembly(database, store.folder, "2.25.1", min_slices=3)
+
+
+def jobs_of(database: Database) -> list[Job]:
+    with database.reading() as connection:
+        return fetch(connection, Job, select(job_table).order_by(job_table.c.id))
+
+
+def study_of(database: Database) -> Study:
+    with database.reading() as connection:
+        (study,) = fetch(connection, Study, select(studies))
+    return study
+
+
+def add(store: Store, make_received: MakeReceived, *numbers: int, **attributes: object) -> None:
+    for number in numbers:
+        store.add(make_received(number, **attributes))
+
+
+def test_a_study_is_judged_once_its_quiet_period_is_over(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3, 4)
+    assert assembly.assemble_due(QUIET_S - 0.1) == []
+    assert assembly.assemble_due(QUIET_S) == [1]
+    assert assembly.assemble_due(1e9) == []
+    (job,) = jobs_of(database)
+    assert (job.series_instance_uid, job.version, job.state, job.device_uid) == (
+        "1.2.3.1",
+        1,
+        JobState.QUEUED,
+        "2.25.1",
+    )
+    assert job.sop_instance_uids == ("1.2.3.1.1", "1.2.3.1.2", "1.2.3.1.3", "1.2.3.1.4")
+    assert [verdict.chosen for verdict in job.verdicts] == [True]
+    assert (study_of(database).state, study_of(database).due_at) == (StudyState.ASSEMBLED, None)
+
+
+def test_the_same_study_sent_twice_makes_nothing_new(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    for _ in range(2):
+        add(store, make_received, 1, 2, 3)
+        assembly.assemble_due(1e3)
+    assert len(jobs_of(database)) == 1
+
+
+def test_one_late_image_makes_a_new_version(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3)
+    assembly.assemble_due(1e3)
+    running = jobs.claim(database, "w", now=1e3, lease_s=60)
+    assert running is not None
+    jobs.finish(database, running, [], [], now=1e3)
+    add(store, make_received, 4)
+    assembly.assemble_due(2e3)
+    first, second = jobs_of(database)
+    assert [(job.version, job.state, len(job.sop_instance_uids)) for job in (first, second)] == [
+        (1, JobState.FINISHED, 3),
+        (2, JobState.QUEUED, 4),
+    ]
+
+
+def test_a_version_that_was_not_started_gives_way_to_the_next(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3)
+    assembly.assemble_due(1e3)
+    add(store, make_received, 4)
+    assembly.assemble_due(2e3)
+    assert [job.state for job in jobs_of(database)] == [JobState.SUPERSEDED, JobState.QUEUED]
+
+
+def test_an_unrelated_series_makes_no_new_job(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3)
+    assembly.assemble_due(1e3)
+    add(store, make_received, 1, series="1.2.3.2", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    assert assembly.assemble_due(2e3) == []
+    assert len(jobs_of(database)) == 1
+    assert study_of(database).state is StudyState.ASSEMBLED
+
+
+def test_a_choice_that_came_back_is_run_as_the_newest_version(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3)
+    assembly.assemble_due(1e3)
+    add(store, make_received, 11, 12, 13, 14, series="1.2.3.2")  # a better one: more slices
+    assembly.assemble_due(2e3)
+    add(store, make_received, 17, series="1.2.3.2")  # with a gap, it is refused
+    assembly.assemble_due(3e3)
+    assert [(job.series_instance_uid, job.version, job.state) for job in jobs_of(database)] == [
+        ("1.2.3.1", 3, JobState.QUEUED),
+        ("1.2.3.2", 2, JobState.SUPERSEDED),
+    ]
+
+
+def test_another_model_makes_a_job_of_its_own(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3)
+    assembly.assemble_due(1e3)
+    newer = Assembly(database, store.folder, "2.25.2", min_slices=3)
+    newer.judge_again("1.2.3", 2e3)
+    newer.assemble_due(2e3)
+    assert [(job.device_uid, job.version) for job in jobs_of(database)] == [("2.25.1", 1), ("2.25.2", 2)]
+
+
+def test_a_study_that_cannot_be_analysed_gets_a_job_that_says_why(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3, 5)
+    assembly.assemble_due(1e3)
+    (job,) = jobs_of(database)
+    assert (job.reason, job.series_instance_uid) == (Reason.IRREGULAR_SPACING, "1.2.3.1")
+    assert "6.00 mm" in job.detail
+    add(store, make_received, 4)  # the missing slice
+    assembly.assemble_due(2e3)
+    assert [(job.version, job.reason) for job in jobs_of(database)] == [(1, Reason.IRREGULAR_SPACING), (2, None)]
+
+
+def test_an_unreadable_file_is_marked_and_the_study_goes_on(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3, 4)
+    with database.reading() as connection:
+        (last,) = fetch(connection, Instance, select(instances).where(instances.c.sop_instance_uid == "1.2.3.1.4"))
+    (store.folder / last.path).write_bytes(b"rotten")
+    assembly.assemble_due(1e3)
+    (job,) = jobs_of(database)
+    assert (job.reason, len(job.sop_instance_uids)) == (None, 3)
+    with database.reading() as connection:
+        marked = fetch(connection, Instance, select(instances).where(instances.c.state == InstanceState.UNREADABLE))
+    assert [item.sop_instance_uid for item in marked] == ["1.2.3.1.4"]
+
+
+def test_a_study_of_two_patients_is_not_judged_but_shown(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3)
+    add(store, make_received, 4, PatientID="P2")
+    assert assembly.assemble_due(1e3) == []
+    assert (study_of(database).state, study_of(database).due_at) == (StudyState.PATIENT_CONFLICT, None)
+    assert jobs_of(database) == []
+
+
+def test_a_study_of_which_only_a_part_is_left_is_not_judged_but_shown(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3)
+    with database.transaction() as connection:
+        connection.execute(update(instances).values(state=InstanceState.DELETED))
+    add(store, make_received, 4)
+    assert assembly.assemble_due(1e3) == []
+    assert study_of(database).state is StudyState.PARTLY_DELETED
+
+
+def test_an_image_that_comes_while_its_study_is_judged_starts_a_new_quiet_period(
+    assembly: Assembly,
+    store: Store,
+    database: Database,
+    make_received: MakeReceived,
+    times: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add(store, make_received, 1, 2, 3)
+
+    def choose_slowly(*args: object, **options: object) -> object:
+        monkeypatch.undo()
+        times.append(100.0)
+        add(store, make_received, 4)
+        return choose(*args, **options)  # type: ignore[arg-type]  # whatever it was called with
+
+    monkeypatch.setattr("survnode.node.intake.assembly.choose", choose_slowly)
+    assert assembly.assemble_due(100.0) == []
+    assert (study_of(database).state, study_of(database).due_at) == (StudyState.RECEIVING, 160.0)
+    assert assembly.assemble_due(160.0) == [1]
+    assert len(jobs_of(database)[0].sop_instance_uids) == 4
+
+
+def test_a_study_that_breaks_the_judge_is_shown_and_the_next_is_judged(
+    assembly: Assembly,
+    store: Store,
+    database: Database,
+    make_received: MakeReceived,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def break_once(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError
+
+    add(store, make_received, 1, 2, 3)
+    add(store, make_received, 1, 2, 3, study="1.5", series="1.5.1")
+    monkeypatch.setattr("survnode.node.intake.assembly.choose", break_once)
+    assembly.assemble_due(1e3)
+    with database.reading() as connection:
+        found = fetch(connection, Study, select(studies).order_by(studies.c.study_instance_uid))
+    assert {study.state for study in found} == {StudyState.UNASSEMBLED, StudyState.ASSEMBLED}
+    (broken,) = [study for study in found if study.state is StudyState.UNASSEMBLED]
+    assert "ZeroDivisionError" in broken.error
+    assembly.judge_again(broken.study_instance_uid, 2e3)
+    assembly.assemble_due(2e3)
+    assert len(jobs_of(database)) == 2
+
+
+def test_a_study_that_is_not_there_is_named(assembly: Assembly) -> None:
+    with pytest.raises(errors.RecordNotFound, match=r"study 7\.7"):
+        assembly.judge_again("7.7", 0.0)
