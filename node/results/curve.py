@@ -42,7 +42,7 @@ def draw(findings: Findings, software_version: str) -> Pixels:
         _cohort(figure.add_axes((0.64, 0.34, 0.32, 0.32)), findings)
     _attention(figure.add_axes((0.075, 0.135, 0.885, 0.06)), findings)
     _foot(figure, findings, software_version)
-    canvas.draw()  # type: ignore[no-untyped-call]  matplotlib annotates it in part only
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib annotates it in part only
     picture = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     return np.ascontiguousarray(picture[..., :3])
 
@@ -104,7 +104,7 @@ def _attention(axes: Axes, findings: Findings) -> None:
     colours = np.array([heat(float(value)) for value in share], np.uint8)
     axes.imshow(colours[None], aspect="auto", interpolation="nearest", extent=(0, len(share), 0, 1))
     places = [item.index + 0.5 for item in findings.slices]
-    for item, at, label in zip(findings.slices, places, _spread(places, 0.025 * len(share)), strict=True):
+    for item, at, label in zip(findings.slices, places, spread_labels(places, 0.025 * len(share)), strict=True):
         axes.plot([at, label], [1.0, 1.35], color=fraction(AMBER), linewidth=0.8, clip_on=False)
         axes.text(label, 1.42, str(item.rank), size=13, weight="bold", color=fraction(AMBER), ha="center")
     axes.set(xlim=(0, len(share)), ylim=(0, 1), xticks=[], yticks=[])
@@ -113,7 +113,7 @@ def _attention(axes: Axes, findings: Findings) -> None:
     _plain(axes, "", "")
 
 
-def _spread(places: Sequence[float], gap: float) -> list[float]:
+def spread_labels(places: Sequence[float], gap: float) -> list[float]:
     """``places`` moved apart to at least ``gap``, as little as possible: neighbouring slices often rank together."""
     order = np.argsort(places, kind="stable")
     offsets = gap * np.arange(len(places))

@@ -13,6 +13,7 @@ from datetime import timedelta, timezone
 
 import structlog
 from pydicom import Dataset
+from pydicom.config import disable_value_validation
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.multival import MultiValue
 from pydicom.sr.coding import Code
@@ -86,6 +87,7 @@ class _Reader:
     changes: list[str] = field(default_factory=list)
 
     def attributes(self, ds: Dataset, keywords: Iterable[str]) -> Dataset:
+        """Those of ``keywords`` that hold something that can be written."""
         found = Dataset()
         for keyword in keywords:
             value = self._value(ds, keyword)
@@ -94,20 +96,22 @@ class _Reader:
         return found
 
     def code(self, ds: Dataset) -> Code | None:
+        """An item of a code sequence; None unless it is whole."""
         item = self.attributes(ds, ("CodeValue", "CodingSchemeDesignator", "CodeMeaning", "CodingSchemeVersion"))
         if not all(keyword in item for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")):
             return None
         return Code(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning, item.get("CodingSchemeVersion"))
 
     def items(self, ds: Dataset, keyword: str) -> Sequence[Dataset]:
-        value = self._raw(ds, keyword)
-        return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+        """The items of a sequence; none if it is absent or damaged."""
+        try:
+            return list(ds.get(keyword) or ())
+        except Exception:  # noqa: BLE001  a damaged element raises what it likes
+            self._changed(keyword, "unreadable: left out")
+            return []
 
     def _value(self, ds: Dataset, keyword: str) -> str | list[str] | None:
-        raw = self._raw(ds, keyword)
-        if raw is None:
-            return None
-        values = [str(part) for part in raw] if isinstance(raw, MultiValue) else [str(raw)]
+        values = self._texts(ds, keyword)
         if keyword not in MULTIPLE:
             return self._clean(keyword, self._single(keyword, values))
         cleaned = [self._clean(keyword, value) for value in values]
@@ -129,12 +133,13 @@ class _Reader:
             self._changed(keyword, rule)
         return cleaned
 
-    def _raw(self, ds: Dataset, keyword: str) -> object:
+    def _texts(self, ds: Dataset, keyword: str) -> list[str]:
         try:
-            return ds.get(keyword)
+            value = ds.get(keyword)
+            return [str(part) for part in value] if isinstance(value, MultiValue) else [str(value or "")]
         except Exception:  # noqa: BLE001  a damaged element raises what it likes
             self._changed(keyword, "unreadable: left out")
-            return None
+            return []
 
     def _changed(self, keyword: str, rule: str) -> None:
         self.changes.append(f"{Tag(tag_for_keyword(keyword) or 0)} {rule}")
@@ -143,8 +148,8 @@ class _Reader:
 def subject_of(ds: Dataset) -> Subject:
     """Whom ``ds`` is about; whatever breaks the standard is mended or left out, and logged by its tag."""
     reader = _Reader()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's warnings quote values
+    with disable_value_validation(), warnings.catch_warnings():  # pydicom's warnings quote values, also in its log
+        warnings.simplefilter("ignore")
         subject = _read(ds, reader)
     if reader.changes:
         log.info("source_header_changed", sop_instance_uid=str(ds.SOPInstanceUID), changes=reader.changes)

@@ -11,7 +11,6 @@ MAX_CHARS = {"SH": 16, "LO": 64}
 MAX_GROUP_CHARS = 64  # of each component group of a person's name (PS3.5 6.2)
 PATTERNS = {
     "AS": (r"\d{3}[DWMY]", "an age"),
-    "CS": (r"[A-Z0-9_ ]{1,16}", "a code string"),
     "DS": (r"(?=.{1,16}$)[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", "a decimal string"),
 }
 IDENTIFIERS = frozenset({"SH"})  # shortened, one would become another's: an accession number, a code value
@@ -53,6 +52,13 @@ def _person_name(value: str) -> Cleaned:
     return name.strip() or None, None if name == value else "not a person's name: shortened or characters removed"
 
 
+def _code_string(value: str) -> Cleaned:
+    upper = value.upper()
+    if not re.fullmatch(r"[A-Z0-9_ ]{1,16}", upper):
+        return None, "not a code string: left out"
+    return upper, None if upper == value else "not a code string: rewritten"
+
+
 def _date(value: str) -> Cleaned:
     for form in _DATES:
         try:
@@ -75,4 +81,4 @@ def _printable(value: str) -> str:
     return "".join(char for char in value if unicodedata.category(char) not in {"Cc", "Cs"})
 
 
-_REWRITERS = {"PN": _person_name, "DA": _date, "TM": _time}
+_REWRITERS = {"CS": _code_string, "PN": _person_name, "DA": _date, "TM": _time}

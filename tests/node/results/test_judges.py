@@ -1,0 +1,195 @@
+"""What tools that others wrote think of the objects."""
+
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    EnhancedSRStorage,
+    MRImageStorage,
+)
+
+from survnode.model.ct.volume import SourceImage, Volume
+from survnode.model.errors import Reason
+from survnode.model.prediction import Prediction
+from survnode.node.records import ResultRole
+from survnode.node.results.bundle import analysed, not_analysed
+from survnode.node.results.envelope import ResultObject, Source
+from survnode.node.results.identity import Layout, Predecessor
+
+from .conftest import (
+    Headers,
+    Judge,
+    Predict,
+    a_header,
+    a_prediction,
+    a_run,
+    a_volume,
+    as_received,
+    find_tool,
+    output_of,
+    write,
+)
+
+Read = Callable[[Path], Mapping[str, Any]]
+Results = tuple[ResultObject, ...]
+
+PREDECESSOR = Predecessor("1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", "2.25.8", "1.2.3")
+
+
+def a_request() -> Dataset:
+    item = Dataset()
+    item.RequestedProcedureID, item.ScheduledProcedureStepID = "RP1", "SPS1"
+    return item
+
+
+def a_procedure() -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "24627-2", "LN", "CT Chest"
+    return item
+
+
+SOURCES: dict[str, dict[str, Any]] = {
+    "sparse": {},
+    "Japanese": {
+        "SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう",
+        "StudyDescription": "胸部CT",
+    },
+    "Korean": {"SpecificCharacterSet": ["", "ISO 2022 IR 149"], "PatientName": "Hong^Gildong=洪^吉洞=홍^길동"},
+    "Greek": {"SpecificCharacterSet": "ISO_IR 126", "PatientName": "Διονυσιος^Α", "InstitutionName": "Ιατρείο"},
+    "Cyrillic": {"SpecificCharacterSet": "ISO_IR 144", "PatientName": "Люкceмбypг^И", "Manufacturer": "Завод"},
+    "over-long": {
+        "PatientName": "n" * 80 + "^x", "PatientID": "i" * 80, "AccessionNumber": "a" * 20, "StudyID": "s" * 20,
+        "StudyDescription": "d" * 100, "InstitutionName": "h" * 100, "StationName": "t" * 30,
+        "ManufacturerModelName": "m" * 100, "Manufacturer": "f" * 100,
+    },
+    "faulty": {
+        "PatientSex": "U", "StudyTime": "10:15", "StudyDate": "2025.01.02", "PatientBirthDate": "19501399",
+        "PatientAge": "83", "PatientWeight": "72", "PatientIdentityRemoved": "YES", "TimezoneOffsetFromUTC": "+0100",
+    },
+    "requested": {"RequestAttributesSequence": [a_request()], "ProcedureCodeSequence": [a_procedure()]},
+}  # fmt: skip
+
+
+def inconsistencies(*paths: Path) -> list[str]:
+    """What dicom3tools finds that objects tell differently of one patient, study or series."""
+    return [line for line in output_of(find_tool("dcentvfy"), *paths).splitlines() if line.startswith("Error")]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR", "ignore:The value length", "ignore:The number of bytes")
+@pytest.mark.parametrize("attributes", SOURCES.values(), ids=SOURCES)
+def test_every_object_is_valid_whatever_the_source_says(
+    attributes: dict[str, Any],
+    headers: Headers,
+    volume: Volume,
+    predict: Predict,
+    dciodvfy: Judge,
+    tmp_path: Path,
+) -> None:
+    source = Source(tuple(as_received(ds) for ds in headers(**attributes)))
+    paths = write(analysed(source, volume, predict(), a_run(), Layout(captures=1)), tmp_path)
+    assert {path.name: dciodvfy(path) for path in paths} == {path.name: [] for path in paths}
+    assert [line for line in inconsistencies(*paths) if "SOPInstanceUID that was referenced" not in line] == []
+
+
+@pytest.mark.parametrize("sop_class", [CTImageStorage, MRImageStorage, EnhancedCTImageStorage])
+def test_a_refusal_is_valid_whatever_was_sent(sop_class: str, dciodvfy: Judge, tmp_path: Path) -> None:
+    source = Source(tuple(a_header(i + 1, SOPClassUID=sop_class, SeriesInstanceUID=f"1.2.3.{i}") for i in range(3)))
+    run = a_run(version=2, predecessor=PREDECESSOR)
+    (path,) = write(not_analysed(source, Reason.NOT_CT, "Modality is 'MR'.", run, None), tmp_path)
+    assert dciodvfy(path) == []
+    assert "NA-NOT-CT" in output_of(find_tool("dsrdump", "/usr/bin"), "+Pc", path)
+
+
+@pytest.mark.parametrize("sop_class", [ComprehensiveSRStorage, EnhancedSRStorage])
+def test_the_fall_back_classes_are_valid(
+    sop_class: str, source: Source, volume: Volume, predict: Predict, dciodvfy: Judge, tmp_path: Path
+) -> None:
+    report = analysed(source, volume, predict(), a_run(), Layout(report_sop_class=sop_class))[:1]
+    assert dciodvfy(*write(report, tmp_path)) == []
+
+
+def test_results_of_an_enhanced_ct_are_valid(headers: Headers, dciodvfy: Judge, tmp_path: Path) -> None:
+    images = tuple(SourceImage(EnhancedCTImageStorage, "1.2.3.4.1", 1, i + 1) for i in range(24))
+    source = Source(tuple(headers(1, SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=24)))
+    paths = write(analysed(source, a_volume(images), a_prediction(images), a_run()), tmp_path)
+    assert [complaint for path in paths for complaint in dciodvfy(path)] == []
+
+
+@pytest.fixture(scope="module")
+def real(lung1: tuple[Source, Volume]) -> tuple[Prediction, Results]:
+    source, volume = lung1
+    prediction = a_prediction(volume.images, demonstration=True)
+    return prediction, analysed(source, volume, prediction, a_run())
+
+
+def test_results_of_a_real_patient_are_valid_and_consistent_with_his_ct(
+    real: tuple[Prediction, Results], lung1_series: list[Path], dciodvfy: Judge, tmp_path: Path
+) -> None:
+    paths = write(real[1], tmp_path)
+    assert [complaint for path in paths for complaint in dciodvfy(path)] == []
+    # The tool compares the files pairwise; the patient's RTSTRUCT, which disagrees with his CT, is not ours to judge.
+    assert [line for line in inconsistencies(*paths, *lung1_series) if str(tmp_path) in line] == []
+
+
+def test_an_independent_reader_reads_the_numbers_of_the_prediction(
+    real: tuple[Prediction, Results], read_tid1500: Read, tmp_path: Path
+) -> None:
+    prediction, results = real
+    survival, *slices = read_tid1500(write(results[:1], tmp_path)[0])["Measurements"]
+    values = {item["quantity"]["CodeValue"]: float(item["value"]) for item in survival["measurementItems"]}
+    assert values.pop("OS-M24") == pytest.approx(100 * prediction.survival_at(24), abs=0.005)
+    assert [values[f"CIF-M{month:02d}"] for month in range(1, 25)] == pytest.approx(100 * prediction.cif, abs=0.005)
+    assert len(values) == 24
+    weights = [float(group["measurementItems"][0]["value"]) for group in slices]
+    assert weights == pytest.approx([100 * item.weight for item in prediction.ranked(5)], abs=0.005)
+
+
+def test_dcmtk_prints_the_report_and_the_key_objects(real: tuple[Prediction, Results], tmp_path: Path) -> None:
+    dsrdump = find_tool("dsrdump", "/usr/bin")
+    _, results = real
+    chosen = [result for result in results if result.role in {ResultRole.REPORT, ResultRole.KEY_OBJECTS}]
+    report, key_objects = (output_of(dsrdump, "+Pl", path) for path in write(chosen, tmp_path))
+    for said in (report, key_objects):
+        assert not any(line.startswith(("E:", "F:")) for line in said.splitlines())
+    assert report.count("contains NUM") == 30
+    assert "DEMONSTRATION MODEL: trained on phantoms, knows nothing of patients." in report
+    assert key_objects.count("contains IMAGE") == 5
+
+
+PIXELMED = Path("/usr/share/java/pixelmed.jar")
+NO_LIMITS = [f"-Djdk.xml.xpath{limit}=0" for limit in ("ExprOpLimit", "TotalOpLimit", "ExprGrpLimit")]
+
+
+def test_pixelmed_finds_the_templates_and_no_error(results: Results, source: Source, tmp_path: Path) -> None:
+    """Slow: each start compiles 8 MB of style sheets, 9 s of a processor; so the three run side by side."""
+    if not PIXELMED.exists():
+        pytest.skip("libpixelmed-java is not installed")
+    java = find_tool("java")
+    (refusal,) = write(not_analysed(source, Reason.NO_LUNGS, "", a_run(), None), tmp_path / "refused")
+    report, *_, key_objects, _ = write(results, tmp_path)
+    quick_start = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    options = [
+        *quick_start,
+        "-Djava.awt.headless=true",
+        *NO_LIMITS,
+        "-cp",
+        str(PIXELMED),
+        "com.pixelmed.validate.DicomSRValidator",
+    ]
+    running = [
+        subprocess.Popen([java, *options, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for path in (report, refusal, key_objects)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in running]
+    for words, template in zip(said, ("TID_1500", "TID_1500", "TID_2010"), strict=True):
+        assert f"Found Root Template {template}" in words
+        assert "Root Template Validation Complete" in words
+        assert "Error" not in words
+        assert "Warning" not in words
