@@ -20,11 +20,14 @@ _T = TypeVar("_T", bound=np.generic)
 Spacing = tuple[float, float, float]
 
 COARSE_MM = (2.5, 2.0, 2.0)  # a coarse voxel is at most about this large, or one of the CT where those are larger
-AIR_HU = -400.0  # pleura: nearer to soft tissue than to lung, as radiologists draw it
+AIR_HU = -320.0  # pleura: nearer to soft tissue than to lung, as radiologists draw it
 RIGHT, LEFT = 1, 2
 
 # The body: the largest piece of tissue after an opening that cuts off table, sheets and tubes.
+# A low threshold keeps thin chest walls whole on coarse grids.
+BODY_HU = -500.0
 OPENING_MM = 6.0
+SKIN_MM = 5.0  # no lung lies that near to the outside; the blurred edge of the skin has the HU of lung
 
 # Airways, followed slice by slice from the top. A trachea has 100-500 mm2, just above its bifurcation up to twice that;
 # what grows faster from one slice to the next has leaked into a lung; below 30 mm2 it is a bronchus within the lung.
@@ -34,7 +37,7 @@ BRONCHUS_MM2 = 30.0
 GROWTH = 1.8
 TRACHEA_LENGTH_MM = 20.0  # over which it must be seen to be one
 MIDLINE_MM = 45.0  # distance of the trachea from the middle of the body
-AIRWAY_WALL_MM = 2.0
+AIRWAY_WALL_MM = 3.0
 
 # Lungs. A piece of air that is no lung by itself belongs to one if it is this large and not gas.
 MIN_LUNG_ML = 100.0
@@ -54,7 +57,7 @@ def lungs(hu: Array, spacing_mm: Spacing) -> Mask:
     """
     blocks = tuple(max(1, int(coarse / fine + 0.5)) for coarse, fine in zip(COARSE_MM, spacing_mm, strict=True))
     coarse, mm = shrink(hu, blocks), tuple(b * s for b, s in zip(blocks, spacing_mm, strict=True))
-    body = inside_body(coarse > AIR_HU, mm)
+    body = inside_body(coarse > BODY_HU, mm)
     air = body & (coarse < AIR_HU)
     airways = find_airways(air & (coarse < LUMEN_HU), body, mm)
     wall = grown(airways, AIRWAY_WALL_MM, mm)
@@ -73,9 +76,9 @@ def shrink(hu: Array, blocks: tuple[int, ...]) -> Array:
 
 
 def inside_body(tissue: Region, mm: tuple[float, ...]) -> Region:
-    """All inside the skin, slice by slice: the largest piece of tissue and what it surrounds."""
+    """All well inside the skin, slice by slice: the largest piece of tissue and what it surrounds."""
     steps = max(1, round(OPENING_MM / mm[1] / 2))
-    cross = _in_plane(np.ones((3, 3)))
+    cross = _in_plane(ndimage.generate_binary_structure(2, 1))
     opened = ndimage.binary_opening(tissue, cross, iterations=steps)
     labels, count = ndimage.label(opened)
     if not count:
@@ -86,7 +89,8 @@ def inside_body(tissue: Region, mm: tuple[float, ...]) -> Region:
     outside = np.zeros(int(around.max()) + 1, np.bool_)
     outside[np.concatenate([edge.ravel() for edge in edges])] = True
     outside[0] = False
-    return np.asarray(~outside[around], np.bool_)
+    steps = max(1, round(SKIN_MM / mm[1]))
+    return np.asarray(ndimage.binary_erosion(~outside[around], cross, iterations=steps, border_value=1), np.bool_)
 
 
 def _in_plane(structure: NDArray[np.generic]) -> NDArray[np.generic]:
