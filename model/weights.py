@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
@@ -118,9 +119,18 @@ def find_weights(name: WeightsName, file: Path | None = None) -> Path:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a published file by name, on the CPU; no code is unpickled."""
-    with torch.serialization.safe_globals([Namespace]):  # some keep their command line beside "model"
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+    """The tensors of a published file by name, on the CPU.
+
+    Raises
+    ------
+    WeightsChanged
+        The file holds code; it is not run.
+    """
+    try:
+        with torch.serialization.safe_globals([Namespace]):  # some keep their command line beside "model"
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise errors.WeightsChanged(path.name, path, "tensors only", sha256_of(path)) from error
     tensors: dict[str, Tensor] = stored.get("model", stored)
     return tensors
 
