@@ -153,8 +153,8 @@ def test_the_released_stem_trains_and_its_norms_stay_in_train_mode() -> None:
     assert "trunk.features.0.1.running_mean" not in encoder.frozen_names()
 
 
-# AlexNet has 5 convolutions and 2 linear layers, VGG16 13 and 2, ResNet50 53 convolutions; the transformers have one and
-# then 12 blocks of 4 layers: queries with keys and values, projection, and two of the MLP.
+# AlexNet has 5 convolutions and 2 linear layers, VGG16 13 and 2, ResNet50 53 convolutions. The transformers have one
+# convolution and 12 blocks of 4 layers: queries with keys and values, projection, and two of the MLP.
 @pytest.mark.parametrize(
     ("name", "first_trained"),
     [
