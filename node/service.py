@@ -153,8 +153,7 @@ class Service:
         return lock
 
     def _children(self) -> tuple[Child, list[Child]]:
-        with ProcessPoolExecutor(1, mp_context=_spawn) as pool:  # torch stays out of this process
-            found = pool.submit(processes.find_devices, self.config.work.device).result()
+        found = _devices(self.config.work.device)
         receiver = Child("receiver", processes.receiver, (self.config,))
         names = [f"worker-{device.replace(':', '-')}" for device in found]
         workers = [
@@ -186,6 +185,14 @@ class Service:
                 child.process = None
             if child.process is None and now >= child.due_at:
                 child.start()
+
+
+def _devices(wanted: str) -> tuple[str, ...]:
+    """The devices to work on; torch, which knows them, stays out of this process."""
+    if wanted == "cpu":
+        return ("cpu",)
+    with ProcessPoolExecutor(1, mp_context=_spawn) as pool:
+        return pool.submit(processes.find_devices, wanted).result()
 
 
 def _killer(workers: list[Child]) -> Callable[[str], None]:
