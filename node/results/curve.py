@@ -72,7 +72,7 @@ def _milestones(figure: Figure, findings: Findings) -> None:
 def _survival(axes: Axes, findings: Findings) -> None:
     """The curve, and the spread of the ensemble's members behind it."""
     months = np.concatenate([[0], findings.months])
-    axes.plot(months, np.concatenate([[100], findings.survival]), color=fraction(CYAN), linewidth=2.5)
+    axes.plot(months, np.concatenate([[100], findings.survival]), color=fraction(CYAN), linewidth=2.5, clip_on=False)
     if len(findings.member_survival) > 1:
         low, high = findings.member_survival.min(axis=0), findings.member_survival.max(axis=0)
         axes.fill_between(
@@ -92,7 +92,7 @@ def _cohort(axes: Axes, findings: Findings) -> None:
     survival = float(findings.survival[-1])
     counts, edges = np.histogram(findings.cohort_survival, bins=25, range=(0, 100))
     axes.bar(edges[:-1], counts, width=4, align="edge", color=fraction(FAINT), edgecolor=fraction(BLACK))
-    axes.axvline(survival, color=fraction(CYAN), linewidth=2.5)
+    axes.axvline(survival, color=fraction(CYAN), linewidth=2.5, clip_on=False)
     axes.set(xlim=(0, 100), xticks=range(0, 101, 25), yticks=[])
     title = f"above {findings.cohort_rank:.0f} % of the training cohort"
     _plain(axes, f"cohort: % alive at {findings.horizon} months", title)

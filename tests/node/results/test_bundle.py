@@ -87,7 +87,7 @@ def test_another_result_shares_no_uid_and_no_series(
     assert uids(other).isdisjoint(uids(results))
 
 
-def test_another_source_image_makes_another_result(results: Results, predict: Predict, headers: Headers) -> None:
+def test_another_source_image_makes_another_result(results: Results, headers: Headers) -> None:
     images = tuple(SourceImage("1.2.840.10008.5.1.4.1.1.2", f"1.2.3.4.{i + 1}", i + 1) for i in range(25))
     other = analysed(Source(tuple(headers(25))), a_volume(images), a_prediction(images), a_run())
     assert uids(other).isdisjoint(uids(results))
@@ -201,5 +201,5 @@ def test_pixels_of_the_source_are_not_changed(source: Source, volume: Volume, pr
 
 def test_a_preview_shows_the_pixels_of_the_object(results: Results, tmp_path: Path) -> None:
     path = tmp_path / "curve.png"
-    preview_png(results[-1], path)
+    preview_png(results[-1].dataset, path)
     assert np.array_equal(np.asarray(Image.open(path)), read(results[-1]).pixel_array)
