@@ -118,6 +118,11 @@ class Checkpoint:
     members: tuple[Tensors, ...]
 
 
+def checkpoint_folder(name: str) -> Path:
+    """The folder of the checkpoint ``name``: a path, or "demo" for the packaged demonstration model."""
+    return DEMO if name == "demo" else Path(name)
+
+
 def save_checkpoint(folder: Path, card: Card, members: tuple[Tensors, ...]) -> Card:
     """Write a checkpoint; the card comes back sealed."""
     tensors = {f"{m}.{name}": np.asarray(tensor) for m, state in enumerate(members) for name, tensor in state.items()}

@@ -49,7 +49,9 @@ class Predictor:
         self.config = _network_config(card)
         self.grid = TimeGrid(self.config.n_bins)
         self.segment = lung_segmenter(card.lungs.method, weights=lungmask_weights, device=device)
-        _check_hash(card, f"the lung weights of {card.lungs.method}", self.segment.weights_sha256, card.lungs.weights_sha256)
+        _check_hash(
+            card, f"the lung weights of {card.lungs.method}", self.segment.weights_sha256, card.lungs.weights_sha256
+        )
         self.members = [
             net.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # a stub's gap
             for net in _members(checkpoint, self.config, encoder_weights)

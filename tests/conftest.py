@@ -18,7 +18,9 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def lung1_series(shared_data: Path) -> list[Path]:
     """The CT files of LUNG1-001: 134 slices of 512 x 512, 0.977 x 0.977 x 3 mm."""
-    series = max((shared_data / "NSCLC-Radiomics" / "LUNG1-001").glob("*/*"), key=lambda path: len(list(path.iterdir())))
+    series = max(
+        (shared_data / "NSCLC-Radiomics" / "LUNG1-001").glob("*/*"), key=lambda path: len(list(path.iterdir()))
+    )
     return sorted(series.iterdir())
 
 
