@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from survnode.model.errors import ModelError
-from survnode.node.errors import NodeError
+from survnode.node.errors import InputRefused, NodeError
 
 app = typer.Typer(
     help="A DICOM node that predicts survival from chest CT. Research use only.",
@@ -173,7 +173,10 @@ def _status(config: Path) -> Any:
     from survnode.node.database import Database
     from survnode.node.status import Status
 
-    return Status(Database(load_config(config).database_path))
+    path = load_config(config).database_path
+    if not path.exists():
+        raise InputRefused(f"There is no database at {path}: no node has run with this configuration.")
+    return Status(Database(path))
 
 
 def _show(

@@ -1,0 +1,161 @@
+"""The command line in processes of its own, as a person or a script uses it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from pydicom import dcmread
+
+from survnode.model.ct.phantom import make_phantom, write_dicom
+from survnode.node.database import Database
+
+
+def survnode(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "survnode.node.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=None)
+
+
+def config(folder: Path, text: str = "") -> Path:
+    path = folder / "survnode.toml"
+    path.write_text(f'data_dir = "{folder / "data"}"\n{text}')
+    return path
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = ["torch", "SimpleITK", "highdicom", "pydicom", "numpy", "matplotlib", "sqlalchemy"]
+    script = f"import sys, survnode.node.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_names_every_command() -> None:
+    done = survnode("--help")
+    assert done.returncode == 0
+    for command in ("serve", "check", "predict", "demo", "train", "studies", "jobs", "model"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("command", [("serve",), ("check",), ("studies", "list"), ("jobs", "list")])
+def test_a_bad_configuration_is_refused_with_all_its_faults(tmp_path: Path, command: tuple[str, ...]) -> None:
+    path = config(tmp_path, "colour = 1\n[receiver]\nport = 70000\n")
+    done = survnode(*command, "--config", path)
+    assert done.returncode == 1
+    assert "2 faults" in done.stderr
+    assert "colour = 1: is not a key" in done.stderr
+    assert "receiver.port = 70000" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_wrong_use_exits_with_two() -> None:
+    assert survnode("predict").returncode == 2
+    assert survnode("jobs", "show", "one", "--config", "x").returncode == 2
+
+
+def test_asking_a_node_that_never_ran_is_refused(tmp_path: Path) -> None:
+    done = survnode("studies", "list", "--config", config(tmp_path))
+    assert done.returncode == 1
+    assert "no node has run" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_lists_are_json_for_a_script(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    Database(tmp_path / "data" / "survnode.db").close()
+    for name in ("studies", "jobs"):
+        done = survnode(name, "list", "--config", config(tmp_path), "--json")
+        assert json.loads(done.stdout) == []
+    done = survnode("jobs", "retry", "7", "--config", config(tmp_path))
+    assert done.returncode == 1
+    assert "There is no job 7" in done.stderr
+
+
+def test_serve_refuses_weights_that_are_absent_before_it_receives_anything(tmp_path: Path) -> None:
+    path = config(tmp_path, f'[model]\nencoder_weights = "{tmp_path / "absent.pth"}"\n[work]\ndevice = "cpu"\n')
+    done = survnode("serve", "--config", path)
+    assert done.returncode == 1
+    assert "efficientnet_lite0" in done.stderr
+    assert "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db" in done.stderr
+    assert "absent.pth" in done.stderr
+    assert not (tmp_path / "data" / "receiver.port").exists()
+
+
+def test_check_goes_on_after_a_fault_and_says_all(tmp_path: Path) -> None:
+    text = '[work]\ndevice = "cpu"\n[[destinations]]\nname = "gone"\nae_title = "X"\nhost = "127.0.0.1"\nport = 1\n'
+    done = survnode("check", "--config", config(tmp_path, text), "--json")
+    assert done.returncode == 1
+    findings = {row["what"]: row["ok"] for row in json.loads(done.stdout)}
+    assert findings == {
+        "configuration": True,
+        "checkpoint": True,
+        "weights": True,
+        "free disk": True,
+        "destination gone": False,
+    }
+
+
+def test_predict_writes_what_the_node_would_send(tmp_path: Path, thorax64_series: list[Path]) -> None:
+    out, lungs = tmp_path / "out", tmp_path / "lungs.nii.gz"
+    done = survnode("predict", thorax64_series[0].parent, "--out", out, "--lungs", lungs, "--json")
+    assert done.returncode == 0, done.stderr
+    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    captures = [f"captures/{rank:02d}.dcm" for rank in range(1, 6)]
+    assert files == sorted([*captures, "curve.dcm", "key-objects.dcm", "prediction.json", "report.dcm"])
+    summary = json.loads(done.stdout)
+    assert summary == json.loads((out / "prediction.json").read_text())
+    assert 0 < summary["survival_at_horizon_percent"] < 100
+    assert len(summary["attention"]) == len(thorax64_series)
+
+    mask = sitk.ReadImage(str(lungs))
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(thorax64_series[0].parent)))
+    ct = reader.Execute()
+    assert mask.GetSize() == ct.GetSize()
+    np.testing.assert_allclose(mask.GetSpacing(), ct.GetSpacing(), rtol=1e-4)
+    np.testing.assert_allclose(mask.GetOrigin(), ct.GetOrigin(), atol=1e-2)
+    assert set(np.unique(sitk.GetArrayFromImage(mask))) == {0, 1, 2}
+
+
+def test_predict_says_why_a_study_is_not_analysed_and_still_writes_its_report(
+    tmp_path: Path, thorax64_series: list[Path]
+) -> None:
+    folder = tmp_path / "ct"
+    folder.mkdir()
+    for number, path in enumerate(thorax64_series):
+        if number != 30:
+            shutil.copy(path, folder)
+    done = survnode("predict", folder, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "not evenly spaced" in done.stderr
+    assert dcmread(tmp_path / "out" / "report.dcm").Modality == "SR"
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["reason"] == "IRREGULAR_SPACING"
+
+
+def test_predict_refuses_a_folder_of_no_or_two_studies(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no DICOM")
+    done = survnode("predict", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "0 images of 0 studies" in done.stderr
+    for seed in (1, 2):
+        phantom = make_phantom(seed, shape=(2, 16, 16), spacing_mm=(3.0, 16.0, 16.0))
+        write_dicom(phantom, tmp_path / str(seed))
+    done = survnode("predict", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "4 images of 2 studies" in done.stderr
+
+
+def test_a_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:
+    done = survnode("model", "show", tmp_path)
+    assert done.returncode == 1
+    assert "model.json cannot be read" in done.stderr
+
+
+def test_the_demonstration_model_says_what_it_is() -> None:
+    done = survnode("model", "show", "--json")
+    card = json.loads(done.stdout)
+    assert card["demonstration"] is True
+    assert "phantom" in card["cohort"]["description"].lower()
