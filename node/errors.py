@@ -27,6 +27,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import format_tb
 from typing import ClassVar
 
 
@@ -125,3 +126,8 @@ class DestinationUnreachable(DeliveryFailed):
 
 class AssociationRejected(DeliveryFailed):
     """The destination took the connection but not the association."""
+
+
+def trace_of(error: BaseException) -> str:
+    """Where an error came from, for a log: without its message and its variables, which may name a patient."""
+    return type(error).__name__ + "\n" + "".join(format_tb(error.__traceback__))

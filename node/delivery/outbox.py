@@ -208,8 +208,8 @@ def _next_of(outcomes: Iterator[Outcome]) -> Outcome | None:
         return next(outcomes, None)
     except errors.DeliveryFailed:
         raise
-    except Exception as error:  # the edge of a delivery: an object that breaks the sender must not stop the others
-        log.exception("delivery.broken")
+    except Exception as error:  # noqa: BLE001  the edge of a delivery: the others must not be stopped
+        log.error("delivery.broken", trace=errors.trace_of(error))
         return Outcome(Answer.TRY_AGAIN, None, f"Sending it failed: {type(error).__name__}.")
 
 

@@ -139,8 +139,8 @@ class Assembly:
             return self._assemble(study, now)
         except errors.NodeError:
             raise  # the database or the disk failed, not this study: it stays due
-        except Exception as error:  # the edge of a study: it must not keep the next one from being judged
-            log.exception("study.unassembled", study_instance_uid=study.study_instance_uid)
+        except Exception as error:  # noqa: BLE001  the edge of a study: the next one must be judged
+            log.error("study.unassembled", study_instance_uid=study.study_instance_uid, trace=errors.trace_of(error))
             with self.database.transaction() as connection:
                 _settle(connection, study, StudyState.UNASSEMBLED, f"Judging it failed: {type(error).__name__}.")
             return None

@@ -165,7 +165,7 @@ def _uid_of(elements: Dataset, tag: BaseTag) -> str:
 
 def _bytes_of(elements: Dataset, tag: BaseTag) -> bytes:
     """The value as it was sent, empty if there is none."""
-    value = elements.get_item(tag).value if tag in elements else None
+    value = elements.get_item(tag, keep_deferred=True).value if tag in elements else None
     if value is not None and not isinstance(value, bytes):  # a sequence in its place
         raise errors.InstanceUnparsable(f"The value of {tag} is not text.")
     return value or b""

@@ -14,10 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any
 
 import structlog
 from pynetdicom import AE, _config, evt
+from pynetdicom.transport import ThreadedAssociationServer
 
 from survnode.node import errors
 from survnode.node.contexts import Contexts, StoreStatus, accepted_contexts, status_of
@@ -33,6 +35,7 @@ PDU_TIMEOUT_S = 10.0  # for the whole of a PDU, however slowly it trickles
 BACKLOG = 128
 LOCK_WAIT_S = 30.0  # a receiver of the node before this one may still be draining
 WATCH_INTERVAL_S = 0.5
+POLL_S = 0.1  # how late the listening thread may notice that it is to stop
 
 OnStore = Callable[[Received], object]
 
@@ -89,11 +92,12 @@ class Receiver:
         handlers: list[Any] = [(evt.EVT_CONN_OPEN, self._on_connection), (evt.EVT_C_STORE, self._on_c_store)]
         address = (self._listening.host, self._listening.port)
         try:
-            self._server = self._ae.start_server(address, block=False, evt_handlers=handlers)
+            self._server = self._ae.make_server(address, evt_handlers=handlers, server_class=ThreadedAssociationServer)
             self._server.socket.listen(BACKLOG)
         except OSError as error:
             msg = f"Cannot listen at {self._listening.host}:{self._listening.port}: {error.strerror}."
             raise errors.ReceiverFailed(msg) from error
+        threading.Thread(target=self._server.serve_forever, args=(POLL_S,), name="receiver", daemon=True).start()
         log.info("receiver.listening", ae_title=self._listening.ae_title, host=self._listening.host, port=self.port)
 
     @property
@@ -106,7 +110,8 @@ class Receiver:
         if self._server is None:
             return
         server, self._server = self._server, None
-        server.shutdown()
+        BaseServer.shutdown(server)  # pynetdicom's own expects that its AE made the thread
+        server.server_close()
         deadline = time.monotonic() + drain_s
         for assoc in server.active_associations:
             assoc.join(max(0.0, deadline - time.monotonic()))
@@ -121,7 +126,7 @@ class Receiver:
             transport.close()
             return
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport.recv = _BoundedReader(transport.socket).read
+        transport.recv = _BoundedReader(transport).read
 
     def _is_welcome(self, address: str) -> bool:
         return not self._networks or any(ip_address(address) in network for network in self._networks)
@@ -145,8 +150,8 @@ class Receiver:
             status = status_of(error)
             log.warning("instance.refused", status=f"0x{status:04X}", error=str(error), **uids)
             return status
-        except Exception as error:  # the edge of a C-STORE: whatever happened, the sender must not be told success
-            log.exception("instance.failed", error=type(error).__name__, **uids)
+        except Exception as error:  # noqa: BLE001  the edge of a C-STORE: never success by accident
+            log.error("instance.failed", trace=errors.trace_of(error), **uids)
             return StoreStatus.PROCESSING_FAILURE
         log.debug("instance.stored", outcome=str(outcome), **uids)
         return StoreStatus.SUCCESS
@@ -249,8 +254,8 @@ class _BoundedReader:
     pynetdicom alone buffers whatever length a PDU claims, waits for its rest without end, and reads 4 KiB at a time.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport  # not its socket: that is closed when pynetdicom lets go of it
 
     def read(self, count: int) -> bytearray:
         """``count`` bytes, fewer if the peer closed.
@@ -267,8 +272,8 @@ class _BoundedReader:
         filled, deadline = 0, time.monotonic() + PDU_TIMEOUT_S
         with memoryview(content) as view:
             while filled < count:
-                self._connection.settimeout(max(deadline - time.monotonic(), 0.001))
-                read = self._connection.recv_into(view[filled:])
+                self._transport.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+                read = self._transport.socket.recv_into(view[filled:])
                 if read == 0:
                     break
                 filled += read

@@ -1,0 +1,329 @@
+"""The receiver between real associations: DCMTK as sender, a full disk, hostile peers."""
+
+import os
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
+from pynetdicom import AE, _config
+from sqlalchemy import select
+
+from survnode.node.contexts import accepted_contexts
+from survnode.node.database import Database, fetch, instances
+from survnode.node.intake import receiver as receiver_module
+from survnode.node.intake.received import Received
+from survnode.node.intake.receiver import Listening, Receiver, storing
+from survnode.node.intake.store import DiskWatermark, Store
+from survnode.node.records import Instance
+
+DCMSEND, ECHOSCU = Path("/usr/bin/dcmsend"), Path("/usr/bin/echoscu")
+ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}  # else DCMTK waits 50 ms an image on loopback
+ROOM = 10**9
+UID = "1.2.3.1.11111111111"
+
+needs_dcmtk = pytest.mark.skipif(not (DCMSEND.exists() and ECHOSCU.exists()), reason="DCMTK is not in /usr/bin")
+
+
+@dataclass
+class Node:
+    folder: Path
+    database: Database
+    receiver: Receiver
+    free_bytes: list[int] = field(default_factory=lambda: [ROOM])
+
+    def rows(self) -> list[Instance]:
+        with self.database.reading() as connection:
+            return fetch(connection, Instance, select(instances))
+
+    def files(self) -> list[Path]:
+        return sorted(path for path in self.folder.rglob("*") if path.is_file())
+
+
+MakeNode = Callable[..., Node]
+
+
+@pytest.fixture
+def make_node(tmp_path: Path) -> Iterator[MakeNode]:
+    made: list[Node] = []
+
+    def make(**listening: Any) -> Node:
+        node = Node(tmp_path / "store", Database(tmp_path / "node.sqlite"), None)  # type: ignore[arg-type]  # set below
+        store = Store(node.folder, node.database, quiet_period_s=60)
+        watermark = DiskWatermark(1000, 2000, lambda: node.free_bytes[-1])
+        node.receiver = Receiver(Listening("SURVNODE", **listening), accepted_contexts(), storing(store, watermark))
+        node.receiver.start()
+        made.append(node)
+        return node
+
+    yield make
+    for node in made:
+        node.receiver.stop(drain_s=0)
+        node.database.close()
+
+
+@pytest.fixture
+def send_raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int | None]:
+    """Sends bytes as a CT image under any UID, past all that pynetdicom would check; its status."""
+    monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
+
+    def send(assoc: Any, content: bytes, command_uid: str = UID) -> int | None:
+        part10 = Received(CTImageStorage, "1" * len(command_uid), ExplicitVRLittleEndian, "", content).part10
+        path = tmp_path / "raw.dcm"
+        element = b"\x02\x00\x03\x00UI" + struct.pack("<H", len(command_uid) + len(command_uid) % 2)
+        assert element in part10
+        path.write_bytes(part10.replace(element + b"1" * len(command_uid), element + command_uid.encode()))
+        status = assoc.send_c_store(path).get("Status")
+        return None if status is None else int(status)
+
+    return send
+
+
+@contextmanager
+def association(node: Node, called: str = "SURVNODE", calling: str = "SENDER") -> Iterator[Any]:
+    ae = AE(ae_title=calling)
+    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    ae.add_requested_context("1.2.840.10008.1.1")
+    assoc = ae.associate("127.0.0.1", node.receiver.port, ae_title=called)
+    try:
+        yield assoc
+    finally:
+        if assoc.is_established:
+            assoc.release()
+
+
+def ct(**attributes: object) -> bytes:
+    """An encoded data set with as much of a CT as the receiver looks at."""
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, UID
+    ds.PatientID, ds.StudyInstanceUID, ds.SeriesInstanceUID = "P1", "1.2.3", "1.2.3.1"
+    for keyword, value in attributes.items():
+        setattr(ds, keyword, value)
+    file = DicomBytesIO()
+    file.is_little_endian, file.is_implicit_VR = True, False
+    write_dataset(file, ds)
+    return bytes(file.getvalue())
+
+
+def data_set_of(path: Path) -> bytes:
+    """The bytes after the file meta information."""
+    content = path.read_bytes()
+    (length,) = struct.unpack_from("<I", content, 140)  # of (0002,0000), the first element (PS3.10 7.1)
+    return content[144 + length :]
+
+
+def dcmtk(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(part) for part in command], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+
+@needs_dcmtk
+def test_a_series_sent_by_dcmtk_is_stored_byte_for_byte(make_node: MakeNode, lung1_series: list[Path]) -> None:
+    node = make_node()
+    sent = dcmtk(DCMSEND, "-aec", "SURVNODE", "127.0.0.1", str(node.receiver.port), *lung1_series)
+    assert sent.returncode == 0, sent.stderr
+    rows = {row.sop_instance_uid: row for row in node.rows()}
+    assert len(rows) == len(lung1_series) == len(node.files())
+    for source in lung1_series:
+        ds = dcmread(source, stop_before_pixels=True)
+        stored = node.folder / rows[str(ds.SOPInstanceUID)].path
+        assert data_set_of(stored) == data_set_of(source)
+        assert dcmread(stored, stop_before_pixels=True) == ds
+
+
+@needs_dcmtk
+def test_dcmtk_gets_an_echo(make_node: MakeNode) -> None:
+    node = make_node()
+    assert dcmtk(ECHOSCU, "-aec", "SURVNODE", "127.0.0.1", str(node.receiver.port)).returncode == 0
+
+
+@needs_dcmtk
+def test_every_lossless_transfer_syntax_is_taken_and_a_lossy_one_is_not(make_node: MakeNode, shared_data: Path) -> None:
+    node = make_node()
+    accepted = accepted_contexts()[CTImageStorage]
+    for path in sorted((shared_data / "ct-transfer-syntaxes").rglob("*.dcm")):
+        before = len(node.rows())
+        dcmtk(DCMSEND, "--no-uid-checks", "-aec", "SURVNODE", "127.0.0.1", str(node.receiver.port), path)
+        meta = dcmread(path, stop_before_pixels=True).file_meta
+        if meta.TransferSyntaxUID not in accepted:
+            assert len(node.rows()) == before
+    assert {row.transfer_syntax_uid for row in node.rows()} <= set(accepted)
+    assert node.rows()
+
+
+def test_a_wrong_called_ae_title_is_rejected(make_node: MakeNode) -> None:
+    node = make_node()
+    with association(node, called="OTHER") as assoc:
+        assert not assoc.is_established
+
+
+@needs_dcmtk
+def test_a_rejection_says_what_was_wrong(make_node: MakeNode) -> None:
+    answer = dcmtk(ECHOSCU, "-aec", "OTHER", "127.0.0.1", str(make_node().receiver.port))
+    assert answer.returncode != 0
+    assert "Called AE Title Not Recognized" in answer.stdout + answer.stderr
+
+
+def test_only_listed_calling_ae_titles_are_taken(make_node: MakeNode) -> None:
+    node = make_node(calling_ae_titles=("PACS",))
+    with association(node, calling="STRANGER") as assoc:
+        assert not assoc.is_established
+    with association(node, calling="PACS") as assoc:
+        assert assoc.is_established
+
+
+def test_only_listed_addresses_are_taken(make_node: MakeNode) -> None:
+    with association(make_node(networks=("192.0.2.0/24",))) as assoc:
+        assert not assoc.is_established
+
+
+def test_a_listed_network_is_taken(make_node: MakeNode) -> None:
+    with association(make_node(networks=("127.0.0.0/8",))) as assoc:
+        assert assoc.is_established
+
+
+def test_one_association_too_many_is_rejected_for_the_moment(make_node: MakeNode) -> None:
+    node = make_node(max_associations=1)
+    with association(node) as first, association(node) as second:
+        assert first.is_established
+        assert not second.is_established
+
+
+def test_what_is_no_ct_is_not_negotiated(make_node: MakeNode) -> None:
+    ae = AE(ae_title="SENDER")
+    ae.add_requested_context(MRImageStorage)
+    ae.add_requested_context(CTImageStorage)
+    assoc = ae.associate("127.0.0.1", make_node().receiver.port, ae_title="SURVNODE")
+    assert {context.abstract_syntax for context in assoc.accepted_contexts} == {CTImageStorage}
+    assoc.release()
+
+
+SendRaw = Callable[..., int | None]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pynetdicom's own about the UIDs below
+@pytest.mark.parametrize("uid", ["../../../../tmp/x1", "..", ".", "1.2.3/../../4", "1..2", "1.2.a"])
+def test_a_uid_that_climbs_folders_is_refused_and_nothing_is_written(
+    make_node: MakeNode, send_raw: SendRaw, tmp_path: Path, uid: str
+) -> None:
+    node = make_node()
+    before = sorted(path for path in tmp_path.rglob("*") if path.suffix != ".dcm")
+    with association(node) as assoc:
+        for content in (ct(), ct().replace(UID.encode() + b"\0", uid.encode().ljust(len(UID) + 1, b"\0"))):
+            assert send_raw(assoc, content, uid) in (0x0117, 0xA900)
+        assert send_raw(assoc, ct()) == 0x0000
+    assert len(node.files()) == 1
+    assert [path for path in before if not path.exists()] == []
+
+
+def test_an_instance_that_is_not_what_its_command_says_is_refused(make_node: MakeNode, send_raw: SendRaw) -> None:
+    node = make_node()
+    with association(node) as assoc:
+        assert send_raw(assoc, ct(), "1.2.3.4") == 0xA900
+    assert node.files() == []
+
+
+def test_a_known_uid_in_another_study_is_refused(make_node: MakeNode, send_raw: SendRaw) -> None:
+    with association(make_node()) as assoc:
+        assert send_raw(assoc, ct()) == 0x0000
+        assert send_raw(assoc, ct(StudyInstanceUID="9.9")) == 0xA900
+
+
+def test_bytes_that_are_no_data_set_are_not_understood(make_node: MakeNode, send_raw: SendRaw) -> None:
+    node = make_node()
+    with association(node) as assoc:
+        assert send_raw(assoc, b"\x08\x00\x16\x00UI\xff\xff1.2") in (0xC000, 0xA900)
+        assert send_raw(assoc, b"\x08\x00\x16\x00ZZ" + bytes(100)) in (0xC000, 0xA900, 0x0117)
+        assert send_raw(assoc, ct()) == 0x0000
+    assert len(node.files()) == 1
+
+
+def test_a_duplicate_is_stored_once_and_other_bytes_go_to_quarantine(make_node: MakeNode, send_raw: SendRaw) -> None:
+    node = make_node()
+    with association(node) as assoc:
+        contents = [ct(), ct(), ct(InstanceNumber=7)]
+        assert [send_raw(assoc, content) for content in contents] == [0x0000] * 3
+    (row,) = node.rows()
+    assert data_set_of(node.folder / row.path) == contents[0]
+    assert [data_set_of(path) for path in (node.folder / "quarantine").iterdir()] == [contents[2]]
+
+
+def test_a_full_disk_asks_for_a_later_try_and_takes_it(make_node: MakeNode, send_raw: SendRaw) -> None:
+    node = make_node()
+    with association(node) as assoc:
+        node.free_bytes.append(999)
+        assert send_raw(assoc, ct()) == 0xA700
+        node.free_bytes.append(1999)
+        assert send_raw(assoc, ct()) == 0xA700
+        assert node.files() == []
+        node.free_bytes.append(2000)
+        assert send_raw(assoc, ct()) == 0x0000
+    assert len(node.rows()) == 1
+
+
+def test_a_fault_of_ours_is_told_as_ours_and_the_association_goes_on(send_raw: SendRaw, tmp_path: Path) -> None:
+    received: list[Received] = []
+
+    def fail_once(instance: Received) -> None:
+        received.append(instance)
+        if len(received) == 1:
+            raise ZeroDivisionError
+
+    receiver = Receiver(Listening("SURVNODE"), accepted_contexts(), fail_once)
+    receiver.start()
+    with association(Node(tmp_path, None, receiver)) as assoc:  # type: ignore[arg-type]  # it has no database
+        assert [send_raw(assoc, ct()) for _ in range(2)] == [0x0110, 0x0000]
+    receiver.stop()
+    assert received[1] == Received(CTImageStorage, UID, ExplicitVRLittleEndian, "SENDER", ct())
+
+
+def test_a_pdu_that_claims_four_gigabytes_is_cut_off(make_node: MakeNode) -> None:
+    node = make_node()
+    with socket.create_connection(("127.0.0.1", node.receiver.port), timeout=10) as peer:
+        peer.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFFF) + bytes(1000))
+        assert _is_closed(peer)
+    with association(node) as assoc:
+        assert assoc.send_c_echo().Status == 0x0000
+
+
+def test_half_a_pdu_is_not_waited_for(make_node: MakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_module, "PDU_TIMEOUT_S", 0.2)
+    with socket.create_connection(("127.0.0.1", make_node().receiver.port), timeout=10) as peer:
+        start = monotonic()
+        peer.sendall(b"\x01\x00\x00")
+        assert _is_closed(peer)
+        assert monotonic() - start < 5
+
+
+def test_a_silent_peer_is_cut_off(make_node: MakeNode) -> None:
+    node = make_node(acse_timeout_s=0.2)
+    with socket.create_connection(("127.0.0.1", node.receiver.port), timeout=10) as peer:
+        assert _is_closed(peer)
+
+
+def test_silent_peers_do_not_keep_others_out(make_node: MakeNode) -> None:
+    node = make_node()
+    peers = [socket.create_connection(("127.0.0.1", node.receiver.port)) for _ in range(30)]
+    with association(node) as assoc:
+        assert assoc.send_c_echo().Status == 0x0000
+    for peer in peers:
+        peer.close()
+
+
+def _is_closed(peer: socket.socket) -> bool:
+    """Whether the other side closed, by whatever answer, before the socket's time-out."""
+    try:
+        while peer.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
