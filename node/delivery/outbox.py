@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 Send = Callable[[Destination, Sequence[Outgoing]], Iterable[Outcome]]
 
-ORDER = (ResultRole.REPORT, ResultRole.CAPTURE, ResultRole.KEY_OBJECTS, ResultRole.CURVE)
+ORDER = tuple(ResultRole)
 RETRYABLE = (DeliveryState.REFUSED, DeliveryState.FAILED)
 
 

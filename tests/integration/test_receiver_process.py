@@ -1,0 +1,166 @@
+"""The receiver as a process of its own: killed in mid-association, told to stop, left by its parent."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from random import Random
+from threading import Thread
+from time import monotonic
+
+from pydicom import dcmread
+from pydicom.uid import CTImageStorage
+from sqlalchemy import select
+
+from survnode.node import errors
+from survnode.node.contexts import Answer
+from survnode.node.database import Database, fetch, instances
+from survnode.node.delivery import sender
+from survnode.node.delivery.sender import Destination, Outgoing
+from survnode.node.records import Instance
+
+START_S = 60.0
+
+RECEIVE = """
+import sys
+from pathlib import Path
+from survnode.node.intake.receiver import Listening, Storage, run_receiver
+
+folder = Path(sys.argv[1])
+storage = Storage(folder / "store", folder / "node.sqlite", 60.0, 1000, 2000)
+run_receiver(Listening("SURVNODE"), storage, lambda port: print("port", port, flush=True), drain_s=5.0)
+"""
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[str]
+    port: int
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(START_S)
+
+
+def port_of(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    for line in process.stdout:  # its log goes before
+        if line.startswith("port "):
+            return int(line.split()[1])
+    raise AssertionError(process.wait())
+
+
+@contextmanager
+def receiving(folder: Path) -> Iterator[Running]:
+    with subprocess.Popen([sys.executable, "-c", RECEIVE, str(folder)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Running(process, port_of(process))
+        finally:
+            process.kill()
+
+
+def outgoing(paths: list[Path]) -> list[Outgoing]:
+    return [
+        Outgoing(CTImageStorage, str(dcmread(path, stop_before_pixels=True).SOPInstanceUID), path) for path in paths
+    ]
+
+
+def destination(port: int) -> Destination:
+    return Destination("node", "SURVNODE", "127.0.0.1", port, dimse_timeout_s=10.0)
+
+
+def rows_of(folder: Path) -> dict[str, Instance]:
+    database = Database(folder / "node.sqlite")
+    with database.reading() as connection:
+        rows = fetch(connection, Instance, select(instances))
+    database.close()
+    return {row.sop_instance_uid: row for row in rows}
+
+
+def send_until_killed(running: Running, objects: list[Outgoing], acknowledged: set[str], kill_after: int) -> None:
+    """Send, and kill the receiver when ``kill_after`` objects were acknowledged."""
+    try:
+        for item, outcome in zip(objects, sender.send(destination(running.port), objects), strict=False):
+            if outcome.answer is not Answer.STORED:
+                return
+            acknowledged.add(item.sop_instance_uid)
+            if len(acknowledged) >= kill_after:
+                running.process.send_signal(signal.SIGKILL)
+    except errors.DeliveryFailed:
+        return  # it was killed before the association was made
+
+
+def test_what_was_acknowledged_survives_kill_9_at_any_moment(tmp_path: Path, thorax64_series: list[Path]) -> None:
+    random = Random(64)
+    objects = outgoing(thorax64_series)
+    halves = [
+        objects[::2],
+        objects[1::2],
+    ]  # two senders, so that one is in the middle of something when the other ends it
+    acknowledged: set[str] = set()
+    while len(acknowledged) < len(objects):
+        kill_after = len(acknowledged) + random.randint(1, 30)
+        with receiving(tmp_path) as running:
+            left = [[item for item in half if item.sop_instance_uid not in acknowledged] for half in halves]
+            arguments = [(running, part, acknowledged, kill_after) for part in left if part]
+            threads = [Thread(target=send_until_killed, args=each) for each in arguments]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(START_S)
+            running.kill()
+        rows = rows_of(tmp_path)
+        assert acknowledged <= set(rows)
+        for item in objects:
+            if item.sop_instance_uid in rows:  # acknowledged or not: what can be seen is whole
+                stored = (tmp_path / "store" / rows[item.sop_instance_uid].path).read_bytes()
+                assert dcmread(BytesIO(stored)) == dcmread(item.path)
+    with receiving(tmp_path):  # its sweep leaves nothing but what has a row
+        files = {path.name for path in (tmp_path / "store").rglob("*") if path.is_file()} - {"receiver.lock"}
+    assert files == {Path(row.path).name for row in rows_of(tmp_path).values()}
+
+
+def test_sigterm_lets_an_association_end_and_then_stops(tmp_path: Path, thorax64_series: list[Path]) -> None:
+    objects = outgoing(thorax64_series[:6])
+    with receiving(tmp_path) as running:
+        outcomes = []
+        for outcome in sender.send(destination(running.port), objects):
+            outcomes.append(outcome.status)
+            if len(outcomes) == 3:
+                running.process.terminate()
+        assert outcomes == [0x0000] * 6
+        assert running.process.wait(START_S) == 0
+    assert len(rows_of(tmp_path)) == 6
+
+
+def test_a_second_receiver_waits_for_the_first_to_let_go(tmp_path: Path) -> None:
+    with receiving(tmp_path) as first:
+        second = subprocess.Popen([sys.executable, "-c", RECEIVE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        with second:
+            first.process.terminate()
+            assert port_of(second) > 0
+            second.kill()
+
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[2]])
+child.wait()
+"""
+
+
+def test_a_receiver_whose_parent_is_gone_stops(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, RECEIVE, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        port_of(parent)
+        parent.send_signal(signal.SIGKILL)
+        start = monotonic()
+        reader = Thread(target=parent.stdout.read if parent.stdout else None)
+        reader.start()
+        reader.join(START_S)  # the pipe ends with the last process that holds it: the receiver
+        assert not reader.is_alive()
+        assert monotonic() - start < 20
