@@ -33,6 +33,7 @@ from survnode.node.intake.received import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.records import (
     DeliveryState,
+    Job,
     JobState,
     PlannedDelivery,
     ResultObject,
