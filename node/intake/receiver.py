@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 MAX_PDU_BYTES = 128 * 1024  # offered to senders
 MAX_ANY_PDU_BYTES = 1 << 20  # an A-ASSOCIATE-RQ may be longer than that; nothing honest is longer than this
+MAX_OBJECT_BYTES = 1 << 30  # of one data set; an enhanced CT of 1,500 slices is smaller
 PDU_TIMEOUT_S = 10.0  # for the whole of a PDU, however slowly it trickles
 BACKLOG = 128
 LOCK_WAIT_S = 30.0  # a receiver of the node before this one may still be draining
@@ -249,9 +250,10 @@ def _application_entity(listening: Listening, contexts: Contexts) -> AE:
 
 
 class _BoundedReader:
-    """Reads from a socket what pynetdicom asks for, within `PDU_TIMEOUT_S` and `MAX_ANY_PDU_BYTES`.
+    """Reads from a socket what pynetdicom asks for, within `PDU_TIMEOUT_S`, `MAX_ANY_PDU_BYTES`, `MAX_OBJECT_BYTES`.
 
-    pynetdicom alone buffers whatever length a PDU claims, waits for its rest without end, and reads 4 KiB at a time.
+    pynetdicom alone buffers whatever length a PDU claims and however many fragments come, waits for the rest of a PDU
+    without end, and reads 4 KiB at a time.
     """
 
     def __init__(self, transport: Any) -> None:
@@ -263,10 +265,12 @@ class _BoundedReader:
         Raises
         ------
         OSError
-            The PDU is too long, or its bytes did not come in time.
+            The PDU or its object is too long, or its bytes did not come in time: the connection is closed.
         """
-        if count > MAX_ANY_PDU_BYTES:
-            msg = f"A PDU of {count} bytes is longer than {MAX_ANY_PDU_BYTES}."
+        message = self._transport.assoc.dimse.message
+        object_bytes = 0 if message is None else message.data_set.tell() + message.encoded_command_set.tell()
+        if count > MAX_ANY_PDU_BYTES or object_bytes + count > MAX_OBJECT_BYTES:
+            msg = f"A PDU of {count} bytes after {object_bytes} of its object is too long."
             raise OSError(msg)
         content = bytearray(count)
         filled, deadline = 0, time.monotonic() + PDU_TIMEOUT_S

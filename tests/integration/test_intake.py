@@ -295,6 +295,18 @@ def test_a_pdu_that_claims_four_gigabytes_is_cut_off(make_node: MakeNode) -> Non
         assert assoc.send_c_echo().Status == 0x0000
 
 
+def test_fragments_without_end_are_cut_off(
+    make_node: MakeNode, send_raw: SendRaw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver_module, "MAX_OBJECT_BYTES", 300_000)
+    node = make_node()
+    with association(node) as assoc:
+        assert send_raw(assoc, ct(EncapsulatedDocument=bytes(1_000_000))) is None
+    with association(node) as assoc:
+        assert send_raw(assoc, ct(EncapsulatedDocument=bytes(100_000))) == 0x0000
+    assert [row.size_bytes < 300_000 for row in node.rows()] == [True]
+
+
 def test_half_a_pdu_is_not_waited_for(make_node: MakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver_module, "PDU_TIMEOUT_S", 0.2)
     with socket.create_connection(("127.0.0.1", make_node().receiver.port), timeout=10) as peer:
