@@ -8,7 +8,6 @@ new model it is analysed. If only some of its images come again it is shown as P
 from collections.abc import Sequence
 from pathlib import Path
 
-import structlog
 from sqlalchemy import Connection, select, update
 
 from survnode.node.database import Database, deliveries, fetch, fetch_one, instances, jobs, results, studies
@@ -23,8 +22,6 @@ from survnode.node.records import (
     Study,
     StudyState,
 )
-
-log = structlog.get_logger()
 
 ENDED = (JobState.FINISHED, JobState.SUPERSEDED)  # a failed or quarantined job still needs its images
 
@@ -76,7 +73,6 @@ def delete_expired(
             _unlink_deleted(connection, uid, store_folder)
         for result in arrived:
             (results_folder / result.path).unlink(missing_ok=True)
-        log.info("study.deleted", study_instance_uid=uid)
         deleted.append(uid)
     return deleted
 

@@ -93,7 +93,9 @@ class Store:
         self._lock: int | None = None
         for name in ("incoming", "studies", "quarantine"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        _sync_folder(folder)
+        for made in (folder, *folder.absolute().parents):
+            with suppress(OSError):  # of what is not ours to open, nothing was made here
+                _sync_folder(made)
 
     def add(self, received: Received) -> Stored:
         """Store one instance; both file and row are durable on return.

@@ -31,9 +31,10 @@ RETRYABLE = (JobState.FAILED, JobState.QUARANTINED)
 def claim(database: Database, worker: str, *, now: float, lease_s: float) -> Job | None:
     """The oldest job that is due, leased to ``worker`` until ``now + lease_s``; None if there is none.
 
-    Jobs of one study run one after the other, so that its versions end in their order.
+    Jobs of one study run one after the other, and an older version never after a newer one.
     """
     with database.transaction() as connection:
+        _supersede_older(connection, now)
         busy = jobs.alias()
         same_study_runs = exists().where(
             busy.c.study_instance_uid == jobs.c.study_instance_uid, busy.c.state == JobState.RUNNING
@@ -199,6 +200,18 @@ def _report(connection: Connection, job: Job, statement: Update) -> None:
     mine = (jobs.c.id == job.id, jobs.c.token == job.token, jobs.c.state == JobState.RUNNING)
     if connection.execute(statement.where(*mine)).rowcount != 1:
         raise errors.LeaseLost(f"Claim {job.token} on job {job.id} is no longer valid.")
+
+
+def _supersede_older(connection: Connection, now: float) -> None:
+    """Drop what waits although a newer version exists: one that was running when that was made, and came back."""
+    newer = jobs.alias()
+    newer_exists = exists().where(
+        newer.c.study_instance_uid == jobs.c.study_instance_uid,
+        newer.c.device_uid == jobs.c.device_uid,
+        newer.c.version > jobs.c.version,
+    )
+    older = update(jobs).where(jobs.c.state == JobState.QUEUED, newer_exists)
+    connection.execute(older.values(_ended(JobState.SUPERSEDED, now)))
 
 
 def _plan_deliveries(connection: Connection, job: Job, planned: Sequence[PlannedDelivery], now: float) -> None:

@@ -43,11 +43,20 @@ def test_a_job_is_not_claimed_before_it_is_due(database: Database, add_job: AddJ
 
 def test_jobs_of_one_study_run_one_after_the_other(database: Database, add_job: AddJob) -> None:
     add_job("1.1", 1)
-    newer, other = add_job("1.1", 2), add_job("1.2", 1)
     first = claimed(database)
+    newer, other = add_job("1.1", 2), add_job("1.2", 1)
     assert [claimed(database).id, claim(database)] == [other, None]
     jobs.finish(database, first, [], [], now=20.0)
     assert claimed(database).id == newer
+
+
+def test_an_older_version_never_runs_after_a_newer_one(database: Database, add_job: AddJob) -> None:
+    add_job("1.1", 1)
+    first = claimed(database)
+    newer = add_job("1.1", 2)  # made while the first was running
+    jobs.fail(database, first, "x", TryAgain(1.0), now=20.0)
+    assert claimed(database, now=20.0).id == newer
+    assert jobs.get(database, first.id).state is JobState.SUPERSEDED
 
 
 def test_a_finished_job_leaves_its_objects_and_deliveries(database: Database, add_job: AddJob) -> None:
