@@ -1,0 +1,139 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from survnode.model.checkpoint import (
+    Backbone,
+    Card,
+    Cohort,
+    Lungs,
+    checkpoint_folder,
+    load_checkpoint,
+    read_card,
+    save_checkpoint,
+)
+from survnode.model.ct.lungs import LungMethod
+from survnode.model.ct.preprocess import Interpolation, Preprocessing
+from survnode.model.errors import CheckpointRefused
+
+State = dict[str, NDArray[np.generic]]
+
+
+def card(**changes: object) -> Card:
+    values: dict[str, object] = {
+        "name": "tested",
+        "version": "1",
+        "network": {"encoder": "efficientnet_lite0"},
+        "preprocessing": Preprocessing(),
+        "lungs": Lungs(method=LungMethod.THRESHOLD),
+        "backbone": Backbone(name="efficientnet_lite0", sha256="ab"),
+        "cohort": Cohort(description="nobody", n_patients=1, n_events=0, sha256="cd"),
+        "intended_use": "tests",
+        "licence": "Apache-2.0",
+    }
+    return Card.model_validate(values | changes)
+
+
+def member(seed: int) -> State:
+    random = np.random.default_rng(seed)
+    return {"embed.weight": random.random((3, 4), np.float32), "embed.bias": random.random(3, np.float32)}
+
+
+def rewrite(folder: Path, **changes: object) -> None:
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    sealed = save_checkpoint(tmp_path, card(), (member(1), member(2)))
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.card == sealed == read_card(tmp_path)
+    assert loaded.card.members == 2
+    for state, expected in zip(loaded.members, (member(1), member(2)), strict=True):
+        assert state.keys() == expected.keys()
+        for name in state:
+            np.testing.assert_array_equal(state[name], expected[name])
+
+
+def test_the_same_model_is_saved_as_the_same_bytes(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a", card(), (member(1),))
+    save_checkpoint(tmp_path / "b", card(), (dict(reversed(member(1).items())),))
+    for name in ("model.safetensors", "model.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "other"},
+        {"version": "2"},
+        {"network": {"encoder": "efficientnet_b0"}},
+        {"preprocessing": Preprocessing(interpolation=Interpolation.BSPLINE)},
+        {"lungs": Lungs(method=LungMethod.LUNGMASK, weights_sha256="ef")},
+        {"backbone": Backbone(name="efficientnet_lite0", sha256="ac")},
+        {"metrics": {"ctd": 0.5}},
+    ],
+)
+def test_the_device_uid_changes_with_everything(tmp_path: Path, changes: dict[str, object]) -> None:
+    one = save_checkpoint(tmp_path / "a", card(), (member(1),)).device_uid
+    other = save_checkpoint(tmp_path / "b", card(**changes), (member(1),)).device_uid
+    assert one != other
+    assert one.startswith("2.25.")
+    assert len(one) <= 64
+
+
+def test_the_device_uid_changes_with_the_weights(tmp_path: Path) -> None:
+    one = save_checkpoint(tmp_path / "a", card(), (member(1),)).device_uid
+    assert one != save_checkpoint(tmp_path / "b", card(), (member(2),)).device_uid
+
+
+def test_changed_weights_are_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, card(), (member(1),))
+    path = tmp_path / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointRefused, match="sha256"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"name": "renamed"}, {"metrics": {"ctd": 0.99}}, {"device_uid": "2.25.1"}])
+def test_an_altered_card_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    save_checkpoint(tmp_path, card(), (member(1),))
+    rewrite(tmp_path, **changes)
+    with pytest.raises(CheckpointRefused, match="altered"):
+        read_card(tmp_path)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_an_unknown_format_is_refused_by_its_version(tmp_path: Path, version: object) -> None:
+    save_checkpoint(tmp_path, card(), (member(1),))
+    rewrite(tmp_path, format_version=version)
+    with pytest.raises(CheckpointRefused, match="format version"):
+        read_card(tmp_path)
+
+
+def test_a_card_that_lacks_something_or_says_too_much_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, card(), (member(1),))
+    rewrite(tmp_path, colour="red")
+    with pytest.raises(CheckpointRefused, match="colour"):
+        read_card(tmp_path)
+    (tmp_path / "model.json").write_text('{"format_version": 1}')
+    with pytest.raises(CheckpointRefused, match="network"):
+        read_card(tmp_path)
+    (tmp_path / "model.json").write_text("[]")
+    with pytest.raises(CheckpointRefused):
+        read_card(tmp_path)
+
+
+def test_an_absent_checkpoint_is_refused_by_its_path(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointRefused, match="absent"):
+        load_checkpoint(tmp_path / "absent")
+
+
+def test_the_demonstration_model_has_a_name_and_every_other_is_a_folder() -> None:
+    assert checkpoint_folder("demo").name == "demo"
+    assert checkpoint_folder("models/lung1") == Path("models/lung1")
