@@ -136,16 +136,14 @@ class Outbox:
         next_due: float | None = None
         for item in batch:
             outcome = _next_of(outcomes)
-            if (
-                outcome is None
-            ):  # the destination cannot take more now: the others wait with the one that it did not take
+            if outcome is None:  # the destination cannot take more now: the others wait with the one it did not take
                 self._update(item.delivery, {"due_at": next_due or self.clock()})
                 continue
-            next_due = self._record(destination, item.delivery, outcome)
+            next_due = self._record(destination, item.delivery, outcome, self.random())
             stored += outcome.answer is Answer.STORED
         return stored
 
-    def _record(self, destination: Destination, delivery: Delivery, outcome: Outcome) -> float | None:
+    def _record(self, destination: Destination, delivery: Delivery, outcome: Outcome, random: float) -> float | None:
         """Write what became of one object; when it is due again, if it is."""
         now = self.clock()
         values: dict[str, Any] = {
@@ -160,23 +158,27 @@ class Outbox:
             case Answer.REFUSED:
                 values |= {"state": DeliveryState.REFUSED, "settled_at": now}
             case Answer.TRY_AGAIN:
-                values |= self._next_try(destination, delivery, now)
+                values |= self._next_try(destination, delivery, now, random)
         self._update(delivery, values)
         _log_outcome(destination, delivery, outcome)
         return values.get("due_at")
 
-    def _next_try(self, destination: Destination, delivery: Delivery, now: float) -> dict[str, Any]:
+    def _next_try(self, destination: Destination, delivery: Delivery, now: float, random: float) -> dict[str, Any]:
         elapsed = now - (delivery.first_tried_at or now)
-        decision = decide(destination.retry, tries=delivery.tries + 1, elapsed_s=elapsed, random=self.random())
+        decision = decide(destination.retry, tries=delivery.tries + 1, elapsed_s=elapsed, random=random)
         if isinstance(decision, TryAgain):
             return {"due_at": now + decision.delay_s}
         return {"state": DeliveryState.FAILED, "settled_at": now}
 
     def _all_failed(self, destination: Destination, error: str) -> None:
-        """Count a failed try for all that was due: what cannot be reached is the destination, not an object."""
+        """Count a failed try for all that was due: what cannot be reached is the destination, not an object.
+
+        All wait for the same time, so that the objects of a job stay together and in their order.
+        """
+        random = self.random()
         for batch in self.due_batches(destination.name):
             for item in batch:
-                self._record(destination, item.delivery, Outcome(Answer.TRY_AGAIN, None, error))
+                self._record(destination, item.delivery, Outcome(Answer.TRY_AGAIN, None, error), random)
 
     def _update(self, delivery: Delivery, values: dict[str, Any]) -> None:
         """Write to a delivery unless somebody else did since it was read."""
