@@ -9,7 +9,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class EditableLinks(BuildHookInterface):  # type: ignore[type-arg]  # hatchling leaves its configuration class open
     PLUGIN_NAME = "custom"
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  hatchling calls it so
         if version != "editable":
             return
         namespace = Path(self.root, ".editable", "survnode")
