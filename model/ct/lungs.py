@@ -4,6 +4,8 @@ A checkpoint names the method; nothing ever changes from one to the other by its
 """
 
 import hashlib
+import logging
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -153,7 +155,10 @@ def _sha256(path: Path) -> str:
 def _load(path: Path, device: str) -> "LMInferer":
     """The inference of lungmask with the weights at ``path``, whose pickle holds tensors and nothing that runs."""
     import torch  # noqa: PLC0415  the classical method must not pay for torch
-    from lungmask import LMInferer  # noqa: PLC0415  as above
+
+    with warnings.catch_warnings():  # lungmask silences all user warnings of the process at import
+        from lungmask import LMInferer  # noqa: PLC0415  as above
+    logging.getLogger("lungmask").setLevel(logging.WARNING)  # it tells its progress on the standard output
 
     # lungmask itself calls torch.load without weights_only, which the environment can switch off. What passes here
     # is harmless there too.

@@ -175,7 +175,7 @@ def vessels(a: Anatomy, rng: np.random.Generator) -> Tubes:
 
 def _tree(a: Anatomy, side: int, rng: np.random.Generator) -> list[tuple[Array, Array, Array]]:
     """Generations of (start, end, radius), the thickest first."""
-    stems = 12
+    stems = 22
     start = np.tile(np.array(thorax.hilum(a, side), np.float32), (stems, 1))
     outward = 1.0 if side == LEFT else -1.0
     way = rng.normal(size=(stems, 3)) * (1.0, 1.0, 0.5) + (-0.25, 0.1, 0.8 * outward)
@@ -189,7 +189,7 @@ def _tree(a: Anatomy, side: int, rng: np.random.Generator) -> list[tuple[Array, 
         z, y, x = end.astype(np.float32).T
         inside = thorax.lungs(a, z, y, x) < np.where(length > 15, 6, -2)
         start, way = np.repeat(end[inside], 2, axis=0), np.repeat(way[inside], 2, axis=0)
-        radius = np.repeat(radius[inside], 2) * rng.uniform(0.62, 0.86, len(way))
+        radius = np.repeat(radius[inside], 2) * rng.uniform(0.68, 0.88, len(way))
         way = way + 0.42 * rng.normal(size=way.shape)
         thick = radius > SMALLEST_VESSEL_MM
         start, way, radius = start[thick], way[thick], radius[thick]

@@ -5,12 +5,13 @@ Every function takes arrays that broadcast, so that one point, a slice or a volu
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-Length = Array | float
+Length = NDArray[np.floating[Any]] | float
 
 RIGHT, LEFT = 1, 2  # labels of the lungs
 PLEURA_MM = 3.0  # between the inside of the rib cage and the lung
@@ -97,7 +98,7 @@ def cavity(a: Anatomy, z: Length, y: Length, x: Length) -> Array:
     return _squarish(np.asarray(x, np.float32), y - back, a.cavity_width * share, a.cavity_depth * share)
 
 
-def _squarish(u: Array, v: Array, width: Length, depth: Length) -> Array:
+def _squarish(u: Length, v: Length, width: Length, depth: Length) -> Array:
     """Distance to a superellipse of exponent 2.5, which a chest resembles more than an ellipse."""
     across, down = np.abs(u / width), np.abs(v / depth)
     rho = (across**2 * np.sqrt(across) + down**2 * np.sqrt(down) + np.float32(1e-6)) ** np.float32(0.4)
@@ -125,7 +126,7 @@ def mediastinum(a: Anatomy, z: Length, y: Length, x: Length) -> Array:
     """All between the lungs: central space, septum behind the sternum, spine, hila and heart."""
     back = 22 * (1 - narrowing(a, z))
     # The hila are soft tissue around the main bronchi; the septum narrows where the lungs nearly meet in front.
-    parts = [
+    parts: list[Length] = [
         ellipse(x - 3, y - back * 0.6, 25 + 0.05 * np.abs(z), 48),
         np.broadcast_to(np.abs(x - 2) - 3.5, np.broadcast_shapes(np.shape(x), np.shape(y))),
         ellipse(x, y - spine_y(a, z), 25, 28),
@@ -133,10 +134,10 @@ def mediastinum(a: Anatomy, z: Length, y: Length, x: Length) -> Array:
         ellipse(x - 24, y - 40, 16, 17),
     ]
     parts += [ellipsoid(z - hz, y - hy, x - hx, (22, 15, 17)) for hz, hy, hx in (hilum(a, RIGHT), hilum(a, LEFT))]
-    distance = parts[0]
+    distance = np.asarray(parts[0], np.float32)
     for part in parts[1:]:
-        distance = np.minimum(distance, part)
-    return np.asarray(distance, np.float32)
+        distance = np.minimum(distance, np.asarray(part, np.float32))
+    return distance
 
 
 def lungs(a: Anatomy, z: Length, y: Length, x: Length) -> Array:

@@ -19,6 +19,10 @@ Region = NDArray[np.bool_]
 _T = TypeVar("_T", bound=np.generic)
 Spacing = tuple[float, float, float]
 
+# Neighbours within a slice: four, and eight.
+IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])[:, None, None]
+IN_PLANE_ALL = ndimage.generate_binary_structure(3, 3) & np.array([False, True, False])[:, None, None]
+
 COARSE_MM = (2.5, 2.0, 2.0)  # a coarse voxel is at most about this large, or one of the CT where those are larger
 AIR_HU = -320.0  # pleura: nearer to soft tissue than to lung, as radiologists draw it
 RIGHT, LEFT = 1, 2
@@ -27,6 +31,8 @@ RIGHT, LEFT = 1, 2
 # A low threshold keeps thin chest walls whole on coarse grids.
 BODY_HU = -500.0
 OPENING_MM = 6.0
+OUTSIDE_HU = -950.0  # median of what reaches the edge of the image: below is air, above lung that is cut off
+CUT_LUNG_MM2 = 2000.0
 SKIN_MM = 5.0  # no lung lies that near to the outside; the blurred edge of the skin has the HU of lung
 
 # Airways, followed slice by slice from the top. A trachea has 100-500 mm2, just above its bifurcation up to twice that;
@@ -43,7 +49,8 @@ AIRWAY_WALL_MM = 3.0
 MIN_LUNG_ML = 100.0
 MIN_PIECE_ML = 1.0
 GAS_HU = -975.0  # median below: bowel, stomach, bulla of a tube; emphysema stays above
-NECKS_MM = (1.0, 2.5, 4.0, 6.0, 8.0, 11.0, 14.0, 18.0)  # half widths tried where the lungs touch
+# Where the lungs touch, what parts them is a thin bright sheet or a neck: the HU and half widths tried, mildest first.
+CONTACTS = ((AIR_HU, 1.0), (-500.0, 0.0), (-600.0, 0.0), (AIR_HU, 4.0), (-600.0, 4.0), (AIR_HU, 8.0), (AIR_HU, 12.0))
 MIN_SHARE = 0.12  # of both lungs' volume that the smaller one has
 CLOSING_MM = 7.0  # closes vessels up to twice that, and tumours at the pleura as far as they are narrower
 
@@ -57,7 +64,7 @@ def lungs(hu: Array, spacing_mm: Spacing) -> Mask:
     """
     blocks = tuple(max(1, int(coarse / fine + 0.5)) for coarse, fine in zip(COARSE_MM, spacing_mm, strict=True))
     coarse, mm = shrink(hu, blocks), tuple(b * s for b, s in zip(blocks, spacing_mm, strict=True))
-    body = inside_body(coarse > BODY_HU, mm)
+    body = inside_body(coarse, mm)
     air = body & (coarse < AIR_HU)
     airways = find_airways(air & (coarse < LUMEN_HU), body, mm)
     wall = grown(airways, AIRWAY_WALL_MM, mm)
@@ -75,34 +82,37 @@ def shrink(hu: Array, blocks: tuple[int, ...]) -> Array:
     return np.asarray(sitk.GetArrayFromImage(sitk.BinShrink(image, blocks[::-1])), np.float32)
 
 
-def inside_body(tissue: Region, mm: tuple[float, ...]) -> Region:
+def inside_body(coarse: Array, mm: tuple[float, ...]) -> Region:
     """All well inside the skin, slice by slice: the largest piece of tissue and what it surrounds."""
     steps = max(1, round(OPENING_MM / mm[1] / 2))
-    cross = _in_plane(ndimage.generate_binary_structure(2, 1))
-    opened = ndimage.binary_opening(tissue, cross, iterations=steps)
+    opened = ndimage.binary_opening(coarse > BODY_HU, IN_PLANE, iterations=steps)
     labels, count = ndimage.label(opened)
     if not count:
-        return np.zeros_like(tissue)
+        return np.zeros(coarse.shape, np.bool_)
     trunk = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    around, _ = ndimage.label(~trunk, _in_plane(ndimage.generate_binary_structure(2, 1)))
-    edges = [around[:, 0], around[:, -1], around[:, :, 0], around[:, :, -1]]
-    outside = np.zeros(int(around.max()) + 1, np.bool_)
-    outside[np.concatenate([edge.ravel() for edge in edges])] = True
-    outside[0] = False
+    inside = ~_outside(~trunk, coarse, mm)
     steps = max(1, round(SKIN_MM / mm[1]))
-    return np.asarray(ndimage.binary_erosion(~outside[around], cross, iterations=steps, border_value=1), np.bool_)
+    return np.asarray(ndimage.binary_erosion(inside, IN_PLANE, iterations=steps, border_value=1), np.bool_)
 
 
-def _in_plane(structure: NDArray[np.generic]) -> NDArray[np.generic]:
-    """A structuring element that does not reach the neighbouring slices."""
-    empty = np.zeros_like(structure)
-    return np.stack([empty, structure, empty])
+def _outside(around: Region, coarse: Array, mm: tuple[float, ...]) -> Region:
+    """What reaches the edge of a slice, but for lung that the field of view cuts off."""
+    labels = np.asarray(ndimage.label(around, IN_PLANE)[0], np.int32)
+    edges = [labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]]
+    outside = np.zeros(int(labels.max()) + 1, np.bool_)
+    outside[np.concatenate([edge.ravel() for edge in edges])] = True
+    areas = np.maximum(np.bincount(labels.ravel()), 1)
+    lung_like = np.bincount(labels.ravel(), coarse.ravel() > OUTSIDE_HU) > areas / 2
+    lung_like[labels[:, [0, 0, -1, -1], [0, -1, 0, -1]].ravel()] = False  # a corner: the foam of a table, not a lung
+    outside[lung_like & (areas * mm[1] * mm[2] > CUT_LUNG_MM2)] = False
+    outside[0] = False
+    return np.asarray(outside[labels], np.bool_)
 
 
 def find_airways(lumen: Region, body: Region, mm: tuple[float, ...]) -> Region:
     """Trachea and main bronchi; empty where no trachea is seen."""
-    labels = np.asarray(ndimage.label(lumen, _in_plane(np.ones((3, 3))))[0], np.int32)
-    areas = np.bincount(labels.ravel()) * mm[1] * mm[2]
+    labels = np.asarray(ndimage.label(lumen, IN_PLANE_ALL)[0], np.int32)
+    areas = np.asarray(np.bincount(labels.ravel()) * mm[1] * mm[2], np.float64)
     middle = _middle(body)
     for top in range(len(labels) - 1, 0, -1):
         for start in _tracheas(labels[top], areas, middle, mm):
@@ -168,15 +178,15 @@ def right_and_left(coarse: Array, air: Region, body: Region, mm: tuple[float, ..
         large = sizes[label] >= MIN_LUNG_ML
         if not large and not _beside(sides, box):
             continue
-        sides[box][piece] = (
-            _parted(piece, middle - box[2].start, mm)[piece] if large else _side(piece, middle - box[2].start)
-        )
+        here = middle - box[2].start
+        sides[box][piece] = _parted(piece, coarse[box], here, mm)[piece] if large else _side(piece, here)
     return sides
 
 
 def _beside(sides: Mask, box: tuple[slice, ...]) -> bool:
     """Whether the box of a small piece lies among slices, rows and columns of a lung."""
-    return bool(sides[box[0]].any(axis=0)[box[1:]].any())
+    shadow = np.asarray(sides[box[0]].any(axis=0))
+    return bool(shadow[box[1:]].any())
 
 
 def _side(piece: Region, middle: float) -> int:
@@ -184,7 +194,7 @@ def _side(piece: Region, middle: float) -> int:
     return RIGHT if columns @ np.arange(columns.size) / columns.sum() < middle else LEFT
 
 
-def _parted(piece: Region, middle: float, mm: tuple[float, ...]) -> Mask:
+def _parted(piece: Region, coarse: Array, middle: float, mm: tuple[float, ...]) -> Mask:
     """A large piece as right or left lung, or as both parted at their narrowest contact."""
     whole = np.full(piece.shape, _side(piece, middle), np.uint8)
     columns = piece.sum(axis=(0, 1))
@@ -192,14 +202,16 @@ def _parted(piece: Region, middle: float, mm: tuple[float, ...]) -> Mask:
     if not MIN_SHARE < right < 1 - MIN_SHARE:
         return whole
     depth = np.asarray(ndimage.distance_transform_edt(np.pad(piece, 1), mm)[1:-1, 1:-1, 1:-1], np.float32)
-    for neck in NECKS_MM:
-        markers = _cores(depth > neck, middle)
+    for most_hu, neck in CONTACTS:
+        markers = _cores((depth > neck) & (coarse < most_hu), middle)
         if markers is not None:
             height = sitk.GetImageFromArray(-depth)
             parts = sitk.MorphologicalWatershedFromMarkers(
                 height, sitk.GetImageFromArray(markers), markWatershedLine=False
             )
             return np.asarray(sitk.GetArrayFromImage(parts), np.uint8)
+    whole[:, :, max(0, round(middle)) :] = LEFT  # one in the other: cut in the middle of the body
+    whole[:, :, : max(0, round(middle))] = RIGHT
     return whole
 
 
@@ -232,18 +244,14 @@ def close(lung: Region, mm: tuple[float, ...]) -> Region:
     dilated = ndimage.distance_transform_edt(~padded, mm) <= CLOSING_MM
     eroded = ndimage.distance_transform_edt(dilated, mm) > CLOSING_MM
     inner = tuple(slice(n, -n) for n in margin)
-    closed[box] = ndimage.binary_fill_holes(
-        eroded[inner] | lung[box], _in_plane(ndimage.generate_binary_structure(2, 1))
-    )
+    closed[box] = ndimage.binary_fill_holes(eroded[inner] | lung[box], IN_PLANE)
     return closed
 
 
 def grown(region: Region, by_mm: float, mm: tuple[float, ...]) -> Region:
     """``region`` with a rim of ``by_mm`` in the plane."""
     steps = max(1, round(by_mm / mm[1]))
-    return np.asarray(
-        ndimage.binary_dilation(region, _in_plane(ndimage.generate_binary_structure(2, 1)), iterations=steps), np.bool_
-    )
+    return np.asarray(ndimage.binary_dilation(region, IN_PLANE, iterations=steps), np.bool_)
 
 
 def refine(sides: Mask, closed: Region, free: Region, hu: Array, blocks: tuple[int, ...]) -> Mask:
