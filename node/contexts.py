@@ -13,6 +13,7 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
+    EncapsulatedPDFStorage,
     EnhancedCTImageStorage,
     EnhancedSRStorage,
     ExplicitVRBigEndian,
@@ -31,6 +32,7 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
     RLELossless,
     SecondaryCaptureImageStorage,
+    SegmentationStorage,
 )
 
 from survnode.node import errors
@@ -63,6 +65,8 @@ RESULT_SOP_CLASSES: tuple[str, ...] = (
     EnhancedSRStorage,
     SecondaryCaptureImageStorage,
     KeyObjectSelectionDocumentStorage,
+    EncapsulatedPDFStorage,
+    SegmentationStorage,
 )
 RESULT_TRANSFER_SYNTAXES: tuple[str, ...] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 

@@ -16,6 +16,7 @@
     ├── DatabaseFailed                the database cannot be used
     │   ├── DatabaseBusy              another process held it for too long                          (can retry)
     │   └── DatabaseVersionUnknown    it was written by another version of this software
+    ├── ObjectFaulty                  a result object breaks our own rules: nothing of its job is sent
     ├── RecordNotFound                there is no job, study or delivery of that number
     ├── NotRetryable                  its state allows no retry
     ├── LeaseLost                     the job was given to another worker, or ended
@@ -96,6 +97,19 @@ class DatabaseBusy(DatabaseFailed):
 
 class DatabaseVersionUnknown(DatabaseFailed):
     """The database has tables of a version that this software does not know."""
+
+
+class ObjectFaulty(NodeError):
+    """Result objects break the node's own rules; ``faults`` names each by object, tag and rule, never by a value."""
+
+    MAX_LISTED: ClassVar[int] = 10
+
+    def __init__(self, faults: Sequence[object]) -> None:
+        self.faults = tuple(faults)
+        listed = "; ".join(str(fault) for fault in self.faults[: self.MAX_LISTED])
+        more = len(self.faults) - self.MAX_LISTED
+        rest = f"; and {more} more" if more > 0 else ""
+        super().__init__(f"The results are not sent, since they break the node's own rules: {listed}{rest}.")
 
 
 class RecordNotFound(NodeError):

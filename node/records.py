@@ -17,6 +17,14 @@ class ResultRole(StrEnum):
     CAPTURE = "captures"
     KEY_OBJECTS = "key_objects"
     CURVE = "curve"
+    PDF = "pdf"
+    SEGMENTATION = "segmentation"
+    ATTENTION_REPORT = "attention_report"
+    WITHDRAWAL = "withdrawal"
+
+
+# What a destination takes unless it is told otherwise.
+DEFAULT_ROLES = (ResultRole.REPORT, ResultRole.CAPTURE, ResultRole.KEY_OBJECTS, ResultRole.CURVE)
 
 
 class State(StrEnum):

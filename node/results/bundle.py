@@ -1,30 +1,41 @@
 """A prediction, or the reason why there is none, -> all the DICOM objects that tell of it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 from pydicom import Dataset
 
-from survnode.model.ct.volume import Volume
+from survnode.model.ct.volume import Mask, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import ModelIdentity, Prediction
+from survnode.node.records import ResultRole
+from survnode.node.results.attention_report import attention_report
 from survnode.node.results.captures import captures
 from survnode.node.results.curve import curve
 from survnode.node.results.envelope import Envelope, ResultObject, Source
-from survnode.node.results.findings import findings_of
+from survnode.node.results.findings import Findings, findings_of
 from survnode.node.results.identity import Layout, Run, digest
 from survnode.node.results.key_objects import key_objects
+from survnode.node.results.pdf import pdf
 from survnode.node.results.report import refusal, report
+from survnode.node.results.segmentation import segmentation
 
 
 def analysed(
-    source: Source, volume: Volume, prediction: Prediction, run: Run, layout: Layout | None = None
+    source: Source,
+    volume: Volume,
+    prediction: Prediction,
+    run: Run,
+    layout: Layout | None = None,
+    lungs: Mask | None = None,
 ) -> tuple[ResultObject, ...]:
-    """The report, the captures by rank, the key objects and the curve page.
+    """The report, the captures by rank, the key objects and the curve page, then what ``layout`` wants besides.
 
     Parameters
     ----------
     source : the instances that ``volume`` was made of
+    lungs : (D, H, W) on the grid of ``volume``; without it there is no segmentation
     """
     layout = layout or Layout()
     findings = findings_of(prediction, len(volume.images), layout.captures)
@@ -34,7 +45,18 @@ def analysed(
         *captures(findings, volume, envelope),
         key_objects(findings, envelope),
         curve(findings, run.software_version, envelope),
+        *_optional(findings, volume, lungs, envelope),
     )
+
+
+def _optional(findings: Findings, volume: Volume, lungs: Mask | None, envelope: Envelope) -> Iterator[ResultObject]:
+    wanted = envelope.layout.optional
+    if ResultRole.PDF in wanted:
+        yield pdf(findings, envelope)
+    if ResultRole.SEGMENTATION in wanted and lungs is not None:
+        yield segmentation(lungs, envelope)
+    if ResultRole.ATTENTION_REPORT in wanted:
+        yield attention_report(findings, volume.images, envelope)
 
 
 def not_analysed(

@@ -32,8 +32,15 @@ def curve(findings: Findings, software_version: str, envelope: Envelope) -> Resu
 
 def draw(findings: Findings, software_version: str) -> Pixels:
     """The picture, (768, 1024, 3)."""
-    figure = Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, facecolor=fraction(BLACK))
-    canvas = FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(page(findings, software_version))
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib annotates it in part only
+    picture = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(picture[..., :3])
+
+
+def page(findings: Findings, software_version: str) -> Figure:
+    """The page before it becomes pixels."""
+    figure = blank()
     _head(figure, findings)
     _milestones(figure, findings)
     has_cohort = findings.cohort_rank is not None
@@ -42,9 +49,12 @@ def draw(findings: Findings, software_version: str) -> Pixels:
         _cohort(figure.add_axes((0.64, 0.34, 0.32, 0.32)), findings)
     _attention(figure.add_axes((0.075, 0.135, 0.885, 0.06)), findings)
     _foot(figure, findings, software_version)
-    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib annotates it in part only
-    picture = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    return np.ascontiguousarray(picture[..., :3])
+    return figure
+
+
+def blank() -> Figure:
+    """A page with nothing on it."""
+    return Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, facecolor=fraction(BLACK))
 
 
 def _head(figure: Figure, findings: Findings) -> None:

@@ -25,6 +25,10 @@ DESCRIPTIONS = {
     ResultRole.CAPTURE: "AI attention slices (research use only)",
     ResultRole.KEY_OBJECTS: "AI attention key images (research use only)",
     ResultRole.CURVE: "AI survival curve (research use only)",
+    ResultRole.PDF: "AI survival summary (research use only)",
+    ResultRole.SEGMENTATION: "AI lung segmentation (research use only)",
+    ResultRole.ATTENTION_REPORT: "AI attention of all slices (research use only)",
+    ResultRole.WITHDRAWAL: "AI results withdrawn (research use only)",
 }
 
 
@@ -134,13 +138,22 @@ class Envelope:
         """The UID of what ``parts`` name in this result."""
         return derived_uid(*parts, self._key)
 
-    def build(self, constructor: Callable[..., Dataset], role: ResultRole, number: int = 1, **own: Any) -> Dataset:
-        """The object that ``constructor`` makes of what all share and its ``own`` arguments."""
+    def build(
+        self, constructor: Callable[..., Dataset], role: ResultRole, number: int = 1, *, variant: str = "", **own: Any
+    ) -> Dataset:
+        """The object that ``constructor`` makes of what all share and its ``own`` arguments.
+
+        Parameters
+        ----------
+        variant : what tells it from an object of the same ``content``: other bytes never share a UID
+        """
         date, time = self.created.strftime("%Y%m%d"), self.created.strftime("%H%M%S")
+        series_number = self.layout.series_numbers[role]
+        which = (role, str(series_number), variant)
         ds = constructor(
-            series_instance_uid=self.uid("series", role),
-            series_number=self.layout.series_numbers[role],
-            sop_instance_uid=self.uid("instance", role, str(number)),
+            series_instance_uid=self.uid("series", *which),
+            series_number=series_number,
+            sop_instance_uid=self.uid("instance", *which, str(number)),
             instance_number=number,
             manufacturer=OWN_MANUFACTURER,
             manufacturer_model_name=self.model_name,
@@ -197,7 +210,7 @@ class Envelope:
         return versions if self.model is None else [*versions, ascii_text(f"model {self.model.version}")[:64]]
 
     def _equipment(self) -> list[ContributingEquipment]:
-        """What made the object: the scanner, if it named itself, and this software with the model's Device UID."""
+        """What made the object: the scanner, if the source names one, and this software with the model's Device UID."""
         own = ContributingEquipment(
             manufacturer=OWN_MANUFACTURER,
             purpose_of_reference=codes.PROCESSING_EQUIPMENT,
@@ -211,7 +224,7 @@ class Envelope:
 
 
 def _scanner(equipment: Dataset) -> Iterable[ContributingEquipment]:
-    if "Manufacturer" in equipment:
+    if equipment.get("Manufacturer", OWN_MANUFACTURER) != OWN_MANUFACTURER:
         item = ContributingEquipment(equipment.Manufacturer, Code("109101", "DCM", "Acquisition Equipment"))
         item.update(equipment)
         yield item
@@ -223,6 +236,13 @@ def coded(code: Code) -> Dataset:
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
     if code.scheme_version:
         item.CodingSchemeVersion = code.scheme_version
+    return item
+
+
+def referenced(ds: Dataset) -> Dataset:
+    """An item that refers to the instance ``ds`` (PS3.3 10.8)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
     return item
 
 

@@ -1,12 +1,12 @@
 """Which result it is: UIDs and times that come from what was found, never from chance or the clock."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from pydicom.uid import UID, Comprehensive3DSRStorage
+from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 from survnode.node.records import ResultRole
 
@@ -24,6 +24,12 @@ def digest(parts: Iterable[object]) -> str:
 
 
 IMPLEMENTATION_CLASS_UID = derived_uid("implementation")
+REPORT_SOP_CLASSES: tuple[str, ...] = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage)
+
+
+def fall_back(accepted: Collection[str]) -> str | None:
+    """The first of `REPORT_SOP_CLASSES` that is ``accepted``; None if there is none."""
+    return next((sop_class for sop_class in REPORT_SOP_CLASSES if sop_class in accepted), None)
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Run:
 
 
 def _series_numbers() -> dict[ResultRole, int]:
-    return {ResultRole.REPORT: 9101, ResultRole.CAPTURE: 9102, ResultRole.KEY_OBJECTS: 9103, ResultRole.CURVE: 9104}
+    return {role: number for number, role in enumerate(ResultRole, start=9101)}
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,11 @@ class Layout:
     ----------
     series_numbers : one a role
     captures : slices that are written as captures, measured in the report and named as key objects
-    report_sop_class : Comprehensive 3D SR, Comprehensive SR or Enhanced SR; the content is the same
+    report_sop_class : one of `REPORT_SOP_CLASSES`; the content is the same
+    optional : what is made besides `DEFAULT_ROLES`: PDF, SEGMENTATION, ATTENTION_REPORT
     """
 
     series_numbers: dict[ResultRole, int] = field(default_factory=_series_numbers)
     captures: int = 5
     report_sop_class: str = Comprehensive3DSRStorage
+    optional: frozenset[ResultRole] = frozenset()

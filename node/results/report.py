@@ -6,6 +6,7 @@ images), and no `method` or `manufacturer` (each is a validator's warning).
 """
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -29,15 +30,17 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
+from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 from survnode.model.ct.frames import OWN_MANUFACTURER
+from survnode.model.ct.volume import SourceImage
 from survnode.model.errors import Reason
 from survnode.model.prediction import ModelIdentity
 from survnode.node.records import ResultRole
 from survnode.node.results import codes, words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
 from survnode.node.results.findings import Findings, RankedSlice
+from survnode.node.results.identity import derived_uid
 
 FILE_NAME = "report.dcm"
 
@@ -51,29 +54,47 @@ CONSTRUCTORS: dict[str, type[Dataset]] = {
 def report(findings: Findings, envelope: Envelope) -> ResultObject:
     """The report of a prediction."""
     groups = [_survival_group(findings, envelope), *(_slice_group(item, envelope) for item in findings.slices)]
-    measurements = _container(codes.IMAGING_MEASUREMENTS, [item for group in groups for item in group])
-    evaluations = _container(
+    measurements = container(codes.IMAGING_MEASUREMENTS, [item for group in groups for item in group])
+    evaluations = container(
         codes.QUALITATIVE_EVALUATIONS,
         [
-            _text(codes.FINDING, words.summary(findings)),
-            *(_text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
+            text(codes.FINDING, words.summary(findings)),
+            *(text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
         ],
     )
-    return _document([measurements, evaluations], envelope)
+    return document([measurements, evaluations], envelope, ResultRole.REPORT, FILE_NAME)
 
 
 def refusal(reason: Reason, detail: str, envelope: Envelope) -> ResultObject:
     """The report of a study that was not analysed: the reason as a code and in words, and no numbers."""
     finding = CodeContentItem(codes.FINDING, codes.not_analysed(reason), "CONTAINS")
-    evaluations = _container(
+    evaluations = container(
         codes.QUALITATIVE_EVALUATIONS,
         [
             finding,
-            _text(codes.FINDING, words.refusal(reason, detail)),
-            *(_text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
+            text(codes.FINDING, words.refusal(reason, detail)),
+            *(text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
         ],
     )
-    return _document([evaluations], envelope)
+    return document([evaluations], envelope, ResultRole.REPORT, FILE_NAME)
+
+
+def in_class(report: Dataset, sop_class: str) -> Dataset:
+    """The same report in another of `REPORT_SOP_CLASSES`, under UIDs of its own; so is its predecessor's name."""
+    if report.SOPClassUID == sop_class:
+        return report
+    other = deepcopy(report)
+    other.SOPClassUID = other.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+    other.SOPInstanceUID = derived_uid(sop_class, report.SOPInstanceUID)
+    other.file_meta.MediaStorageSOPInstanceUID = other.SOPInstanceUID
+    other.SeriesInstanceUID = derived_uid(sop_class, report.SeriesInstanceUID)
+    for study in other.get("PredecessorDocumentsSequence", []):
+        for series in study.ReferencedSeriesSequence:
+            series.SeriesInstanceUID = derived_uid(sop_class, series.SeriesInstanceUID)
+            for item in series.ReferencedSOPSequence:
+                item.ReferencedSOPClassUID = UID(sop_class)
+                item.ReferencedSOPInstanceUID = derived_uid(sop_class, item.ReferencedSOPInstanceUID)
+    return other
 
 
 def _survival_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
@@ -83,7 +104,7 @@ def _survival_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQu
         _percentage(codes.cumulative_incidence(int(month)), float(value))
         for month, value in zip(findings.months, findings.incidence, strict=True)
     ]
-    return _group(
+    return group(
         "Overall survival",
         envelope.uid("tracking", "survival"),
         [headline, *curve],
@@ -92,24 +113,29 @@ def _survival_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQu
 
 
 def _slice_group(item: RankedSlice, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
-    image = item.image
-    frames = None if image.frame_number is None else [image.frame_number]
-    source = SourceImageForMeasurement(image.sop_class_uid, image.sop_instance_uid, frames)
-    weight = _percentage(codes.ATTENTION, item.weight, [source])
-    return _group(f"Attention rank {item.rank}", envelope.uid("tracking", "slice", str(item.rank)), [weight])
+    weight = attention(item.weight, item.image)
+    return group(f"Attention rank {item.rank}", envelope.uid("tracking", "slice", str(item.rank)), [weight])
 
 
-def _group(
+def group(
     name: str, uid: str, measurements: Sequence[Measurement], algorithm: AlgorithmIdentification | None = None
 ) -> MeasurementsAndQualitativeEvaluations:
-    group = MeasurementsAndQualitativeEvaluations(
+    """Measurements that belong together (TID 1501)."""
+    items = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=uid, identifier=name),
         finding_sites=[FindingSite(codes.LUNG)],
         measurements=measurements,
         algorithm_id=algorithm,
     )
-    group[0].ContinuityOfContent = "SEPARATE"
-    return group
+    items[0].ContinuityOfContent = "SEPARATE"
+    return items
+
+
+def attention(weight: float, image: SourceImage) -> Measurement:
+    """What one source image received, percent."""
+    frames = None if image.frame_number is None else [image.frame_number]
+    source = SourceImageForMeasurement(image.sop_class_uid, image.sop_instance_uid, frames)
+    return _percentage(codes.ATTENTION, weight, [source])
 
 
 def _percentage(name: Code, value: float, images: Sequence[SourceImageForMeasurement] | None = None) -> Measurement:
@@ -126,7 +152,9 @@ def _algorithm(model: ModelIdentity, n_bins: int, members: int) -> AlgorithmIden
     )
 
 
-def _document(sections: Iterable[ContentItem], envelope: Envelope) -> ResultObject:
+def document(sections: Iterable[ContentItem], envelope: Envelope, role: ResultRole, file_name: str) -> ResultObject:
+    """A report of ``sections`` below what TID 1500 wants above them."""
+    sop_class = envelope.layout.report_sop_class
     root = ContainerContentItem(codes.ONCOLOGY_REPORT, is_content_continuous=False, template_id="1500")
     content = ContentSequence()
     content.extend(LanguageOfContentItemAndDescendants(codes.ENGLISH))
@@ -135,18 +163,19 @@ def _document(sections: Iterable[ContentItem], envelope: Envelope) -> ResultObje
     content.extend(sections)
     root.ContentSequence = content
     ds = envelope.build(
-        CONSTRUCTORS[envelope.layout.report_sop_class],
-        ResultRole.REPORT,
+        CONSTRUCTORS[sop_class],
+        role,
+        variant=sop_class,
         evidence=envelope.patientless(),
         content=root,
         is_complete=True,
         is_final=False,
         is_verified=False,
         requested_procedures=requested_procedures(envelope) or None,
-        previous_versions=_predecessors(envelope),
+        previous_versions=_predecessors(envelope) if role is ResultRole.REPORT else None,
         coding_schemes=[codes.private_scheme()],
     )
-    return ResultObject(ResultRole.REPORT, FILE_NAME, ds)
+    return ResultObject(role, file_name, ds)
 
 
 def device_context(envelope: Envelope) -> ObserverContext:
@@ -192,7 +221,8 @@ def _predecessors(envelope: Envelope) -> list[Dataset] | None:
     return [item]
 
 
-def _container(name: Code, items: Iterable[ContentItem]) -> ContainerContentItem:
+def container(name: Code, items: Iterable[ContentItem]) -> ContainerContentItem:
+    """A section of a report."""
     container = ContainerContentItem(name, is_content_continuous=False, relationship_type="CONTAINS")
     content = ContentSequence()
     content.extend(items)
@@ -200,5 +230,6 @@ def _container(name: Code, items: Iterable[ContentItem]) -> ContainerContentItem
     return container
 
 
-def _text(name: Code, text: str) -> TextContentItem:
-    return TextContentItem(name, ascii_text(text), "CONTAINS")
+def text(name: Code, value: str) -> TextContentItem:
+    """Words of a section."""
+    return TextContentItem(name, ascii_text(value), "CONTAINS")

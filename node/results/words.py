@@ -26,11 +26,16 @@ def refusal(reason: Reason, detail: str) -> str:
     return LINE.join([*lines, detail] if detail else lines)
 
 
-def comments(run: Run, model: ModelIdentity | None) -> Iterator[str]:
-    """What a reader must know before the numbers are used."""
+def warnings(model: ModelIdentity | None) -> Iterator[str]:
+    """What a reader must know before anything is used."""
     yield NOT_FOR_CARE
     if model is not None and model.demonstration:
         yield f"{DEMONSTRATION}."
+
+
+def comments(run: Run, model: ModelIdentity | None) -> Iterator[str]:
+    """What a reader must know before the numbers are used."""
+    yield from warnings(model)
     if run.predecessor is not None:
         yield f"Version {run.version}: replaces the earlier report that is named as its predecessor."
 
@@ -79,6 +84,19 @@ def _attention(findings: Findings) -> Iterator[str]:
     yield "Slices of the highest attention"
     for item in findings.slices:
         yield f"  rank {item.rank}: {item.weight:6.2f} %   {item.name}"
+
+
+def all_slices(findings: Findings) -> str:
+    """What the weights of all slices are."""
+    return LINE.join([
+        f"Attention of each of the {len(findings.attention)} slices of the CT, feet to head.",
+        "0.00 % stands also where the model did not look.",
+    ])  # fmt: skip
+
+
+def withdrawal() -> str:
+    """What becomes of the results that a rejection note names."""
+    return f"These AI results are withdrawn and are not to be used ({RESEARCH_USE.lower()})."
 
 
 def key_objects(findings: Findings) -> str:
