@@ -1,17 +1,31 @@
 from collections.abc import Callable
 from copy import deepcopy
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGLSNearLossless
+from pydicom.pixels.decoders import get_decoder
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from survnode.model import errors
 from survnode.model.ct.volume import AIR_HU, arrange, load_volume, read_headers, read_series
+from survnode.node.contexts import accepted_contexts
 
 Turn = Callable[[NDArray[np.int16]], NDArray[np.int16]]
 
@@ -247,3 +261,56 @@ def test_an_enhanced_multi_frame_ct_is_placed_frame_by_frame() -> None:
     for frame, hu in zip(arrangement.frames, volume.hu, strict=True):
         stored = ds.pixel_array[(frame.frame_number or 0) - 1].astype(np.float32)
         np.testing.assert_allclose(hu, arrangement.upright(stored * frame.rescale_slope + frame.rescale_intercept))
+
+
+def reencoded(ds: Dataset, transfer_syntax: str) -> Dataset:
+    """The same image as a sender with another preference would send it, through a file."""
+    copy = Dataset()
+    copy.update(deepcopy(ds))
+    copy.file_meta = deepcopy(ds.file_meta)
+    if transfer_syntax in {RLELossless, JPEGLSLossless, JPEG2000Lossless}:
+        copy.compress(transfer_syntax, generate_instance_uid=False)
+    copy.file_meta.TransferSyntaxUID = UID(transfer_syntax)
+    if transfer_syntax == ExplicitVRBigEndian:
+        copy.PixelData = ds.pixel_array.byteswap().tobytes()
+    buffer = BytesIO()
+    dcmwrite(buffer, copy, enforce_file_format=True)
+    buffer.seek(0)
+    return dcmread(buffer)
+
+
+@pytest.mark.parametrize(
+    "transfer_syntax",
+    [
+        ImplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+        JPEGLSLossless,
+        JPEG2000Lossless,
+    ],
+)
+def test_a_real_chest_is_the_same_volume_in_every_transfer_syntax(
+    thorax64_series: list[Path], transfer_syntax: str
+) -> None:
+    datasets = read_series(thorax64_series[:24])
+    volume = load_volume([reencoded(ds, transfer_syntax) for ds in datasets])
+    np.testing.assert_array_equal(volume.hu, load_volume(datasets).hu)
+
+
+def test_every_transfer_syntax_that_the_receiver_accepts_can_be_decoded() -> None:
+    compressed = [uid for uid in accepted_contexts()[CTImageStorage] if UID(uid).is_encapsulated]
+    assert len(compressed) >= 7
+    assert [uid for uid in compressed if not get_decoder(UID(uid)).is_available] == []
+
+
+def test_a_stack_numbered_from_the_head_is_the_same_volume(thorax64_series: list[Path]) -> None:
+    datasets = read_series(thorax64_series)
+    expected = load_volume(datasets)
+    heights = sorted((float(ds.ImagePositionPatient[2]) for ds in datasets), reverse=True)
+    for number, ds in enumerate(sorted(datasets, key=lambda ds: -float(ds.ImagePositionPatient[2])), start=1):
+        ds.InstanceNumber = number
+        ds.SliceLocation = heights[-number]  # a location that contradicts the position is not looked at
+    volume = load_volume(datasets)
+    np.testing.assert_array_equal(volume.hu, expected.hu)
+    assert [image.sop_instance_uid for image in volume.images] == [image.sop_instance_uid for image in expected.images]
