@@ -1,0 +1,57 @@
+"""Small DICOM trees and tables for the tests of the cohorts."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+
+SLICES = 24
+EVENLY = tuple(8.0 * index for index in range(SLICES))
+
+
+def write_series(
+    folder: Path,
+    patient_id: str,
+    uid: str,
+    *,
+    z_mm: Sequence[float] = EVENLY,
+    modality: str = "CT",
+    number: int = 1,
+    study: str = "1",
+    study_date: str = "20200101",
+    description: str = "thorax",
+) -> list[Path]:
+    """One file a position, named so that nothing can be learnt from names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index, z in enumerate(z_mm):
+        ds = Dataset()
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = CTImageStorage
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{uid}.{index + 1}")
+        ds.PatientID, ds.Modality, ds.SeriesNumber = patient_id, modality, number
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = f"1.2.3.{study}", f"1.2.3.{uid}"
+        ds.StudyDate, ds.SeriesDescription, ds.FrameOfReferenceUID = study_date, description, "1.2.3.9"
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+        ds.ImagePositionPatient, ds.ImageOrientationPatient = [0, 0, z], [1, 0, 0, 0, 1, 0]
+        ds.PixelSpacing, ds.RescaleSlope, ds.RescaleIntercept = [1, 1], 1, -1024
+        ds.Rows = ds.Columns = 4
+        ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelRepresentation = 1, "MONOCHROME2", 0
+        ds.BitsAllocated = ds.BitsStored = 16
+        ds.HighBit = 15
+        ds.PixelData = bytes(32)
+        paths.append(folder / f"{uid}-{len(z_mm) - index}")
+        ds.save_as(paths[-1], enforce_file_format=True)
+    return paths
+
+
+def positions(spacing_mm: float, count: int) -> list[float]:
+    return [spacing_mm * index for index in range(count)]
+
+
+def write_table(path: Path, lines: Iterable[str]) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,196 @@
+"""A table of outcomes, read strictly: every faulty row is told, with its column and the rule that it breaks."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+
+from survnode.model.timegrid import DAYS_PER_MONTH
+from survnode.train.cohorts.errors import ClinicalTableRefused, Fault
+
+TWO_YEARS_MONTHS = 24
+RELEASED_DAYS_PER_MONTH = 30
+DELIMITERS = ",;\t"
+
+
+class TimeUnit(StrEnum):
+    """What the time column counts."""
+
+    DAYS = "days"
+    MONTHS = "months"  # of 30.4375 days
+    YEARS = "years"  # of 365.25 days
+
+    @property
+    def days(self) -> float:
+        """The length of one."""
+        return {TimeUnit.DAYS: 1.0, TimeUnit.MONTHS: DAYS_PER_MONTH, TimeUnit.YEARS: 12 * DAYS_PER_MONTH}[self]
+
+
+class MonthRule(StrEnum):
+    """How days become months, and which deaths are within two years."""
+
+    EXACT = "exact"  # months of 30.4375 days; a death within two years is one before month 24
+    RELEASED = "released"  # the paper's published code: days // 30, and deaths in month 24 count as within two years
+
+    def months(self, days: float) -> float:
+        """Days as months."""
+        return days / DAYS_PER_MONTH if self is MonthRule.EXACT else float(days // RELEASED_DAYS_PER_MONTH)
+
+    def died_within_two_years(self, days: float, *, event: bool) -> bool:
+        """Whether the patient was seen to die within two years."""
+        if self is MonthRule.EXACT:
+            return event and self.months(days) < TWO_YEARS_MONTHS
+        return event and self.months(days) <= TWO_YEARS_MONTHS
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a table keeps what is needed, and how it writes it; any other column is left alone.
+
+    Parameters
+    ----------
+    patient_id, time, event : names in the header
+    unit : of the time
+    died, alive : how the event is written, in small letters; numbers as integers
+    missing : how an unknown value is written, in small letters, besides an empty cell
+    others : further columns that must be in the header
+    """
+
+    patient_id: str
+    time: str
+    event: str
+    unit: TimeUnit = TimeUnit.DAYS
+    died: frozenset[str] = frozenset({"1", "true", "yes", "dead", "died", "deceased"})
+    alive: frozenset[str] = frozenset({"0", "false", "no", "alive", "censored"})
+    missing: frozenset[str] = frozenset({"na", "n/a", "nan", "null", "none"})
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One row of the table.
+
+    Parameters
+    ----------
+    days : from the CT to death or to the end of follow-up
+    event : True if by death
+    row : as a text editor counts lines, the header is 1
+    cells : the whole row by column
+    """
+
+    patient_id: str
+    days: float
+    event: bool
+    row: int
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ClinicalTable:
+    """The outcomes in the order of the rows, and what is wrong with the other rows."""
+
+    outcomes: tuple[Outcome, ...]
+    faults: tuple[Fault, ...]
+
+
+def read_clinical(path: Path, columns: Columns, *, strict: bool = True) -> ClinicalTable:
+    """The outcomes in a CSV file with commas, semicolons (then also decimal commas) or tabs.
+
+    A patient in two rows is a fault of each of them.
+
+    Raises
+    ------
+    ClinicalTableRefused
+        The header lacks a column, or ``strict`` and any row is faulty.
+    """
+    header, rows = _rows(path)
+    needed = columns.patient_id, columns.time, columns.event, *columns.others
+    absent = [name for name in needed if name not in header]
+    if absent:
+        rule = f"is not in the header, which has {', '.join(map(repr, header))}"
+        raise ClinicalTableRefused(path.name, [Fault(None, name, "", rule) for name in absent])
+    places: dict[str, list[int]] = {}
+    for row, cells in rows:
+        places.setdefault(cells[columns.patient_id], []).append(row)
+    judged = [_judge(row, cells, columns, places[cells[columns.patient_id]]) for row, cells in rows]
+    outcomes = tuple(found for found in judged if isinstance(found, Outcome))
+    faults = tuple(fault for found in judged if not isinstance(found, Outcome) for fault in found)
+    if strict and faults:
+        raise ClinicalTableRefused(path.name, faults)
+    return ClinicalTable(outcomes, faults)
+
+
+def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The header, and each row that is not empty with its number."""
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:  # a spreadsheet's export under Windows
+        text = raw.decode("cp1252", errors="replace")
+    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    header = [name.strip() for name in next(reader, [])]
+    rows = []
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            padded = [cell.strip() for cell in cells] + [""] * (len(header) - len(cells))
+            rows.append((reader.line_num, dict(zip(header, padded, strict=False))))
+    return header, rows
+
+
+def _judge(
+    row: int, cells: Mapping[str, str], columns: Columns, rows_of_patient: Sequence[int]
+) -> Outcome | list[Fault]:
+    """The outcome in a row, or all that is wrong with it."""
+    patient_id = cells[columns.patient_id]
+    days, event = _days(cells[columns.time], columns), _event(cells[columns.event], columns)
+    broken = {
+        columns.patient_id: _identity(patient_id, rows_of_patient),
+        columns.time: days if isinstance(days, str) else None,
+        columns.event: event if isinstance(event, str) else None,
+    }
+    faults = [Fault(row, column, patient_id, rule) for column, rule in broken.items() if rule]
+    if faults or isinstance(days, str) or isinstance(event, str):
+        return faults
+    return Outcome(patient_id, days, event, row, MappingProxyType(dict(cells)))
+
+
+def _identity(patient_id: str, rows: Sequence[int]) -> str | None:
+    """The rule that a patient's id breaks, if any."""
+    if not patient_id:
+        return "must not be empty"
+    return f"must be in one row only, found in rows {_listed(rows)}" if len(rows) > 1 else None
+
+
+def _days(text: str, columns: Columns) -> float | str:
+    """The time in days, or the rule that it breaks."""
+    if _is_missing(text, columns):
+        return f"must be a number of {columns.unit}, found none"
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        return f"must be a number of {columns.unit}, found {text!r}"
+    return value * columns.unit.days if value >= 0 else f"must not be negative, found {text}"
+
+
+def _event(text: str, columns: Columns) -> bool | str:
+    """True for a death, or the rule that the cell breaks."""
+    word = text.lower().removesuffix(".0")  # what a spreadsheet makes of an integer
+    if word in columns.died | columns.alive:
+        return word in columns.died
+    found = "none" if _is_missing(text, columns) else repr(text)
+    return f"must be one of {_listed(sorted(columns.died))} (dead) or {_listed(sorted(columns.alive))}, found {found}"
+
+
+def _is_missing(text: str, columns: Columns) -> bool:
+    return not text or text.lower() in columns.missing
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))

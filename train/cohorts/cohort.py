@@ -1,0 +1,93 @@
+"""Patients with a CT and an outcome."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from survnode.model.ct.volume import Volume, load_volume, read_series
+from survnode.train.cohorts.exclusions import Exclusion
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Who, what became of them, and where their CT lies.
+
+    Parameters
+    ----------
+    time_months, event : from the CT to the end of follow-up, True if by death
+    died_within_two_years : as the cohort counts it; folds are stratified by it
+    series_instance_uid, paths : the CT series, in no order
+    key : changes with anything that changes the CT
+    passed_over : the patient's other CT series by UID, and why each is not used
+    """
+
+    id: str
+    time_months: float
+    event: bool
+    died_within_two_years: bool
+    series_instance_uid: str
+    paths: tuple[Path, ...]
+    key: str
+    passed_over: tuple[tuple[str, str], ...] = ()
+
+    def volume(self) -> Volume:
+        """The CT, read from its files.
+
+        Raises
+        ------
+        SeriesUnsuitable
+            Its pixels cannot be decoded.
+        """
+        return load_volume(read_series(self.paths))
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Patients in the order of their table, and everybody who is not among them.
+
+    Parameters
+    ----------
+    unreadable : DICOM files that cannot be read, of whomever
+    """
+
+    name: str
+    patients: tuple[Patient, ...]
+    exclusions: tuple[Exclusion, ...] = ()
+    unreadable: tuple[Path, ...] = ()
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """In the order of the patients."""
+        return tuple(patient.id for patient in self.patients)
+
+    @cached_property
+    def time_months(self) -> NDArray[np.float64]:
+        """(B,)."""
+        return np.array([patient.time_months for patient in self.patients], np.float64)
+
+    @cached_property
+    def event(self) -> NDArray[np.bool_]:
+        """(B,) True where the death was seen."""
+        return np.array([patient.event for patient in self.patients], np.bool_)
+
+    @cached_property
+    def died_within_two_years(self) -> NDArray[np.bool_]:
+        """(B,) what folds are stratified by."""
+        return np.array([patient.died_within_two_years for patient in self.patients], np.bool_)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Changes with any patient, outcome or CT."""
+        rows = [(one.id, one.time_months, one.event, one.died_within_two_years, one.key) for one in self.patients]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    def of(self, ids: Sequence[str]) -> tuple[Patient, ...]:
+        """The patients with these ids, in their order."""
+        by_id = {patient.id: patient for patient in self.patients}
+        return tuple(by_id[patient_id] for patient_id in ids)

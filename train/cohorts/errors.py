@@ -1,0 +1,60 @@
+"""What can keep a cohort from being read.
+
+::
+
+    CohortError
+    ├── ClinicalTableRefused   the table of outcomes has faulty rows, or lacks columns: all of them are named
+    ├── TreeMissing            the folder of DICOM files is not there
+    ├── FoldsImpossible        too few patients of one outcome for that many folds
+    └── FoldsRefused           a file of folds that contradicts itself
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One broken rule of a table.
+
+    Parameters
+    ----------
+    row : as a text editor counts lines, the header is 1; None for the whole table
+    column : its name in the header
+    patient_id : of the row; empty where it has none
+    rule : what was expected and what came
+    """
+
+    row: int | None
+    column: str
+    patient_id: str
+    rule: str
+
+    def __str__(self) -> str:
+        """Where, and what."""
+        return f"{f'row {self.row}, ' if self.row else ''}column {self.column!r}: {self.rule}"
+
+
+class CohortError(Exception):
+    """The root of everything that the cohorts refuse."""
+
+
+class ClinicalTableRefused(CohortError):
+    """A table of outcomes breaks rules; ``faults`` holds every one of them, in the order of the rows."""
+
+    def __init__(self, table: str, faults: Sequence[Fault]) -> None:
+        self.table, self.faults = table, tuple(faults)
+        lines = "".join(f"\n  {fault}" for fault in faults)
+        super().__init__(f"{table} has {len(self.faults)} fault{'s' * (len(self.faults) != 1)}:{lines}")
+
+
+class TreeMissing(CohortError):
+    """The folder of DICOM files is not there: check the path and whether the disk is mounted."""
+
+
+class FoldsImpossible(CohortError):
+    """Both outcomes must occur often enough to be in every fold: ask for fewer folds or add patients."""
+
+
+class FoldsRefused(CohortError):
+    """A file of folds is not what `survnode.train.cohorts.folds.write_folds` writes."""

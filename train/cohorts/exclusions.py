@@ -1,0 +1,51 @@
+"""Who is not in a cohort, and why: nobody is left out in silence."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from survnode.model.errors import Reason
+
+
+class ExclusionReason(StrEnum):
+    """Why a patient is not in the cohort, where the CT itself is not the reason: a code and a ``sentence``."""
+
+    sentence: str
+
+    def __new__(cls, code: str, sentence: str) -> Self:  # noqa: D102  an enumeration's own
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.sentence = sentence
+        return member
+
+    LISTED = "LISTED", "The patient is on the cohort's list of exclusions."
+    FAULTY_ROW = "FAULTY_ROW", "The row in the clinical table breaks a rule."
+    NO_CT = "NO_CT", "The clinical table has the patient, the DICOM files hold no CT of this PatientID."
+    NO_OUTCOME = "NO_OUTCOME", "The DICOM files hold a CT, the clinical table has no row with this PatientID."
+    NO_PRETREATMENT_CT = "NO_PRETREATMENT_CT", "No CT is known to be from before the treatment."
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """A patient who is not in the cohort.
+
+    Parameters
+    ----------
+    reason : of the table, or why the CT cannot be analysed
+    detail : what was expected and what came
+    """
+
+    patient_id: str
+    reason: ExclusionReason | Reason
+    detail: str = ""
+
+
+def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
+    """Write one row a patient: patient, reason, sentence, detail."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["patient", "reason", "sentence", "detail"])
+        writer.writerows([one.patient_id, one.reason, one.reason.sentence, one.detail] for one in exclusions)
