@@ -9,7 +9,7 @@ from survnode.model.ct.thorax import LEFT, RIGHT, Anatomy, Array
 
 AIR, FAT, MUSCLE, MARROW, CORTEX = -1000.0, -100.0, 52.0, 180.0, 650.0
 LIVER, SPLEEN, WATER, CARTILAGE, DISC, TABLE = 62.0, 50.0, 12.0, 120.0, 80.0, -180.0
-SMALLEST_VESSEL_MM = 0.55  # radius
+SMALLEST_VESSEL_MM = 0.85  # radius; thinner ones double the time and are hardly seen
 VERTEBRA_MM = 24.0  # height of a vertebral body and its disc
 
 
