@@ -1,5 +1,6 @@
 """Where the real material lies; tests that need it are skipped where it is absent."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,10 @@ def lung1_series(shared_data: Path) -> list[Path]:
 def thorax64_series(shared_data: Path) -> list[Path]:
     """The CT files of a whole thorax as 79 slices of 64 x 64, 4.17 x 4.17 x 3.99 mm."""
     return sorted((shared_data / "thorax-64" / "dicom").iterdir())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say aloud what was not tested, and why."""
+    reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.getreports("skipped"))
+    for reason, number in reasons.most_common():
+        terminalreporter.write_line(f"NOT TESTED: {number} tests, {reason.removeprefix('Skipped: ')}", yellow=True)
