@@ -6,12 +6,12 @@ Nothing in here can change a prediction: the numbers come from the checkpoint.
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints, ValidationError, model_validator
 
 from survnode.node.errors import ConfigurationRefused
-from survnode.node.records import ResultRole
+from survnode.node.records import DEFAULT_ROLES, ResultRole
 
 # PS3.5 6.2: at most 16 characters of the default repertoire, no backslash, no control characters, not only spaces.
 AETitle = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -\[\]-~]{1,16}$")]
@@ -64,10 +64,9 @@ class ResultsConfig(_Section):
     """What is sent."""
 
     captures: Annotated[int, Field(ge=1, le=50)] = 5
-    report_series_number: Annotated[int, Field(ge=1)] = 9101
-    captures_series_number: Annotated[int, Field(ge=1)] = 9102
-    key_objects_series_number: Annotated[int, Field(ge=1)] = 9103
-    curve_series_number: Annotated[int, Field(ge=1)] = 9104
+    series_numbers: dict[ResultRole, Annotated[int, Field(ge=1)]] = {
+        role: number for number, role in enumerate(ResultRole, start=9101)
+    }
 
 
 class DestinationConfig(_Section):
@@ -77,9 +76,12 @@ class DestinationConfig(_Section):
     ae_title: AETitle
     host: str
     port: Port
-    objects: Annotated[tuple[ResultRole, ...], Field(min_length=1)] = tuple(ResultRole)
+    objects: Annotated[tuple[ResultRole, ...], Field(min_length=1)] = DEFAULT_ROLES
+    report_class: Literal["auto", "comprehensive-3d", "comprehensive", "enhanced"] = "auto"  # auto: the best it accepts
     timeout_s: Seconds = 30.0
     give_up_after_h: Annotated[float, Field(gt=0)] = 72.0
+    commitment: bool = False  # ask it for storage commitment; it then calls the receiver, which must know it
+    commitment_timeout_s: Seconds = 3600.0  # without an answer for so long it is asked again
 
 
 class RetentionConfig(_Section):

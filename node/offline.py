@@ -16,7 +16,7 @@ from survnode.model.ct.volume import read_series
 from survnode.node.errors import InputRefused
 from survnode.node.intake.assembly import choose
 from survnode.node.results.identity import Layout, Run
-from survnode.node.work.pipeline import Outcome, Pipeline, devices, lung_mask_image
+from survnode.node.work.pipeline import Outcome, Pipeline, devices
 
 log = structlog.get_logger()
 
@@ -48,7 +48,8 @@ def predict_folder(folder: Path, out: Path, *, model: str, device: str, lungs: P
     write_outcome(outcome, out)
     if lungs is not None and outcome.analysis is not None:
         lungs.parent.mkdir(parents=True, exist_ok=True)
-        sitk.WriteImage(lung_mask_image(outcome.analysis, pipeline), str(lungs), useCompression=True)
+        mask = outcome.analysis.volume.as_image(pipeline.lungs_of(outcome.analysis))
+        sitk.WriteImage(mask, str(lungs), useCompression=True)
     return outcome
 
 

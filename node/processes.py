@@ -17,7 +17,7 @@ from survnode.node.files import replace_durably
 from survnode.node.intake.receiver import Listening, Storage, run_receiver
 from survnode.node.lifetime import end_with_parent, stop_on_signals
 from survnode.node.logs import configure_logging
-from survnode.node.records import ResultRole
+from survnode.node.records import DEFAULT_ROLES
 from survnode.node.results.identity import Layout
 from survnode.node.retry import RetryPolicy
 
@@ -100,15 +100,11 @@ def worker(config: NodeConfig, device: str, name: str, ready: Connection) -> Non
 
 def layout_of(config: NodeConfig) -> Layout:
     """The site's choices for its results."""
-    results = config.results
+    wanted = {role for destination in config.destinations for role in destination.objects}
     return Layout(
-        series_numbers={
-            ResultRole.REPORT: results.report_series_number,
-            ResultRole.CAPTURE: results.captures_series_number,
-            ResultRole.KEY_OBJECTS: results.key_objects_series_number,
-            ResultRole.CURVE: results.curve_series_number,
-        },
-        captures=results.captures,
+        series_numbers=Layout().series_numbers | config.results.series_numbers,
+        captures=config.results.captures,
+        optional=frozenset(wanted.difference(DEFAULT_ROLES)),
     )
 
 

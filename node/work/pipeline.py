@@ -5,20 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import SimpleITK as sitk
 import torch
 from pydicom import Dataset
 
 from survnode.model.checkpoint import load_checkpoint
 from survnode.model.ct.preprocess import SliceStack, lungs_on_source_grid
-from survnode.model.ct.volume import Volume, load_volume
+from survnode.model.ct.volume import Mask, Volume, load_volume
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.model.predict import Predictor
 from survnode.model.prediction import Prediction
 from survnode.node.errors import InputRefused
+from survnode.node.records import ResultRole
 from survnode.node.results.bundle import analysed, not_analysed
 from survnode.node.results.envelope import ResultObject, Source
 from survnode.node.results.identity import Layout, Run
+from survnode.node.results.inspection import inspect
 from survnode.node.results.summary import analysed_summary, not_analysed_summary
 
 
@@ -68,30 +69,43 @@ class Pipeline:
         self.layout = layout
 
     def analyse(self, datasets: Sequence[Dataset], run: Run) -> Outcome:
-        """Results of one CT series; a series that cannot be analysed gets its reasoned report."""
+        """Results of one CT series; a series that cannot be analysed gets its reasoned report.
+
+        Raises
+        ------
+        ObjectFaulty
+            A result object breaks one of the node's own rules: nothing may be sent.
+        """
         try:
             volume = load_volume(datasets)
             stack = self.predictor.preprocess(volume)
             prediction = self.predictor.predict_stack(stack, volume.images)
         except SeriesUnsuitable as refusal:
             return self.refuse(datasets, refusal.reason, refusal.detail, run)
-        source = Source(tuple(datasets))
-        objects = analysed(source, volume, prediction, run, self.layout)
+        source, analysis = Source(tuple(datasets)), Analysis(volume, stack, prediction)
+        lungs = self.lungs_of(analysis) if ResultRole.SEGMENTATION in self.layout.optional else None
+        objects = analysed(source, volume, prediction, run, self.layout, lungs)
         summary = analysed_summary(prediction, volume.images, objects, run)
-        return Outcome(objects, summary, Analysis(volume, stack, prediction))
+        inspect(objects, source, summary)
+        return Outcome(objects, summary, analysis)
 
     def refuse(self, datasets: Sequence[Dataset], reason: Reason, detail: str, run: Run) -> Outcome:
-        """The "not analysed" report on the images ``datasets``, pixels not needed."""
-        objects = not_analysed(
-            Source(tuple(datasets)), reason, detail, run, self.predictor.card.identity(), self.layout
-        )
-        return Outcome(objects, not_analysed_summary(reason, detail, objects, run), reason=reason, detail=detail)
+        """The "not analysed" report on the images ``datasets``, pixels not needed.
 
+        Raises
+        ------
+        ObjectFaulty
+            As in `analyse`.
+        """
+        source = Source(tuple(datasets))
+        objects = not_analysed(source, reason, detail, run, self.predictor.card.identity(), self.layout)
+        summary = not_analysed_summary(reason, detail, objects, run)
+        inspect(objects, source, summary)
+        return Outcome(objects, summary, reason=reason, detail=detail)
 
-def lung_mask_image(analysis: Analysis, pipeline: Pipeline) -> sitk.Image:
-    """The lung mask in the CT's own geometry: 0 background, 1 right, 2 left."""
-    mask = lungs_on_source_grid(analysis.stack, analysis.volume, pipeline.predictor.card.preprocessing)
-    return analysis.volume.as_image(mask)
+    def lungs_of(self, analysis: Analysis) -> Mask:
+        """The lung mask on the CT's own grid, (D, H, W): 0 background, 1 right, 2 left."""
+        return lungs_on_source_grid(analysis.stack, analysis.volume, self.predictor.card.preprocessing)
 
 
 def devices(wanted: str) -> tuple[str, ...]:
