@@ -40,6 +40,8 @@ from survnode.node import errors
 Contexts = dict[str, tuple[str, ...]]  # SOP class UID -> transfer syntax UIDs, preferred first
 
 VERIFICATION = "1.2.840.10008.1.1"
+COMMITMENT = "1.2.840.10008.1.20.1"  # Storage Commitment Push Model (PS3.4 J)
+COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # the one instance of that class that everybody has
 
 UNCOMPRESSED: tuple[str, ...] = (
     ExplicitVRLittleEndian,
@@ -68,6 +70,11 @@ RESULT_SOP_CLASSES: tuple[str, ...] = (
     EncapsulatedPDFStorage,
     SegmentationStorage,
 )
+REPORT_CLASSES = {  # by their names in a destination's configuration
+    "comprehensive-3d": Comprehensive3DSRStorage,
+    "comprehensive": ComprehensiveSRStorage,
+    "enhanced": EnhancedSRStorage,
+}
 RESULT_TRANSFER_SYNTAXES: tuple[str, ...] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
@@ -119,6 +126,15 @@ STATUS_OF_ERROR: dict[type[BaseException], StoreStatus] = {
 def status_of(error: BaseException) -> StoreStatus:
     """What the sender of an instance is answered when ``error`` kept it from being stored."""
     return STATUS_OF_ERROR.get(type(error), StoreStatus.PROCESSING_FAILURE)
+
+
+class EventStatus(IntEnum):
+    """What a destination is answered when it reports on a storage commitment (PS3.7 10.1.1.1.8)."""
+
+    SUCCESS = 0x0000
+    PROCESSING_FAILURE = 0x0110
+    NO_SUCH_EVENT_TYPE = 0x0113
+    INVALID_ARGUMENT = 0x0115
 
 
 class Answer(IntEnum):

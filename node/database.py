@@ -37,6 +37,7 @@ from sqlalchemy.exc import DBAPIError
 from survnode.model.errors import Reason
 from survnode.node import errors
 from survnode.node.records import (
+    CommitmentState,
     DeliveryState,
     InstanceState,
     JobState,
@@ -180,6 +181,7 @@ results = Table(
     Column("series_instance_uid", String, nullable=False),
     Column("path", String, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("variant_of", ForeignKey("results.id")),
     UniqueConstraint("job_id", "sop_instance_uid"),
     sqlite_autoincrement=True,
 )
@@ -199,9 +201,22 @@ deliveries = Table(
     Column("settled_at", Float),
     Column("status", Integer),
     Column("error", String, nullable=False, default=""),
+    Column("commitment", _Member(CommitmentState), nullable=False, default=CommitmentState.NONE),
+    Column("commitment_uid", String, index=True),
+    Column("commitment_tries", Integer, nullable=False, default=0),
+    Column("commitment_due_at", Float),
+    Column("commitment_error", String, nullable=False, default=""),
     UniqueConstraint("result_id", "destination"),
     Index("deliveries_to_send", "destination", "state", "due_at"),
     sqlite_autoincrement=True,
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("destination", String, primary_key=True),
+    Column("accepted", _UIDs, nullable=False),
+    Column("probed_at", Float, nullable=False),
 )
 
 

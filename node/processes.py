@@ -12,6 +12,7 @@ from survnode.model.checkpoint import checkpoint_folder
 from survnode.model.errors import ModelError
 from survnode.node.config import NodeConfig
 from survnode.node.database import Database
+from survnode.node.delivery.commitment import record_answer
 from survnode.node.errors import NodeError
 from survnode.node.files import replace_durably
 from survnode.node.intake.receiver import Listening, Storage, run_receiver
@@ -59,7 +60,8 @@ def receiver(config: NodeConfig, ready: Connection) -> None:
         ready.send("")
 
     try:
-        run_receiver(listening, storage, on_ready)
+        expects_answers = any(destination.commitment for destination in config.destinations)
+        run_receiver(listening, storage, on_ready, on_commitment=record_answer if expects_answers else None)
     except NodeError as refusal:
         _refuse(ready, refusal)
     finally:

@@ -78,6 +78,15 @@ class DeliveryState(State):
     FAILED = "FAILED", "It could not be sent for too long: see its error and send it again by hand."
 
 
+class CommitmentState(State):
+    """Whether a destination has taken the responsibility for an object that it stored (PS3.4 J)."""
+
+    NONE = "NONE", "Its destination has not been asked to commit to it."
+    REQUESTED = "REQUESTED", "Its destination was asked to commit to it and has not answered yet."
+    COMMITTED = "COMMITTED", "Its destination has taken the responsibility for keeping it."
+    FAILED = "FAILED", "Its destination did not commit to it, does not answer or could not be asked: see the error."
+
+
 @dataclass(frozen=True)
 class Instance:
     """One received SOP instance.
@@ -214,11 +223,17 @@ class ResultObject:
 
 @dataclass(frozen=True)
 class Result(ResultObject):
-    """A recorded result object."""
+    """A recorded result object.
+
+    Parameters
+    ----------
+    variant_of : the result that tells the same in another SOP class; None for what the job itself made
+    """
 
     id: int = field(kw_only=True)
     job_id: int = field(kw_only=True)
     created_at: float = field(kw_only=True)
+    variant_of: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -236,6 +251,8 @@ class Delivery:
     Parameters
     ----------
     status : the destination's last DIMSE status; None if none came
+    commitment_uid : the Transaction UID of the newest request
+    commitment_due_at : when the destination is asked, or asked again; None: at once if it never was, else never
     """
 
     id: int
@@ -250,3 +267,22 @@ class Delivery:
     settled_at: float | None = None
     status: int | None = None
     error: str = ""
+    commitment: CommitmentState = CommitmentState.NONE
+    commitment_uid: str | None = None
+    commitment_tries: int = 0
+    commitment_due_at: float | None = None
+    commitment_error: str = ""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a destination said when it was asked what it takes.
+
+    Parameters
+    ----------
+    accepted : SOP class UIDs
+    """
+
+    destination: str
+    accepted: tuple[str, ...]
+    probed_at: float

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from survnode.node.database import Database, deliveries, fetch, instances, jobs, results, studies
 from survnode.node.delivery import outbox
+from survnode.node.delivery.commitment import Commitments
 from survnode.node.errors import NotRetryable, RecordNotFound
 from survnode.node.records import Delivery, DeliveryState, Job, JobState, Result, Study, StudyState
 from survnode.node.work import jobs as queue
@@ -90,7 +91,7 @@ class Status:
         }
 
     def retry_job(self, number: int) -> Row:
-        """Queue a failed or quarantined job again; of a finished one, send again what was refused or given up.
+        """Queue a failed or quarantined job again; of a finished one, send or ask for again what has failed.
 
         Raises
         ------
@@ -135,7 +136,7 @@ class Status:
         failed = [item for item in self._deliveries(job_id) if item.state in outbox.RETRYABLE]
         for item in failed:
             box.retry(item.id)
-        return len(failed)
+        return len(failed) + Commitments(self._database).retry(job_id)
 
     def _jobs(self) -> list[Job]:
         with self._database.reading() as connection:
@@ -198,6 +199,10 @@ def _delivery_row(delivery: Delivery, result: Result) -> Row:
         "status": None if delivery.status is None else f"0x{delivery.status:04X}",
         "due": _time(delivery.due_at) if delivery.state is DeliveryState.WAITING else None,
         "error": delivery.error,
+        "commitment": str(delivery.commitment.value),
+        "commitment_tries": delivery.commitment_tries,
+        "commitment_due": _time(delivery.commitment_due_at),
+        "commitment_error": delivery.commitment_error,
     }
 
 

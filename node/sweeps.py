@@ -14,9 +14,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import select
 
 from survnode.node.config import DestinationConfig, NodeConfig
+from survnode.node.contexts import REPORT_CLASSES
 from survnode.node.database import Database, fetch
 from survnode.node.database import jobs as jobs_table
+from survnode.node.delivery.commitment import Commitments
 from survnode.node.delivery.outbox import Outbox
+from survnode.node.delivery.profile import Profiles
 from survnode.node.delivery.sender import Destination
 from survnode.node.errors import NodeError
 from survnode.node.intake.assembly import Assembly
@@ -29,6 +32,7 @@ log = structlog.get_logger()
 
 ASSEMBLY_S = 1.0
 OUTBOX_S = 1.0
+COMMITMENT_S = 2.0
 LEASES_S = 5.0
 RETENTION_S = 3600.0
 DAY_S = 86400.0
@@ -57,11 +61,14 @@ class Sweeps:
         self._config, self._database, self._kill_worker = config, database, kill_worker
         self._assembly = Assembly(database, config.received_dir, device_uid)
         self._outbox = Outbox(database, config.results_dir)
+        self._profiles = Profiles(database, config.results_dir)
+        self._commitments = Commitments(database)
         sweeps = [
             _Sweep("assembly", ASSEMBLY_S, lambda: self._assembly.assemble_due(time.time())),
             _Sweep("leases", LEASES_S, self._return_leases),
             _Sweep("retention", RETENTION_S, self._delete_expired),
             *(self._outbox_sweep(settings) for settings in config.destinations),
+            *(self._commitment_sweep(settings) for settings in config.destinations if settings.commitment),
         ]
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(len(sweeps))},  # one that hangs holds up no other
@@ -83,7 +90,16 @@ class Sweeps:
 
     def _outbox_sweep(self, settings: DestinationConfig) -> _Sweep:
         destination = destination_of(settings, self._config.receiver.ae_title)
-        return _Sweep(f"outbox-{settings.name}", OUTBOX_S, lambda: self._outbox.deliver_due(destination))
+
+        def deliver() -> None:
+            self._profiles.suit(destination)
+            self._outbox.deliver_due(destination)
+
+        return _Sweep(f"outbox-{settings.name}", OUTBOX_S, deliver)
+
+    def _commitment_sweep(self, settings: DestinationConfig) -> _Sweep:
+        destination = destination_of(settings, self._config.receiver.ae_title)
+        return _Sweep(f"commitment-{settings.name}", COMMITMENT_S, lambda: self._commitments.ask_due(destination))
 
     def _return_leases(self) -> None:
         """Take back the jobs of silent workers, and end the workers whose job takes too long."""
@@ -114,6 +130,12 @@ class Sweeps:
 
 def destination_of(settings: DestinationConfig, calling_ae_title: str) -> Destination:
     """The peer that ``settings`` describe."""
+    give_up_after_s = settings.give_up_after_h * HOUR_S
+    unanswered = RetryPolicy(
+        first_delay_s=settings.commitment_timeout_s,
+        max_delay_s=max(settings.commitment_timeout_s, DAY_S),
+        max_elapsed_s=give_up_after_s,
+    )
     return Destination(
         name=settings.name,
         ae_title=settings.ae_title,
@@ -123,7 +145,9 @@ def destination_of(settings: DestinationConfig, calling_ae_title: str) -> Destin
         connection_timeout_s=settings.timeout_s,
         acse_timeout_s=settings.timeout_s,
         dimse_timeout_s=settings.timeout_s,
-        retry=RetryPolicy(max_elapsed_s=settings.give_up_after_h * HOUR_S),
+        retry=RetryPolicy(max_elapsed_s=give_up_after_s),
+        commitment=unanswered if settings.commitment else None,
+        report_sop_class=REPORT_CLASSES.get(settings.report_class),
     )
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import sqlite
 from survnode.node import errors
 from survnode.node.contexts import Answer
 from survnode.node.database import Database, deliveries, fetch, fetch_one, results
+from survnode.node.delivery.commitment import UNASKED
 from survnode.node.delivery.sender import Destination, Outcome, Outgoing, send
 from survnode.node.records import Delivery, DeliveryState, Result, ResultRole
 from survnode.node.retry import TryAgain, decide
@@ -103,7 +104,9 @@ class Outbox:
     def resend(self, job_id: int, destination: str, roles: Collection[ResultRole] = ORDER) -> int:
         """Send the objects of a job to a destination, whether or not they were sent there before; how many."""
         now = self.clock()
-        wanted = select(results).where(results.c.job_id == job_id, results.c.role.in_(roles))
+        wanted = select(results).where(
+            results.c.job_id == job_id, results.c.role.in_(roles), results.c.variant_of.is_(None)
+        )
         with self.database.transaction() as connection:
             found = fetch(connection, Result, wanted)
             for result in found:
@@ -217,7 +220,7 @@ def _next_of(outcomes: Iterator[Outcome]) -> Outcome | None:
 
 def _waiting(now: float) -> dict[str, Any]:
     fresh = {"tries": 0, "first_tried_at": None, "settled_at": None, "status": None, "error": ""}
-    return {"state": DeliveryState.WAITING, "due_at": now, **fresh}
+    return {"state": DeliveryState.WAITING, "due_at": now, **fresh, **UNASKED}
 
 
 def _log_outcome(destination: Destination, delivery: Delivery, outcome: Outcome) -> None:

@@ -1,27 +1,42 @@
-"""One association to one destination: C-ECHO, and C-STORE of files as they lie on disk."""
+"""One association to one destination: C-ECHO, C-STORE of files as they lie on disk, a request for commitment."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import structlog
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ImplicitVRLittleEndian
-from pynetdicom import AE, _config, build_context
+from pynetdicom import AE, _config, build_context, evt
 from pynetdicom.presentation import PresentationContext
 
 from survnode.node import errors
-from survnode.node.contexts import RESULT_TRANSFER_SYNTAXES, UNCOMPRESSED, VERIFICATION, Answer, meaning_of
+from survnode.node.contexts import (
+    COMMITMENT,
+    COMMITMENT_INSTANCE,
+    RESULT_SOP_CLASSES,
+    RESULT_TRANSFER_SYNTAXES,
+    UNCOMPRESSED,
+    VERIFICATION,
+    Answer,
+    EventStatus,
+    meaning_of,
+)
 from survnode.node.retry import RetryPolicy
 
 log = structlog.get_logger()
 
 MAX_PDU_BYTES = 128 * 1024
 UNREADABLE = "Its file cannot be read."
+REQUEST_COMMITMENT = 1  # the action type (PS3.4 J.3.2.1)
+SAME_ASSOCIATION_S = 1.0  # how long the answer may come in the association of the request; most come in their own
+
+OnCommitment = Callable[[int, Dataset], EventStatus]  # gets event type and information of an N-EVENT-REPORT
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,8 @@ class Destination:
     calling_ae_title : our own
     dimse_timeout_s : how long an answer to one object may take
     retry : when to try again and when to leave it to a person
+    commitment : when to ask again for storage commitment; None: it is not asked for
+    report_sop_class : that reports are sent in; None: the best that it accepts
     """
 
     name: str
@@ -46,6 +63,8 @@ class Destination:
     acse_timeout_s: float = 10.0
     dimse_timeout_s: float = 60.0
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(max_elapsed_s=3 * 86400.0))
+    commitment: RetryPolicy | None = None
+    report_sop_class: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +104,64 @@ def echo(destination: Destination) -> None:
         status = assoc.send_c_echo().get("Status") if assoc.accepted_contexts else None
     if status != 0x0000:
         raise errors.DeliveryFailed(f"{destination.name} answered C-ECHO with {_named(status)}.")
+
+
+def probe(destination: Destination, sop_classes: Sequence[str] = RESULT_SOP_CLASSES) -> tuple[str, ...]:
+    """Those of ``sop_classes`` that the destination accepts; nothing is sent.
+
+    Raises
+    ------
+    DestinationUnreachable, AssociationRejected
+    """
+    contexts = [build_context(uid, list(RESULT_TRANSFER_SYNTAXES)) for uid in (*sop_classes, VERIFICATION)]
+    with _association(destination, contexts) as assoc:
+        accepted = {context.abstract_syntax for context in assoc.accepted_contexts}
+    return tuple(uid for uid in sop_classes if uid in accepted)
+
+
+def request_commitment(
+    destination: Destination, transaction_uid: str, objects: Sequence[tuple[str, str]], on_answer: OnCommitment
+) -> None:
+    """Ask the destination to commit to objects that it stored (N-ACTION, PS3.4 J.3.2).
+
+    Parameters
+    ----------
+    objects : SOP class and SOP instance UID of each
+    on_answer : called if the answer comes in the same association; else it comes to the receiver
+
+    Raises
+    ------
+    DestinationUnreachable, AssociationRejected
+    DeliveryFailed
+        It did not take the request.
+    """
+    answered = Event()
+
+    def answer(event: Any) -> tuple[int, None]:
+        status = on_answer(event.event_type, event.event_information)
+        answered.set()
+        return int(status), None
+
+    contexts = [build_context(COMMITMENT, list(RESULT_TRANSFER_SYNTAXES))]
+    with _association(destination, contexts, [(evt.EVT_N_EVENT_REPORT, answer)]) as assoc:
+        information = _commitment_request(transaction_uid, objects)
+        response, _ = assoc.send_n_action(information, REQUEST_COMMITMENT, COMMITMENT, COMMITMENT_INSTANCE)
+        status = response.get("Status")
+        if status != 0x0000:
+            msg = f"{destination.name} answered the request for storage commitment with {_named(status)}."
+            raise errors.DeliveryFailed(msg)
+        answered.wait(SAME_ASSOCIATION_S)
+
+
+def _commitment_request(transaction_uid: str, objects: Sequence[tuple[str, str]]) -> Dataset:
+    information = Dataset()
+    information.TransactionUID = transaction_uid
+    information.ReferencedSOPSequence = []
+    for sop_class_uid, sop_instance_uid in objects:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
+        information.ReferencedSOPSequence.append(item)
+    return information
 
 
 def send(destination: Destination, objects: Sequence[Outgoing]) -> Iterator[Outcome]:
@@ -132,7 +209,9 @@ def _send_one(assoc: Any, item: Outgoing, transfer_syntax: str | None, message_i
 
 
 @contextmanager
-def _association(destination: Destination, contexts: list[PresentationContext]) -> Iterator[Any]:
+def _association(
+    destination: Destination, contexts: list[PresentationContext], handlers: Sequence[Any] = ()
+) -> Iterator[Any]:
     """An established association, released at the end, or aborted if the block failed.
 
     Raises
@@ -145,7 +224,12 @@ def _association(destination: Destination, contexts: list[PresentationContext]) 
     ae.acse_timeout = destination.acse_timeout_s
     ae.dimse_timeout = ae.network_timeout = destination.dimse_timeout_s
     assoc = ae.associate(
-        destination.host, destination.port, contexts, ae_title=destination.ae_title, max_pdu=MAX_PDU_BYTES
+        destination.host,
+        destination.port,
+        contexts,
+        ae_title=destination.ae_title,
+        max_pdu=MAX_PDU_BYTES,
+        evt_handlers=list(handlers),
     )
     if not assoc.is_established:
         raise _why_not(destination, assoc)

@@ -1,4 +1,4 @@
-"""Associations: C-ECHO and C-STORE, each instance handed to a callable and answered with what became of it.
+"""Associations: C-ECHO, C-STORE and answers to storage commitment, each handed to a callable that says the status.
 
 `Receiver` is the network half and knows nothing of the store, so that a demonstration or a test can receive with it
 too. `run_receiver` is the node's receiver, in a process of its own: one busy Python thread beside it would cut its rate
@@ -12,17 +12,27 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from socketserver import BaseServer
 from typing import Any
 
 import structlog
+from pydicom import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
 from survnode.node import errors
-from survnode.node.contexts import Contexts, StoreStatus, accepted_contexts, status_of
+from survnode.node.contexts import (
+    COMMITMENT,
+    RESULT_TRANSFER_SYNTAXES,
+    Contexts,
+    EventStatus,
+    StoreStatus,
+    accepted_contexts,
+    status_of,
+)
 from survnode.node.database import Database
 from survnode.node.intake.received import Received
 from survnode.node.intake.store import DiskWatermark, Store
@@ -39,6 +49,7 @@ WATCH_INTERVAL_S = 0.5
 POLL_S = 0.1  # how late the listening thread may notice that it is to stop
 
 OnStore = Callable[[Received], object]
+OnCommitment = Callable[[int, Dataset], EventStatus]
 
 
 @dataclass(frozen=True)
@@ -74,12 +85,22 @@ class Receiver:
     contexts : SOP classes and transfer syntaxes that are accepted
     on_store : gets each instance in the thread of its association; the sender is told success when it returns, and
         what `contexts.status_of` says of the error when it raises
+    on_commitment : gets event type and information of each answer to a request for storage commitment, and says what
+        the peer is told; without it such associations are not taken
     """
 
-    def __init__(self, listening: Listening, contexts: Contexts, on_store: OnStore) -> None:
-        self._listening, self._on_store = listening, on_store
+    def __init__(
+        self,
+        listening: Listening,
+        contexts: Contexts,
+        on_store: OnStore,
+        on_commitment: OnCommitment | None = None,
+    ) -> None:
+        self._listening, self._on_store, self._on_commitment = listening, on_store, on_commitment
         self._networks = [ip_network(network, strict=False) for network in listening.networks]
         self._ae = _application_entity(listening, contexts)
+        if on_commitment is not None:  # the peer calls as the SCP: role selection (PS3.7 D.3.3.4)
+            self._ae.add_supported_context(COMMITMENT, list(RESULT_TRANSFER_SYNTAXES), scu_role=True, scp_role=True)
         self._server: Any = None  # pynetdicom is untyped
 
     def start(self) -> None:
@@ -90,7 +111,11 @@ class Receiver:
         ReceiverFailed
         """
         _config.LOG_HANDLER_LEVEL = "none"  # formatting each PDU for a log nobody reads costs a fifth of the time
-        handlers: list[Any] = [(evt.EVT_CONN_OPEN, self._on_connection), (evt.EVT_C_STORE, self._on_c_store)]
+        handlers: list[Any] = [
+            (evt.EVT_CONN_OPEN, self._on_connection),
+            (evt.EVT_C_STORE, self._on_c_store),
+            (evt.EVT_N_EVENT_REPORT, self._on_event_report),
+        ]
         address = (self._listening.host, self._listening.port)
         try:
             self._server = self._ae.make_server(address, evt_handlers=handlers, server_class=ThreadedAssociationServer)
@@ -157,6 +182,15 @@ class Receiver:
         log.debug("instance.stored", outcome=str(outcome), **uids)
         return StoreStatus.SUCCESS
 
+    def _on_event_report(self, event: Any) -> tuple[int, None]:
+        try:
+            if self._on_commitment is None:
+                return int(EventStatus.PROCESSING_FAILURE), None
+            return int(self._on_commitment(int(event.event_type), event.event_information)), None
+        except Exception as error:  # noqa: BLE001  the edge of an N-EVENT-REPORT: what is not recorded is not answered
+            log.error("commitment.not_recorded", trace=errors.trace_of(error))
+            return int(EventStatus.PROCESSING_FAILURE), None
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -174,6 +208,7 @@ def run_receiver(
     storage: Storage,
     on_ready: Callable[[int], object],
     *,
+    on_commitment: Callable[[Database, int, Dataset], EventStatus] | None = None,
     lossy: bool = False,
     drain_s: float = 10.0,
 ) -> None:
@@ -182,6 +217,7 @@ def run_receiver(
     Parameters
     ----------
     on_ready : gets the port when associations are taken
+    on_commitment : records an answer to a request for storage commitment, see `Receiver`; None: none is expected
     lossy : take images that were compressed with loss
 
     Raises
@@ -198,7 +234,8 @@ def run_receiver(
         storage.refuse_below_bytes, storage.accept_above_bytes, lambda: _free_bytes(storage.folder)
     )
     _sweep_when_free(store, stop)
-    receiver = Receiver(listening, accepted_contexts(lossy=lossy), storing(store, watermark))
+    answer = partial(on_commitment, database) if on_commitment else None
+    receiver = Receiver(listening, accepted_contexts(lossy=lossy), storing(store, watermark), answer)
     receiver.start()
     on_ready(receiver.port)
     while not stop.wait(WATCH_INTERVAL_S) and os.getppid() == parent:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, update
 
 from survnode.node.database import Database, deliveries, fetch, fetch_one, instances, jobs, results, studies
 from survnode.node.records import (
+    CommitmentState,
     Delivery,
     DeliveryState,
     Instance,
@@ -31,8 +32,8 @@ def may_delete(
 ) -> bool:
     """Whether the files of a study are needed no more.
 
-    Its jobs ended, at least one with a result; no delivery waits; and ``retention_s`` passed since the last of all
-    that happened to it.
+    Its jobs ended, at least one with a result; no delivery waits, nor an answer on its commitment; and ``retention_s``
+    passed since the last of all that happened to it.
     """
     if study.state is not StudyState.ASSEMBLED or study.due_at is not None:
         return False
@@ -41,13 +42,21 @@ def may_delete(
         return False
     if any(delivery.state is DeliveryState.WAITING for delivery in of_deliveries):
         return False
+    if any(delivery.commitment_due_at is not None for delivery in of_deliveries):
+        return False
     ends = [job.ended_at or 0.0 for job in of_jobs] + [delivery.settled_at or 0.0 for delivery in of_deliveries]
     return max(study.last_received_at, *ends) + retention_s <= now
 
 
 def has_arrived(of_deliveries: Sequence[Delivery]) -> bool:
-    """Whether the file of a result object is needed no more: every destination has it, and there is one."""
-    return bool(of_deliveries) and all(delivery.state is DeliveryState.SENT for delivery in of_deliveries)
+    """Whether the file of a result object is needed no more: every destination has it, and there is one.
+
+    One that was asked to commit to it must have done so.
+    """
+    kept = (CommitmentState.NONE, CommitmentState.COMMITTED)
+    return bool(of_deliveries) and all(
+        delivery.state is DeliveryState.SENT and delivery.commitment in kept for delivery in of_deliveries
+    )
 
 
 def delete_expired(
@@ -91,7 +100,8 @@ def _mark_deleted(connection: Connection, uid: str, now: float, retention_s: flo
         update(instances).where(instances.c.study_instance_uid == uid).values(state=InstanceState.DELETED)
     )
     objects = fetch(connection, Result, select(results).where(results.c.job_id.in_(job_ids)))
-    return [item for item in objects if has_arrived([found for found in sent if found.result_id == item.id])]
+    original = {item.id: item.variant_of or item.id for item in objects}
+    return [item for item in objects if has_arrived([it for it in sent if original[it.result_id] == original[item.id]])]
 
 
 def _unlink_deleted(connection: Connection, uid: str, folder: Path) -> None:

@@ -101,7 +101,7 @@ def _run_of(database: Database, place: Workplace, job: Job) -> Run:
         select(results)
         .join(jobs, jobs.c.id == results.c.job_id)
         .where(jobs.c.study_instance_uid == job.study_instance_uid, jobs.c.version < job.version)
-        .where(results.c.role == ResultRole.REPORT)
+        .where(results.c.role == ResultRole.REPORT, results.c.variant_of.is_(None))
         .order_by(jobs.c.version.desc())
         .limit(1)
     )
