@@ -48,6 +48,7 @@ ALLOWED = {
     "TypeOfPatientID": {"TEXT", "RFID", "BARCODE"},
     "LossyImageCompression": {"00", "01"},
 }
+UNDECODABLE = "\ufffd"  # what pydicom writes for bytes that their character set does not hold
 METHOD_UNKNOWN = "Not stated by the source"  # type 1C where the identity was removed
 
 
@@ -129,6 +130,8 @@ class _Reader:
             cleaned, rule = None, "not one of the values that the standard allows: left out"
         if keyword == "TimezoneOffsetFromUTC" and cleaned and not re.fullmatch(r"[+-](0\d|1[0-4])[0-5]\d", cleaned):
             cleaned, rule = None, "not an offset: left out"
+        if rule is None and UNDECODABLE in value:
+            rule = "bytes that its character set does not hold: replaced"
         if rule is not None:
             self._changed(keyword, rule)
         return cleaned

@@ -214,15 +214,6 @@ def is_separate(item: Inspected, _: Known) -> Iterator[ObjectFault]:
         yield item.fault("ContinuityOfContent", "must be SEPARATE on every container")
 
 
-def is_named_alike_in_file_and_data(item: Inspected, _: Known) -> Iterator[ObjectFault]:
-    """File meta information and data set name one object."""
-    meta = item.ds.file_meta
-    if meta.get("MediaStorageSOPInstanceUID") != item.ds.get("SOPInstanceUID"):
-        yield item.fault("MediaStorageSOPInstanceUID", "differs from the SOP Instance UID")
-    if meta.get("MediaStorageSOPClassUID") != item.ds.get("SOPClassUID"):
-        yield item.fault("MediaStorageSOPClassUID", "differs from the SOP Class UID")
-
-
 # Rules of the whole set
 
 
@@ -256,6 +247,5 @@ RULES: tuple[Callable[[Inspected, Known], Iterator[ObjectFault]], ...] = (
     refers_to_what_exists,
     lists_its_evidence,
     is_separate,
-    is_named_alike_in_file_and_data,
 )
 SET_RULES: tuple[Callable[[Known], Iterator[ObjectFault]], ...] = (no_object_twice, each_role_a_series)

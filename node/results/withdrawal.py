@@ -19,7 +19,7 @@ FILE_NAME = "withdrawal.dcm"
 
 def withdrawal(withdrawn: Sequence[Dataset], run: Run, layout: Layout | None = None) -> ResultObject:
     """The note that rejects ``withdrawn``: result objects of one study, as they were sent, at least one."""
-    source = Source(tuple(withdrawn))
+    source = Source(tuple(sorted(withdrawn, key=lambda ds: str(ds.SOPInstanceUID))))  # one order, so one encoding
     envelope = Envelope(source, run, layout or Layout(), None, digest(["withdrawn"]))
     content = KeyObjectSelection(
         document_title=codes.REJECTED_FOR_QUALITY,

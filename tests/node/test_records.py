@@ -1,6 +1,6 @@
 import pytest
 
-from survnode.node.records import DeliveryState, InstanceState, JobState, State, StudyState
+from survnode.node.records import DEFAULT_ROLES, DeliveryState, InstanceState, JobState, ResultRole, State, StudyState
 
 
 @pytest.mark.parametrize("states", [InstanceState, StudyState, JobState, DeliveryState])
@@ -8,3 +8,8 @@ def test_every_state_explains_itself_in_a_sentence(states: type[State]) -> None:
     members = list(states)
     assert members
     assert all(state.sentence.endswith(".") and state.value == state.name for state in members)
+
+
+def test_a_destination_takes_no_optional_object_unless_told() -> None:
+    optional = {ResultRole.PDF, ResultRole.SEGMENTATION, ResultRole.ATTENTION_REPORT, ResultRole.WITHDRAWAL}
+    assert set(DEFAULT_ROLES) == set(ResultRole) - optional

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -82,6 +83,40 @@ def a_header(number: int, **attributes: Any) -> Dataset:
     return ds
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """How a scanner stored its slices: directions of rows and columns, and of the order of the slices."""
+
+    row: tuple[int, int, int] = (1, 0, 0)
+    column: tuple[int, int, int] = (0, 1, 0)
+    step_mm: float = 3.0
+
+
+def placed_headers(geometry: Geometry, count: int = 24, shape: tuple[int, int] = (24, 32)) -> list[Dataset]:
+    """Slices with a place in space; an ellipsoid of HU 1 and 2 (its patient's right and left) lies off their middle."""
+    corner = np.array([-60.0, -40.0, 500.0])
+    row, column = np.array(geometry.row), np.array(geometry.column)
+    spacing = (2.0, 1.5)  # between rows, between columns
+    datasets = []
+    for number in range(1, count + 1):
+        position = corner + np.array([0, 0, geometry.step_mm * number])
+        down, across = np.mgrid[: shape[0], : shape[1]]
+        places = position + row * spacing[1] * across[..., None] + column * spacing[0] * down[..., None]
+        middle = corner + row * 20 + column * 18 + np.array([0, 0, geometry.step_mm * 9])
+        inside = (((places - middle) / [15, 10, 16]) ** 2).sum(axis=-1) < 1
+        pixels = inside * np.where(places[..., 0] < middle[0], 1, 2)
+        ds = a_header(number, PatientName="Doe^Jane", PatientID="SECRET-1", StudyDate="20250102", AccessionNumber="A1")
+        ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+        ds.FrameOfReferenceUID = "1.2.3.9"
+        ds.ImagePositionPatient, ds.ImageOrientationPatient = position.tolist(), [*geometry.row, *geometry.column]
+        ds.PixelSpacing, ds.RescaleSlope, ds.RescaleIntercept = list(spacing), 1, 0
+        ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = *shape, 1, "MONOCHROME2"
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
+        ds.PixelData = pixels.astype("<i2").tobytes()
+        datasets.append(ds)
+    return datasets
+
+
 def as_received(ds: Dataset) -> Dataset:
     """``ds`` after a way through its encoding, as a node reads it."""
     buffer = BytesIO()
@@ -146,6 +181,12 @@ def results(source: Source, volume: Volume, predict: Predict) -> tuple[ResultObj
 def lung1(lung1_series: list[Path]) -> tuple[Source, Volume]:
     """A real patient."""
     return Source(tuple(read_headers(lung1_series))), load_volume(read_series(lung1_series))
+
+
+@pytest.fixture(scope="session")
+def lung1_lungs(shared_data: Path) -> Path:
+    """His lungs, drawn by hand: 1 right, 2 left, on the grid of the CT."""
+    return shared_data / "masks" / "LUNG1-001_lungs_from_rtstruct.nii.gz"
 
 
 def write(results: Iterable[ResultObject], folder: Path) -> list[Path]:

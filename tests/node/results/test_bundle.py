@@ -87,6 +87,13 @@ def test_another_result_shares_no_uid_and_no_series(
     assert uids(other).isdisjoint(uids(results))
 
 
+def test_other_series_numbers_make_other_uids(
+    results: Results, source: Source, volume: Volume, predict: Predict
+) -> None:
+    layout = Layout(series_numbers={role: 70 + i for i, role in enumerate(ResultRole)})
+    assert uids(analysed(source, volume, predict(), a_run(), layout)).isdisjoint(uids(results))
+
+
 def test_another_source_image_makes_another_result(results: Results, headers: Headers) -> None:
     images = tuple(SourceImage("1.2.840.10008.5.1.4.1.1.2", f"1.2.3.4.{i + 1}", i + 1) for i in range(25))
     other = analysed(Source(tuple(headers(25))), a_volume(images), a_prediction(images), a_run())

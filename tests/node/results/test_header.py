@@ -41,6 +41,27 @@ def test_an_unknown_character_set_is_no_reason_to_fail() -> None:
     assert str(subject_of(ds).attributes.PatientName) == "Doe^Jane"
 
 
+UNDECODABLE = {
+    "Latin-1 as UTF-8": ("ISO_IR 192", "Müller^Eva ".encode("latin-1"), "M\ufffdller^Eva"),
+    "Greek as Greek with a hole": ("ISO_IR 126", b"\xc1\xde\xff^X ", "Αή\ufffd^X"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Failed to decode")
+@pytest.mark.parametrize(("character_set", "raw", "written"), UNDECODABLE.values(), ids=UNDECODABLE)
+def test_bytes_outside_the_character_set_are_replaced_and_told(character_set: str, raw: bytes, written: str) -> None:
+    ds = _received_in(character_set, PatientName="X" * len(raw), replaced=raw)
+    with capture_logs() as logs:
+        assert str(subject_of(ds).attributes.PatientName) == written
+    assert logs[0]["changes"] == ["(0010,0010) bytes that its character set does not hold: replaced"]
+
+
+def test_a_name_without_a_character_set_is_read_as_latin_1() -> None:
+    raw = "Müller^Eva ".encode("latin-1")
+    ds = _received_in("ISO_IR 6", PatientName="X" * len(raw), replaced=raw)
+    assert str(subject_of(ds).attributes.PatientName) == "Müller^Eva"
+
+
 def test_an_empty_header_gives_empty_type_2_attributes() -> None:
     with capture_logs() as logs:
         subject = subject_of(a_header(1))
@@ -111,13 +132,13 @@ def test_private_and_unnamed_attributes_are_not_taken_over() -> None:
     assert "0123" not in str(subject_of(ds).attributes)
 
 
-def _received_in(character_set: str, **attributes: Any) -> Dataset:
-    """A header with a Specific Character Set that pydicom would not write."""
+def _received_in(character_set: str, *, replaced: bytes = b"", **attributes: Any) -> Dataset:
+    """A header with a Specific Character Set that pydicom would not write, and a name of raw bytes if any."""
     ds = a_header(1, **attributes)
     buffer = BytesIO()
     ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
     dcmwrite(buffer, ds, enforce_file_format=True)
-    raw = buffer.getvalue()
+    raw = buffer.getvalue().replace(b"X" * len(replaced), replaced) if replaced else buffer.getvalue()
     value = character_set.encode() + b" " * (len(character_set) % 2)
     element = b"\x08\x00\x05\x00CS" + len(value).to_bytes(2, "little") + value
     start = raw.index(b"\x08\x00\x16\x00UI")

@@ -1,9 +1,11 @@
+from collections.abc import Collection
 from datetime import datetime
 
 import pytest
-from pydicom.uid import UID
+from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, CTImageStorage, EnhancedSRStorage
 
-from survnode.node.results.identity import derived_uid
+from survnode.node.records import ResultRole
+from survnode.node.results.identity import Layout, derived_uid, fall_back
 
 from .conftest import a_run
 
@@ -20,6 +22,26 @@ def test_what_is_written_apart_is_not_confused_with_what_is_written_together() -
 
 def test_the_namespace_never_changes() -> None:
     assert derived_uid("implementation") == UID("2.25.222689209920316682736813724488297064198")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "chosen"),
+    [
+        ({EnhancedSRStorage, Comprehensive3DSRStorage, ComprehensiveSRStorage}, Comprehensive3DSRStorage),
+        ({EnhancedSRStorage, ComprehensiveSRStorage}, ComprehensiveSRStorage),
+        ([EnhancedSRStorage, CTImageStorage], EnhancedSRStorage),
+        ([CTImageStorage], None),
+        ((), None),
+    ],
+)
+def test_the_richest_class_that_is_accepted_is_chosen(accepted: Collection[str], chosen: str | None) -> None:
+    assert fall_back(accepted) == chosen
+
+
+def test_every_role_has_a_series_number_and_nothing_is_optional_by_itself() -> None:
+    assert sorted(Layout().series_numbers.values()) == list(range(9101, 9109))
+    assert set(Layout().series_numbers) == set(ResultRole)
+    assert Layout().optional == frozenset()
 
 
 def test_a_run_without_a_time_zone_is_refused() -> None:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.uid import (
     ComprehensiveSRStorage,
@@ -19,15 +21,21 @@ from survnode.model.ct.volume import SourceImage, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
 from survnode.node.records import ResultRole
+from survnode.node.results.attention_report import attention_report
 from survnode.node.results.bundle import analysed, not_analysed
-from survnode.node.results.envelope import ResultObject, Source
+from survnode.node.results.envelope import Envelope, ResultObject, Source
+from survnode.node.results.findings import findings_of
 from survnode.node.results.identity import Layout, Predecessor
+from survnode.node.results.inspection import inspect
+from survnode.node.results.report import in_class
+from survnode.node.results.withdrawal import withdrawal
 
 from .conftest import (
     Headers,
     Judge,
     Predict,
     a_header,
+    a_model,
     a_prediction,
     a_run,
     a_volume,
@@ -61,6 +69,10 @@ SOURCES: dict[str, dict[str, Any]] = {
         "SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう",
         "StudyDescription": "胸部CT",
     },
+    "katakana": {
+        "SpecificCharacterSet": ["ISO 2022 IR 13", "ISO 2022 IR 87"],
+        "PatientName": "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう",
+    },
     "Korean": {"SpecificCharacterSet": ["", "ISO 2022 IR 149"], "PatientName": "Hong^Gildong=洪^吉洞=홍^길동"},
     "Greek": {"SpecificCharacterSet": "ISO_IR 126", "PatientName": "Διονυσιος^Α", "InstitutionName": "Ιατρείο"},
     "Cyrillic": {"SpecificCharacterSet": "ISO_IR 144", "PatientName": "Люкceмбypг^И", "Manufacturer": "Завод"},
@@ -93,7 +105,11 @@ def test_every_object_is_valid_whatever_the_source_says(
     tmp_path: Path,
 ) -> None:
     source = Source(tuple(as_received(ds) for ds in headers(**attributes)))
-    paths = write(analysed(source, volume, predict(), a_run(), Layout(captures=1)), tmp_path)
+    layout = Layout(captures=1, optional=frozenset({ResultRole.PDF, ResultRole.ATTENTION_REPORT}))
+    results = analysed(source, volume, predict(), a_run(), layout)
+    note = withdrawal([result.dataset for result in results], a_run(version=2))
+    inspect(results, source)
+    paths = write([*results, note], tmp_path)
     assert {path.name: dciodvfy(path) for path in paths} == {path.name: [] for path in paths}
     assert [line for line in inconsistencies(*paths) if "SOPInstanceUID that was referenced" not in line] == []
 
@@ -107,7 +123,7 @@ def test_the_judge_and_its_allow_list_let_no_fault_pass(source: Source, dciodvfy
 
 
 @pytest.mark.parametrize("sop_class", [CTImageStorage, MRImageStorage, EnhancedCTImageStorage])
-def test_a_refusal_is_valid_whatever_was_sent(sop_class: str, dciodvfy: Judge, tmp_path: Path) -> None:
+def test_a_refusal_of_any_kind_of_image_is_valid(sop_class: str, dciodvfy: Judge, tmp_path: Path) -> None:
     source = Source(tuple(a_header(i + 1, SOPClassUID=sop_class, SeriesInstanceUID=f"1.2.3.{i}") for i in range(3)))
     run = a_run(version=2, predecessor=PREDECESSOR)
     (path,) = write(not_analysed(source, Reason.NOT_CT, "Modality is 'MR'.", run, None), tmp_path)
@@ -115,12 +131,22 @@ def test_a_refusal_is_valid_whatever_was_sent(sop_class: str, dciodvfy: Judge, t
     assert "NA-NOT-CT" in output_of(find_tool("dsrdump", "/usr/bin"), "+Pc", path)
 
 
+@pytest.mark.parametrize("reason", Reason)
+def test_a_refusal_for_any_reason_is_valid(reason: Reason, source: Source, dciodvfy: Judge, tmp_path: Path) -> None:
+    refusal = not_analysed(source, reason, "Found 7, at least 20 are needed.", a_run(), a_model())
+    inspect(refusal, source)
+    assert dciodvfy(*write(refusal, tmp_path)) == []
+
+
 @pytest.mark.parametrize("sop_class", [ComprehensiveSRStorage, EnhancedSRStorage])
 def test_the_fall_back_classes_are_valid(
     sop_class: str, source: Source, volume: Volume, predict: Predict, dciodvfy: Judge, tmp_path: Path
 ) -> None:
-    report = analysed(source, volume, predict(), a_run(), Layout(report_sop_class=sop_class))[:1]
-    assert dciodvfy(*write(report, tmp_path)) == []
+    report = analysed(source, volume, predict(), a_run(), Layout(report_sop_class=sop_class))[0]
+    (built,) = write([report], tmp_path / "built")
+    first = not_analysed(source, Reason.NO_LUNGS, "", a_run(version=2, predecessor=PREDECESSOR), None)[0]
+    rewritten = ResultObject(ResultRole.REPORT, "report.dcm", in_class(first.dataset, sop_class))
+    assert dciodvfy(built) == dciodvfy(*write([rewritten], tmp_path)) == []
 
 
 def test_results_of_an_enhanced_ct_are_valid(headers: Headers, dciodvfy: Judge, tmp_path: Path) -> None:
@@ -131,10 +157,13 @@ def test_results_of_an_enhanced_ct_are_valid(headers: Headers, dciodvfy: Judge, 
 
 
 @pytest.fixture(scope="module")
-def real(lung1: tuple[Source, Volume]) -> tuple[Prediction, Results]:
+def real(lung1: tuple[Source, Volume], lung1_lungs: Path) -> tuple[Prediction, Results]:
+    """A real patient's results with all that is optional; his lungs were drawn by hand."""
     source, volume = lung1
     prediction = a_prediction(volume.images, demonstration=True)
-    return prediction, analysed(source, volume, prediction, a_run())
+    layout = Layout(optional=frozenset({ResultRole.PDF, ResultRole.SEGMENTATION, ResultRole.ATTENTION_REPORT}))
+    lungs = sitk.GetArrayFromImage(sitk.ReadImage(str(lung1_lungs))).astype(np.uint8)
+    return prediction, analysed(source, volume, prediction, a_run(), layout, lungs)
 
 
 def test_results_of_a_real_patient_are_valid_and_consistent_with_his_ct(
@@ -159,6 +188,21 @@ def test_an_independent_reader_reads_the_numbers_of_the_prediction(
     assert weights == pytest.approx([100 * item.weight for item in prediction.ranked(5)], abs=0.005)
 
 
+def test_an_independent_reader_finds_the_lungs_where_they_were_drawn(
+    real: tuple[Prediction, Results], lung1_lungs: Path, tmp_path: Path
+) -> None:
+    tool = find_tool("segimage2itkimage")
+    (path,) = write([result for result in real[1] if result.role is ResultRole.SEGMENTATION], tmp_path)
+    output_of(tool, "--inputDICOM", path, "--outputDirectory", tmp_path, "--outputType", "nrrd")
+    drawn = sitk.ReadImage(str(lung1_lungs))
+    for number in (1, 2):
+        found = sitk.ReadImage(str(tmp_path / f"{number}.nrrd")) > 0
+        placed = sitk.Resample(found, drawn, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+        expected = sitk.GetArrayFromImage(drawn == number)
+        assert expected.sum() > 500_000
+        assert np.array_equal(sitk.GetArrayFromImage(placed), expected)
+
+
 def test_dcmtk_prints_the_report_and_the_key_objects(real: tuple[Prediction, Results], tmp_path: Path) -> None:
     dsrdump = find_tool("dsrdump", "/usr/bin")
     _, results = real
@@ -171,17 +215,29 @@ def test_dcmtk_prints_the_report_and_the_key_objects(real: tuple[Prediction, Res
     assert key_objects.count("contains IMAGE") == 5
 
 
+@pytest.fixture
+def every_weight(source: Source, volume: Volume, predict: Predict) -> ResultObject:
+    """The second report."""
+    findings = findings_of(predict(), len(volume.images), 5)
+    envelope = Envelope(source, a_run(), Layout(), findings.model, "content")
+    return attention_report(findings, volume.images, envelope)
+
+
 PIXELMED = Path("/usr/share/java/pixelmed.jar")
 NO_LIMITS = [f"-Djdk.xml.xpath{limit}=0" for limit in ("ExprOpLimit", "TotalOpLimit", "ExprGrpLimit")]
 
 
-def test_pixelmed_finds_the_templates_and_no_error(results: Results, source: Source, tmp_path: Path) -> None:
-    """Slow: each start compiles 8 MB of style sheets, 9 s of a processor; so the three run side by side."""
+def test_pixelmed_finds_the_templates_and_no_error(
+    results: Results, source: Source, every_weight: ResultObject, tmp_path: Path
+) -> None:
+    """Slow: each start compiles 8 MB of style sheets, 9 s of a processor; so they run side by side."""
     if not PIXELMED.exists():
         pytest.skip("libpixelmed-java is not installed")
     java = find_tool("java")
     (refusal,) = write(not_analysed(source, Reason.NO_LUNGS, "", a_run(), None), tmp_path / "refused")
     report, *_, key_objects, _ = write(results, tmp_path)
+    (note,) = write([withdrawal([result.dataset for result in results], a_run())], tmp_path)
+    (weights,) = write([every_weight], tmp_path)
     quick_start = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
     options = [
         *quick_start,
@@ -193,10 +249,11 @@ def test_pixelmed_finds_the_templates_and_no_error(results: Results, source: Sou
     ]
     running = [
         subprocess.Popen([java, *options, path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for path in (report, refusal, key_objects)
+        for path in (report, refusal, key_objects, note, weights)
     ]
     said = [process.communicate(timeout=300)[0] for process in running]
-    for words, template in zip(said, ("TID_1500", "TID_1500", "TID_2010"), strict=True):
+    templates = ("TID_1500", "TID_1500", "TID_2010", "TID_2010", "TID_1500")
+    for words, template in zip(said, templates, strict=True):
         assert f"Found Root Template {template}" in words
         assert "Root Template Validation Complete" in words
         assert "Error" not in words
