@@ -1,15 +1,20 @@
 """What a PACS administrator wants to know before the node is started."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom.uid import UID
+
 from survnode.model.checkpoint import Card, checkpoint_folder, load_checkpoint, read_card
 from survnode.model.errors import ModelError
-from survnode.node.config import NodeConfig, load_config
-from survnode.node.delivery.sender import echo
+from survnode.node.config import DestinationConfig, NodeConfig, load_config
+from survnode.node.contexts import COMMITMENT, RESULT_SOP_CLASSES
+from survnode.node.delivery.profile import sop_class_of
+from survnode.node.delivery.sender import echo, probe
 from survnode.node.errors import DeliveryFailed, InputRefused
+from survnode.node.results.identity import fall_back
 from survnode.node.sweeps import destination_of
 
 GIB = 1 << 30
@@ -37,13 +42,7 @@ def run_checks(path: Path) -> Iterator[Finding]:
     yield from _check_model(config)
     yield _check_disk(config)
     for settings in config.destinations:
-        where = f"{settings.ae_title} at {settings.host}:{settings.port}"
-        try:
-            echo(destination_of(settings, config.receiver.ae_title))
-        except DeliveryFailed as error:
-            yield Finding(f"destination {settings.name}", False, str(error))
-        else:
-            yield Finding(f"destination {settings.name}", True, f"{where} answers C-ECHO")
+        yield from _check_destination(settings, config.receiver.ae_title)
     if not config.destinations:
         yield Finding("destinations", False, "none: results would go nowhere")
 
@@ -71,6 +70,29 @@ def _check_weights(config: NodeConfig, card: Card, folder: Path) -> Finding:
     except (ModelError, InputRefused) as error:
         return Finding("weights", False, str(error))
     return Finding("weights", True, f"{card.backbone.name}, sha256 {card.backbone.sha256}; {lungs}; on {device}")
+
+
+def _check_destination(settings: DestinationConfig, calling_ae_title: str) -> Iterator[Finding]:
+    """Whether it answers, and whether it takes what it is to get; nothing is stored there."""
+    destination = destination_of(settings, calling_ae_title)
+    name = f"destination {settings.name}"
+    try:
+        echo(destination)
+        yield Finding(name, True, f"{settings.ae_title} at {settings.host}:{settings.port} answers C-ECHO")
+        accepted = set(probe(destination, (*RESULT_SOP_CLASSES, COMMITMENT)))
+    except DeliveryFailed as error:
+        yield Finding(name, False, str(error))
+        return
+    report_class = destination.report_sop_class or fall_back(accepted)
+    needed = {sop_class_of(role, report_class) for role in settings.objects}
+    missing = (needed | {COMMITMENT} if settings.commitment else needed) - accepted
+    lacks = f"does not accept {_named(missing)}, as it is to; " if missing else ""
+    takes = f"accepts {_named(accepted)}; reports go as {_named({report_class})}"
+    yield Finding(f"{name}: classes", not missing, lacks + takes)
+
+
+def _named(sop_classes: Iterable[str | None]) -> str:
+    return ", ".join(sorted(UID(uid).name.removesuffix(" Storage") for uid in sop_classes if uid)) or "none"
 
 
 def _check_disk(config: NodeConfig) -> Finding:

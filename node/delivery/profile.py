@@ -12,6 +12,13 @@ from pathlib import Path, PurePosixPath
 import structlog
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    EncapsulatedPDFStorage,
+    KeyObjectSelectionDocumentStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
@@ -29,6 +36,15 @@ log = structlog.get_logger()
 
 PROBE_AGAIN_S = 3600.0
 REPORTS = (ResultRole.REPORT, ResultRole.ATTENTION_REPORT)
+
+CLASS_OF_ROLE: dict[ResultRole, str] = {
+    ResultRole.CAPTURE: SecondaryCaptureImageStorage,
+    ResultRole.KEY_OBJECTS: KeyObjectSelectionDocumentStorage,
+    ResultRole.CURVE: SecondaryCaptureImageStorage,
+    ResultRole.PDF: EncapsulatedPDFStorage,
+    ResultRole.SEGMENTATION: SegmentationStorage,
+    ResultRole.WITHDRAWAL: KeyObjectSelectionDocumentStorage,
+}
 
 Probe = Callable[[Destination], tuple[str, ...]]
 
@@ -124,6 +140,11 @@ class Profiles:
             series_instance_uid=str(ds.SeriesInstanceUID),
             path=str(path),
         )
+
+
+def sop_class_of(role: ResultRole, report_sop_class: str | None) -> str:
+    """The class in which a role is sent to a destination whose reports are sent in ``report_sop_class``."""
+    return CLASS_OF_ROLE.get(role, report_sop_class or Comprehensive3DSRStorage)
 
 
 def _record(connection: Connection, original: Result, variant: ResultRow, now: float) -> int:

@@ -1,0 +1,194 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import (
+    UID,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EnhancedSRStorage,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
+from sqlalchemy import select
+
+from survnode.node import errors
+from survnode.node.contexts import REPORT_CLASSES, RESULT_TRANSFER_SYNTAXES, Answer
+from survnode.node.database import Database, deliveries, fetch, results
+from survnode.node.delivery import sender
+from survnode.node.delivery.outbox import Outbox
+from survnode.node.delivery.profile import CLASS_OF_ROLE, Profiles, sop_class_of
+from survnode.node.delivery.sender import Destination, Outcome, Outgoing
+from survnode.node.intake.receiver import Listening, Receiver
+from survnode.node.records import Delivery, DeliveryState, Job, Result, ResultRole
+from survnode.node.results.identity import REPORT_SOP_CLASSES
+
+FinishJob = Callable[..., Job]
+
+AUTO = Destination("pacs", "PACS", "127.0.0.1", 104)
+FIXED = Destination("pacs", "PACS", "127.0.0.1", 104, report_sop_class=EnhancedSRStorage)
+
+
+class FakePeer:
+    """Accepts ``classes``, or cannot be reached."""
+
+    def __init__(self, *classes: str) -> None:
+        self.classes = classes
+        self.probed = 0
+
+    def probe(self, _: Destination) -> tuple[str, ...]:
+        self.probed += 1
+        if not self.classes:
+            raise errors.DestinationUnreachable("pacs cannot be reached.")
+        return self.classes
+
+
+@pytest.fixture
+def times() -> list[float]:
+    return [10.0]
+
+
+@pytest.fixture
+def profiles(database: Database, tmp_path: Path, times: list[float]) -> Profiles:
+    return Profiles(database, tmp_path, clock=lambda: times[-1])
+
+
+@pytest.fixture
+def outbox(database: Database, tmp_path: Path, times: list[float]) -> Outbox:
+    return Outbox(database, tmp_path, clock=lambda: times[-1], random=lambda: 0.0)
+
+
+@pytest.fixture
+def job(finish_job: FinishJob, tmp_path: Path) -> Job:
+    """A job whose report is on disk."""
+    job = finish_job("1.1", "pacs", "other")
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = Comprehensive3DSRStorage, f"9.{job.id}.1"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = "1.1", f"9.{job.id}.10", "SR"
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    (tmp_path / str(job.id)).mkdir()
+    ds.save_as(tmp_path / f"{job.id}/report.dcm", enforce_file_format=True)
+    return job
+
+
+def reports(database: Database, destination: str = "pacs") -> list[tuple[Delivery, Result]]:
+    """What a destination gets, or got, as a report."""
+    mine = select(deliveries).where(deliveries.c.destination == destination)
+    with database.reading() as connection:
+        of_id = {result.id: result for result in fetch(connection, Result, select(results))}
+        found = [(delivery, of_id[delivery.result_id]) for delivery in fetch(connection, Delivery, mine)]
+    return [(delivery, result) for delivery, result in found if result.role is ResultRole.REPORT]
+
+
+@pytest.mark.usefixtures("job")
+def test_a_report_is_sent_in_the_best_class_that_a_destination_accepts(
+    profiles: Profiles, database: Database, tmp_path: Path
+) -> None:
+    assert profiles.suit(AUTO, FakePeer(ComprehensiveSRStorage, EnhancedSRStorage).probe) == 1
+    ((delivery, result),) = reports(database)
+    ds = dcmread(tmp_path / result.path)
+    assert (delivery.state, result.sop_class_uid) == (DeliveryState.WAITING, ComprehensiveSRStorage)
+    assert (ds.SOPClassUID, ds.SOPInstanceUID) == (result.sop_class_uid, result.sop_instance_uid)
+    assert ds.file_meta.MediaStorageSOPInstanceUID == result.sop_instance_uid
+    ((_, other),) = reports(database, "other")
+    assert (other.sop_class_uid, other.id) == (Comprehensive3DSRStorage, result.variant_of)
+    assert other.sop_instance_uid != result.sop_instance_uid
+
+
+@pytest.mark.usefixtures("job")
+def test_a_destination_that_accepts_the_best_class_gets_what_the_job_made(
+    profiles: Profiles, database: Database
+) -> None:
+    before = reports(database)
+    assert profiles.suit(AUTO, FakePeer(*REPORT_SOP_CLASSES).probe) == 0
+    assert reports(database) == before
+
+
+@pytest.mark.usefixtures("job")
+def test_a_class_that_was_set_is_used_without_asking(profiles: Profiles, database: Database) -> None:
+    peer = FakePeer(*REPORT_SOP_CLASSES)
+    assert profiles.suit(FIXED, peer.probe) == 1
+    assert (peer.probed, reports(database)[0][1].sop_class_uid) == (0, EnhancedSRStorage)
+
+
+@pytest.mark.usefixtures("job")
+@pytest.mark.parametrize("accepted", [(), (SecondaryCaptureImageStorage,)], ids=["down", "takes no report"])
+def test_a_destination_that_names_no_class_of_report_changes_nothing(
+    accepted: tuple[str, ...], profiles: Profiles, database: Database
+) -> None:
+    before = reports(database)
+    assert profiles.suit(AUTO, FakePeer(*accepted).probe) == 0
+    assert reports(database) == before
+
+
+@pytest.mark.usefixtures("job")
+def test_a_destination_is_asked_once_an_hour_and_what_it_said_holds_while_it_is_down(
+    profiles: Profiles, times: list[float]
+) -> None:
+    peer = FakePeer(EnhancedSRStorage)
+    for now in (10.0, 3000.0, 3620.0):
+        times.append(now)
+        assert profiles.accepted(AUTO, peer.probe) == (EnhancedSRStorage,)
+    assert peer.probed == 2
+    times.append(9000.0)
+    assert profiles.accepted(AUTO, FakePeer().probe) == (EnhancedSRStorage,)
+
+
+def test_nobody_is_asked_while_no_report_is_due(profiles: Profiles) -> None:
+    peer = FakePeer(*REPORT_SOP_CLASSES)
+    assert (profiles.suit(AUTO, peer.probe), peer.probed) == (0, 0)
+
+
+def test_a_report_that_is_sent_again_goes_in_the_class_of_the_day_and_once(
+    profiles: Profiles, outbox: Outbox, database: Database, job: Job
+) -> None:
+    def store(_: Destination, objects: list[Outgoing]) -> list[Outcome]:
+        return [Outcome(Answer.STORED, 0) for _ in objects]
+
+    profiles.suit(FIXED)
+    assert outbox.deliver_due(FIXED, store) == 5
+    assert outbox.resend(job.id, "pacs") == 5
+    profiles.suit(FIXED)
+    ((delivery, result),) = reports(database)
+    assert (delivery.state, result.sop_class_uid) == (DeliveryState.WAITING, EnhancedSRStorage)
+    outbox.deliver_due(FIXED, store)
+    outbox.resend(job.id, "pacs", [ResultRole.REPORT])
+    profiles.suit(AUTO, FakePeer(*REPORT_SOP_CLASSES).probe)
+    assert {(delivery.state, result.sop_class_uid) for delivery, result in reports(database)} == {
+        (DeliveryState.SENT, EnhancedSRStorage),
+        (DeliveryState.WAITING, Comprehensive3DSRStorage),
+    }
+
+
+def test_a_lost_file_leaves_the_delivery_to_fail_in_the_open(
+    profiles: Profiles, database: Database, job: Job, tmp_path: Path
+) -> None:
+    (tmp_path / f"{job.id}/report.dcm").unlink()
+    before = reports(database)
+    assert profiles.suit(FIXED) == 0
+    assert reports(database) == before
+
+
+def test_a_peer_is_asked_for_every_class_of_result_without_sending_any() -> None:
+    got: list[object] = []
+    contexts = dict.fromkeys((EnhancedSRStorage, SecondaryCaptureImageStorage), RESULT_TRANSFER_SYNTAXES)
+    receiver = Receiver(Listening("PACS"), contexts, got.append)
+    receiver.start()
+    try:
+        found = sender.probe(Destination("pacs", "PACS", "127.0.0.1", receiver.port))
+    finally:
+        receiver.stop(drain_s=1)
+    assert (set(found), got) == ({EnhancedSRStorage, SecondaryCaptureImageStorage}, [])
+
+
+def test_every_role_has_a_class() -> None:
+    assert {role for role in ResultRole if role not in CLASS_OF_ROLE} == {
+        ResultRole.REPORT,
+        ResultRole.ATTENTION_REPORT,
+    }
+    assert sop_class_of(ResultRole.REPORT, None) == Comprehensive3DSRStorage
+    assert tuple(REPORT_CLASSES.values()) == REPORT_SOP_CLASSES
+    assert all(UID(uid).is_valid for uid in CLASS_OF_ROLE.values())
