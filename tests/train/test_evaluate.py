@@ -54,7 +54,9 @@ def test_mean_of_folds_is_the_mean_of_the_folds(evaluation: Evaluation) -> None:
 
 def test_true_model_is_calibrated_and_its_risk_groups_differ(evaluation: Evaluation) -> None:
     assert evaluation.d_calibration.p > 0.01
-    assert sum(evaluation.d_calibration_shares) == pytest.approx(1)
+    assert sum(share.value or 0 for share in evaluation.d_calibration_shares) == pytest.approx(1)
+    covered = [(share.low or 0) <= 0.1 <= (share.high or 0) for share in evaluation.d_calibration_shares]
+    assert sum(covered) >= 8
     assert [point.patients for point in evaluation.calibration] == [83] * 5
     for point in evaluation.calibration:
         assert point.observed.low is not None

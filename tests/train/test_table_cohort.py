@@ -155,9 +155,19 @@ def test_damaged_files_are_told_and_others_ignored(tmp_path: Path) -> None:
     write_series(tmp_path / "tree", "A", "1")
     (tmp_path / "tree/LICENSE").write_text("free")
     (tmp_path / "tree/broken.dcm").write_text("free")
+    (tmp_path / "tree/nowhere").symlink_to(tmp_path / "absent")
     cohort = load(tmp_path, ["A,1,1,"])
-    assert [path.name for path in cohort.unreadable] == ["broken.dcm"]
+    assert [path.name for path in cohort.unreadable] == ["broken.dcm", "nowhere"]
     assert cohort.ids == ("A",)
+
+
+def test_file_that_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "tree", "A", "1")
+    away = paths[0].rename(tmp_path / "away")
+    paths[0].symlink_to(tmp_path / "not-mounted")
+    assert len(load(tmp_path, ["A,1,1,"]).patients[0].paths) == 23
+    away.rename(tmp_path / "not-mounted")
+    assert len(load(tmp_path, ["A,1,1,"]).patients[0].paths) == 24
 
 
 def test_progress_reaches_the_number_of_files_and_of_series(tmp_path: Path) -> None:

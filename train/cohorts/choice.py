@@ -91,9 +91,10 @@ def judge_series(
         with ThreadPoolExecutor(threads) as pool:
             for verdict in pool.map(_judge, fresh):
                 uid = verdict.series_instance_uid
-                row = keys[uid], json.dumps(asdict(verdict))
-                with connection:
-                    connection.execute("INSERT OR REPLACE INTO verdict VALUES (?, ?)", row)
+                if verdict.reason is not Reason.NO_ELIGIBLE_SERIES:  # a disk may have failed: ask again next time
+                    with connection:
+                        row = keys[uid], json.dumps(asdict(verdict))
+                        connection.execute("INSERT OR REPLACE INTO verdict VALUES (?, ?)", row)
                 verdicts[uid] = verdict
                 progress(len(verdicts), len(series))
     return verdicts

@@ -108,10 +108,10 @@ def index_tree(root: Path, index: Path, *, threads: int = 8, progress: Progress 
     """
     if not root.is_dir():
         raise TreeMissing(f"{root} is not a folder.")
-    files = {str(path): path.stat() for path in _files(root.resolve())}
+    files = {str(path): _state(path) for path in _files(root.resolve())}
     with closing(open_index(index)) as connection:
         known = {row.path: row for row in map(_Row._make, connection.execute("SELECT * FROM file"))}
-        fresh = [path for path, stat in files.items() if path not in known or known[path][1:3] != _state(stat)]
+        fresh = [path for path, state in files.items() if not _is_known(known.get(path), state)]
         before = len(files) - len(fresh)
         progress(before, len(files))
         with ThreadPoolExecutor(threads) as pool:
@@ -130,23 +130,33 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(names))
 
 
-def _state(stat: os.stat_result) -> tuple[int, int]:
+def _state(path: Path) -> tuple[int, int]:
+    """Size and time of change; (-1, 0) for a link that leads nowhere."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return -1, 0
     return stat.st_size, stat.st_mtime_ns
 
 
-def _read(path: str, stat: os.stat_result) -> _Row:
+def _is_known(row: _Row | None, state: tuple[int, int]) -> bool:
+    """Whether a row still holds; what could not be read may be readable now."""
+    return row is not None and (row.size, row.changed_ns) == state and row.modality != UNREADABLE
+
+
+def _read(path: str, state: tuple[int, int]) -> _Row:
     try:
         ds = dcmread(path, stop_before_pixels=True, specific_tags=KEYWORDS)
         text = {keyword: str(ds.get(keyword) or "").strip() for keyword in KEYWORDS}
     except InvalidDicomError:
-        return _Row(path, *_state(stat), UNREADABLE if path.lower().endswith(".dcm") else NOT_DICOM)
+        return _Row(path, *state, UNREADABLE if path.lower().endswith(".dcm") else NOT_DICOM)
     except Exception:  # noqa: BLE001  pydicom raises what it likes at a damaged file: the others are read
-        return _Row(path, *_state(stat), UNREADABLE)
+        return _Row(path, *state, UNREADABLE)
     if not text["SeriesInstanceUID"]:  # a DICOMDIR
-        return _Row(path, *_state(stat), NOT_DICOM)
+        return _Row(path, *state, NOT_DICOM)
     return _Row(
         path,
-        *_state(stat),
+        *state,
         modality=text["Modality"] or UNREADABLE,
         patient_id=text["PatientID"],
         study_uid=text["StudyInstanceUID"],

@@ -104,7 +104,7 @@ class Evaluation(_Value):
     metrics: dict[str, Estimate]
     ctd_by_fold: tuple[float | None, ...]
     calibration: tuple[CalibrationPoint, ...]
-    d_calibration_shares: tuple[float, ...]
+    d_calibration_shares: tuple[Estimate, ...]
     d_calibration: ChiSquared
     risk_groups: tuple[RiskGroup, ...]
     log_rank: ChiSquared
@@ -137,8 +137,8 @@ def evaluate(
     measures = _measures(time_months, event, cif)
     if by_fold:
         measures["ctd_mean_of_folds"] = lambda weights: _mean(one(weights) for one in by_fold)
-    shares = d_calibration(cif, time_months, event, itself, D_BINS)[0]
-    statistic, p = d_calibration_test(shares, len(event))
+    shares = [partial(_d_calibration_share, place, time_months, event, cif) for place in range(D_BINS)]
+    statistic, p = d_calibration_test(d_calibration(cif, time_months, event, itself, D_BINS)[0], len(event))
     group = risk_groups(cif[:, -1], min(RISK_GROUPS, len(event)))
     difference, by_chance = log_rank(time_months, event, group)
     return Evaluation(
@@ -151,7 +151,7 @@ def evaluate(
         metrics={name: Estimate.of(measure, itself, drawn) for name, measure in measures.items()},
         ctd_by_fold=tuple(_defined(float(one(itself)[0])) for one in by_fold),
         calibration=tuple(_calibration(time_months, event, cif, itself, drawn)),
-        d_calibration_shares=tuple(shares.tolist()),
+        d_calibration_shares=tuple(Estimate.of(share, itself, drawn) for share in shares),
         d_calibration=ChiSquared(statistic=statistic, p=p),
         risk_groups=tuple(_risk_group(group == number, time_months, event, grid, drawn) for number in np.unique(group)),
         log_rank=ChiSquared(statistic=difference, p=by_chance),
@@ -185,6 +185,12 @@ def _calibration_coefficient(
     place: int, risk: FloatArray, time: FloatArray, event: BoolArray, month: int, weights: FloatArray
 ) -> FloatArray:
     return calibration_line(risk, time, event, weights, month=month)[place]
+
+
+def _d_calibration_share(
+    place: int, time: FloatArray, event: BoolArray, cif: FloatArray, weights: FloatArray
+) -> FloatArray:
+    return d_calibration(cif, time, event, weights, D_BINS)[:, place]
 
 
 def _concordance_within(rows: BoolArray, time: FloatArray, event: BoolArray, cif: FloatArray) -> Measure:
