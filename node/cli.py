@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it: ``survnode --help`` answers
 import json
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -168,15 +169,54 @@ def retry_job(number: Annotated[int, typer.Argument(metavar="JOB")], config: Con
     _show_one(_status(config).retry_job(number), as_json)
 
 
+@app.command()
+def send(  # noqa: PLR0913, PLR0917  each is an option of the command
+    config: Config,
+    study: Annotated[str | None, typer.Option(metavar="STUDY_UID", help="The results of this study.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Results made at this local time or later.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Results made before this local time.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="DEVICE_UID", help="Results of this version of the model.")
+    ] = None,
+    destination: Annotated[str | None, typer.Option(metavar="NAME", help="Only to this one.")] = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Send a note that rejects them (113001, DCM).")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Have the studies analysed again, by today's model.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send results again, withdraw them, or have them made anew; what is given must all be true of them."""
+    from survnode.node.config import load_config
+    from survnode.node.processes import layout_of
+    from survnode.node.reissue import Reissue, Selection, destinations_of
+
+    if not any((study, since, until, model)):
+        raise typer.BadParameter("Say which results: --study, --since, --until or --model.")
+    if withdraw and anew:
+        raise typer.BadParameter("Withdraw first, then have them made anew: each is a command of its own.")
+    settings = load_config(config)
+    begin, end = (moment.timestamp() if moment else None for moment in (since, until))
+    selection = Selection(study, begin, end, model)
+    reissue = Reissue(_database(settings), settings.results_dir, destinations_of(settings, destination))
+    if withdraw:
+        rows = reissue.withdraw(selection, layout_of(settings))
+    else:
+        rows = reissue.make_anew(selection) if anew else reissue.send_again(selection)
+    _show(rows, as_json, title="results")
+
+
 def _status(config: Path) -> Any:
     from survnode.node.config import load_config
-    from survnode.node.database import Database
     from survnode.node.status import Status
 
-    path = load_config(config).database_path
-    if not path.exists():
-        raise InputRefused(f"There is no database at {path}: no node has run with this configuration.")
-    return Status(Database(path))
+    return Status(_database(load_config(config)))
+
+
+def _database(config: Any) -> Any:
+    """The database of a node that has run; database and configuration are imported only when a command needs them."""
+    from survnode.node.database import Database
+
+    if not config.database_path.exists():
+        raise InputRefused(f"There is no database at {config.database_path}: no node has run with this configuration.")
+    return Database(config.database_path)
 
 
 def _show(

@@ -76,6 +76,7 @@ class DeliveryState(State):
     SENT = "SENT", "The destination confirmed that it stored it."
     REFUSED = "REFUSED", "It cannot be stored there: see its status or error, and send it again by hand."
     FAILED = "FAILED", "It could not be sent for too long: see its error and send it again by hand."
+    WITHDRAWN = "WITHDRAWN", "Its result was withdrawn before it was sent."
 
 
 class CommitmentState(State):

@@ -49,14 +49,13 @@ def may_delete(
 
 
 def has_arrived(of_deliveries: Sequence[Delivery]) -> bool:
-    """Whether the file of a result object is needed no more: every destination has it, and there is one.
+    """Whether the file of a result object is needed no more: every destination has it, or is not to, and there is one.
 
     One that was asked to commit to it must have done so.
     """
+    there = (DeliveryState.SENT, DeliveryState.WITHDRAWN)
     kept = (CommitmentState.NONE, CommitmentState.COMMITTED)
-    return bool(of_deliveries) and all(
-        delivery.state is DeliveryState.SENT and delivery.commitment in kept for delivery in of_deliveries
-    )
+    return bool(of_deliveries) and all(it.state in there and it.commitment in kept for it in of_deliveries)
 
 
 def delete_expired(

@@ -36,7 +36,7 @@ def test_help_loads_nothing_heavy() -> None:
 def test_help_names_every_command() -> None:
     done = survnode("--help")
     assert done.returncode == 0
-    for command in ("serve", "check", "predict", "demo", "train", "studies", "jobs", "model"):
+    for command in ("serve", "check", "predict", "demo", "train", "studies", "jobs", "model", "send"):
         assert command in done.stdout
 
 
@@ -54,6 +54,7 @@ def test_a_bad_configuration_is_refused_with_all_its_faults(tmp_path: Path, comm
 def test_wrong_use_exits_with_two() -> None:
     assert survnode("predict").returncode == 2
     assert survnode("jobs", "show", "one", "--config", "x").returncode == 2
+    assert survnode("send", "--config", "x").returncode == 2
 
 
 def test_asking_a_node_that_never_ran_is_refused(tmp_path: Path) -> None:

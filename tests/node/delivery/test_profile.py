@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from pydicom.uid import (
 from sqlalchemy import select
 
 from survnode.node import errors
-from survnode.node.contexts import REPORT_CLASSES, RESULT_TRANSFER_SYNTAXES, Answer
+from survnode.node.contexts import REPORT_CLASSES, RESULT_TRANSFER_SYNTAXES, Answer, Contexts
 from survnode.node.database import Database, deliveries, fetch, results
 from survnode.node.delivery import sender
 from survnode.node.delivery.outbox import Outbox
@@ -145,7 +145,7 @@ def test_nobody_is_asked_while_no_report_is_due(profiles: Profiles) -> None:
 def test_a_report_that_is_sent_again_goes_in_the_class_of_the_day_and_once(
     profiles: Profiles, outbox: Outbox, database: Database, job: Job
 ) -> None:
-    def store(_: Destination, objects: list[Outgoing]) -> list[Outcome]:
+    def store(_: Destination, objects: Sequence[Outgoing]) -> list[Outcome]:
         return [Outcome(Answer.STORED, 0) for _ in objects]
 
     profiles.suit(FIXED)
@@ -174,7 +174,7 @@ def test_a_lost_file_leaves_the_delivery_to_fail_in_the_open(
 
 def test_a_peer_is_asked_for_every_class_of_result_without_sending_any() -> None:
     got: list[object] = []
-    contexts = dict.fromkeys((EnhancedSRStorage, SecondaryCaptureImageStorage), RESULT_TRANSFER_SYNTAXES)
+    contexts: Contexts = dict.fromkeys((EnhancedSRStorage, SecondaryCaptureImageStorage), RESULT_TRANSFER_SYNTAXES)
     receiver = Receiver(Listening("PACS"), contexts, got.append)
     receiver.start()
     try:
