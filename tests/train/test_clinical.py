@@ -78,6 +78,23 @@ def test_missing_columns_are_all_named(tmp_path: Path, text: str) -> None:
     assert {fault.column for fault in caught.value.faults} == {"id", "time", "event"} - set(header)
 
 
+def test_number_with_a_comma_between_commas_is_not_guessed(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "h.csv", ["id,time,event", "a,1,500,1", 'b,"1,500",1'])
+    with pytest.raises(ClinicalTableRefused) as caught:
+        read_clinical(table, COLUMNS)
+    told = [str(fault) for fault in caught.value.faults if fault.column in ("", "time")]
+    assert told == [
+        "row 2: must not go on behind the last column, found 1 more",
+        "row 3, column 'time': must be a number of days, found '1,500'",
+    ]
+
+
+def test_column_named_twice_is_refused(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "i.csv", ["id,time,event,time", "a,1,1,2"])
+    with pytest.raises(ClinicalTableRefused, match="column 'time': must be once in the header"):
+        read_clinical(table, COLUMNS)
+
+
 def test_own_words_for_death_replace_the_usual_ones(tmp_path: Path) -> None:
     table = write_table(tmp_path / "g.csv", ["id,time,event", "a,1,2", "b,1,1"])
     columns = Columns("id", "time", "event", TimeUnit.MONTHS, died=frozenset({"2"}), alive=frozenset({"1"}))

@@ -98,7 +98,7 @@ class ClinicalTable:
 
 
 def read_clinical(path: Path, columns: Columns, *, strict: bool = True) -> ClinicalTable:
-    """The outcomes in a CSV file with commas, semicolons (then also decimal commas) or tabs.
+    """The outcomes in a CSV file with commas, or with semicolons or tabs and then also decimal commas.
 
     A patient in two rows is a fault of each of them.
 
@@ -109,14 +109,14 @@ def read_clinical(path: Path, columns: Columns, *, strict: bool = True) -> Clini
     """
     header, rows = _rows(path)
     needed = columns.patient_id, columns.time, columns.event, *columns.others
-    absent = [name for name in needed if name not in header]
-    if absent:
-        rule = f"is not in the header, which has {', '.join(map(repr, header))}"
-        raise ClinicalTableRefused(path.name, [Fault(None, name, "", rule) for name in absent])
+    rule = f"must be once in the header, which has {_listed(map(repr, header))}"
+    unclear = [Fault(None, name, "", rule) for name in needed if header.count(name) != 1]
+    if unclear:
+        raise ClinicalTableRefused(path.name, unclear)
     places: dict[str, list[int]] = {}
-    for row, cells in rows:
-        places.setdefault(cells[columns.patient_id], []).append(row)
-    judged = [_judge(row, cells, columns, places[cells[columns.patient_id]]) for row, cells in rows]
+    for row in rows:
+        places.setdefault(row.cells[columns.patient_id], []).append(row.number)
+    judged = [_judge(row, columns, places[row.cells[columns.patient_id]]) for row in rows]
     outcomes = tuple(found for found in judged if isinstance(found, Outcome))
     faults = tuple(fault for found in judged if not isinstance(found, Outcome) for fault in found)
     if strict and faults:
@@ -124,39 +124,50 @@ def read_clinical(path: Path, columns: Columns, *, strict: bool = True) -> Clini
     return ClinicalTable(outcomes, faults)
 
 
-def _rows(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The header, and each row that is not empty with its number."""
+@dataclass(frozen=True)
+class _Row:
+    """A row that is not empty, its cells by column; ``surplus`` counts those behind the last column."""
+
+    number: int
+    cells: dict[str, str]
+    surplus: int
+    decimal: str
+
+
+def _rows(path: Path) -> tuple[list[str], list[_Row]]:
+    """The header and the rows."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:  # a spreadsheet's export under Windows
         text = raw.decode("cp1252", errors="replace")
     delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
+    decimal = "." if delimiter == "," else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     header = [name.strip() for name in next(reader, [])]
     rows = []
-    for cells in reader:
-        if any(cell.strip() for cell in cells):
-            padded = [cell.strip() for cell in cells] + [""] * (len(header) - len(cells))
-            rows.append((reader.line_num, dict(zip(header, padded, strict=False))))
+    for line in reader:
+        values = [value.strip() for value in line]
+        if any(values):
+            cells = dict.fromkeys(header, "") | dict(zip(header, values, strict=False))
+            rows.append(_Row(reader.line_num, cells, sum(map(bool, values[len(header) :])), decimal))
     return header, rows
 
 
-def _judge(
-    row: int, cells: Mapping[str, str], columns: Columns, rows_of_patient: Sequence[int]
-) -> Outcome | list[Fault]:
+def _judge(row: _Row, columns: Columns, rows_of_patient: Sequence[int]) -> Outcome | list[Fault]:
     """The outcome in a row, or all that is wrong with it."""
-    patient_id = cells[columns.patient_id]
-    days, event = _days(cells[columns.time], columns), _event(cells[columns.event], columns)
+    patient_id = row.cells[columns.patient_id]
+    days, event = _days(row.cells[columns.time], columns, row.decimal), _event(row.cells[columns.event], columns)
     broken = {
+        "": f"must not go on behind the last column, found {row.surplus} more" if row.surplus > 0 else None,
         columns.patient_id: _identity(patient_id, rows_of_patient),
         columns.time: days if isinstance(days, str) else None,
         columns.event: event if isinstance(event, str) else None,
     }
-    faults = [Fault(row, column, patient_id, rule) for column, rule in broken.items() if rule]
+    faults = [Fault(row.number, column, patient_id, rule) for column, rule in broken.items() if rule]
     if faults or isinstance(days, str) or isinstance(event, str):
         return faults
-    return Outcome(patient_id, days, event, row, MappingProxyType(dict(cells)))
+    return Outcome(patient_id, days, event, row.number, MappingProxyType(row.cells))
 
 
 def _identity(patient_id: str, rows: Sequence[int]) -> str | None:
@@ -166,12 +177,12 @@ def _identity(patient_id: str, rows: Sequence[int]) -> str | None:
     return f"must be in one row only, found in rows {_listed(rows)}" if len(rows) > 1 else None
 
 
-def _days(text: str, columns: Columns) -> float | str:
+def _days(text: str, columns: Columns, decimal: str) -> float | str:
     """The time in days, or the rule that it breaks."""
     if _is_missing(text, columns):
         return f"must be a number of {columns.unit}, found none"
     try:
-        value = float(text.replace(",", "."))
+        value = float(text.replace(decimal, "."))
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

@@ -20,7 +20,7 @@ class Fault:
     Parameters
     ----------
     row : as a text editor counts lines, the header is 1; None for the whole table
-    column : its name in the header
+    column : its name in the header; empty for the row as a whole
     patient_id : of the row; empty where it has none
     rule : what was expected and what came
     """
@@ -32,7 +32,8 @@ class Fault:
 
     def __str__(self) -> str:
         """Where, and what."""
-        return f"{f'row {self.row}, ' if self.row else ''}column {self.column!r}: {self.rule}"
+        where = [f"row {self.row}"] * (self.row is not None) + [f"column {self.column!r}"] * bool(self.column)
+        return f"{', '.join(where)}: {self.rule}"
 
 
 class CohortError(Exception):
