@@ -1,11 +1,11 @@
 """A concordance by the convention of the paper's published code, to stand beside its 0.584 and for nothing else.
 
 What is known of that code is that it reads the incidence two bins early, and what a perfect and a random predictor get
-on LUNG1's labels: 0.954 and 0.482. The convention here reproduces both (a random one within 0.0015); it was inferred
-from them and not read in the code. It differs from Antolini's in four ways: times are whole months of 30 days, deaths in month 24 count; the incidence is
-read two months before a death, not at it; a tie in incidence is a loss; numbers have single precision. Before month 2
-there is nothing two months earlier: for deaths in month 1 every incidence is 0, so that all their pairs are lost, and
-for deaths in month 0 the last incidence is read.
+on LUNG1's labels: 0.954 and 0.482. The convention here reproduces both (the random one within 0.0015); it was inferred
+from them, not read in the code. It differs from Antolini's in four ways: times are whole months of 30 days, deaths in
+month 24 count; the incidence is read two months before a death, not at it; a tie in incidence is a loss; numbers have
+single precision. Before month 2 there is nothing two months earlier: for deaths in month 1 every incidence is 0, so
+that all their pairs are lost, and for deaths in month 0 the last incidence is read.
 """
 
 import numpy as np
