@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . deploy/environment.sh
 
-peers=(dcmtk default-jre-headless libpixelmed-java poppler-utils)
+peers=(dcmtk default-jre-headless libpixelmed-java orthanc orthanc-dicomweb poppler-utils)
 if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
     missing=()
     for peer in "${peers[@]}"; do
