@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -115,7 +116,7 @@ class RunningNode:
     def port(self) -> int:
         return int(self.port_file.read_text())
 
-    @property
+    @cached_property
     def status(self) -> Status:
         return Status(Database(self.data_dir / "survnode.db"))
 
