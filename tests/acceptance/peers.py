@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -25,8 +27,12 @@ ORTHANC = Path("/usr/sbin/Orthanc")
 DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 DCMJS_DIMSE = "dcmjs-dimse@0.3.3"
 DCMJS_SCRIPT = Path(__file__).with_name("dcmjs.cjs")
+OHIF, PUPPETEER = "@ohif/app@3.13.2", "puppeteer-core@24.43.1"
+OHIF_SCRIPT = Path(__file__).with_name("ohif.cjs")
+CHROMIUM = Path("/usr/bin/chromium")
 START_S = 60.0
 NPM_S = 300.0
+LOOK_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -202,17 +208,58 @@ class DcmjsDimse:
 
 def dcmjs_dimse() -> DcmjsDimse:
     """dcmjs-dimse, installed by npm into the user's cache, once."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("the peer dcmjs-dimse is absent: it needs Node.js and npm")
-    folder = user_cache_path("survnode-tests") / DCMJS_DIMSE
-    modules = folder / "node_modules"
-    if not (modules / "dcmjs-dimse").exists():
+    return DcmjsDimse(_npm(DCMJS_DIMSE))
+
+
+@dataclass(frozen=True)
+class Ohif:
+    """OHIF in headless Chromium."""
+
+    modules: Path
+    chromium: Path
+
+    def look(self, orthanc: Orthanc, study_instance_uid: str, out: Path) -> list[dict[str, Any]]:
+        """Open every series of a study: its number, modality and the words on the page at each step through it."""
+        dist = self.modules / "@ohif" / "app" / "dist"
+        command = ["node", str(OHIF_SCRIPT), str(dist), orthanc.url, str(self.chromium), study_instance_uid, str(out)]
+        environment = {**os.environ, "NODE_PATH": str(self.modules)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LOOK_S)
+        assert done.returncode == 0, done.stderr
+        seen: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+        return seen
+
+
+def ohif() -> Ohif:
+    """OHIF, packed by npm into the user's cache, once; without its dependencies, which its build contains."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"the peer Chromium ({CHROMIUM}) is absent")
+    modules = _npm(PUPPETEER)
+    app = modules / "@ohif" / "app"
+    if not (app / "dist").exists():
+        with TemporaryDirectory() as folder:
+            _run_npm("pack", "--pack-destination", folder, OHIF)
+            (archive,) = Path(folder).glob("*.tgz")
+            with tarfile.open(archive) as packed:
+                packed.extractall(folder, filter="data")
+            shutil.copytree(Path(folder) / "package", app)
+    return Ohif(modules, CHROMIUM)
+
+
+def _npm(package: str) -> Path:
+    """The folder of modules that holds ``package``."""
+    folder = user_cache_path("survnode-tests") / package
+    if not (folder / "node_modules" / package.rpartition("@")[0]).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--prefix", str(folder), "--no-audit", "--no-fund", DCMJS_DIMSE]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=NPM_S)
-        if done.returncode != 0:
-            pytest.skip(f"the peer dcmjs-dimse is absent: npm could not install it (exit code {done.returncode})")
-    return DcmjsDimse(modules)
+        _run_npm("install", "--prefix", str(folder), "--no-audit", "--no-fund", package)
+    return folder / "node_modules"
+
+
+def _run_npm(*arguments: str) -> None:
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip(f"the peer {arguments[-1]} is absent: it needs Node.js and npm")
+    done = subprocess.run(["npm", *arguments], capture_output=True, check=False, timeout=NPM_S)
+    if done.returncode != 0:
+        pytest.skip(f"the peer {arguments[-1]} is absent: npm could not get it (exit code {done.returncode})")
 
 
 @contextmanager

@@ -1,0 +1,60 @@
+"""What a radiologist sees in OHIF. Off unless it is asked for: ``deploy/test.sh -m ohif``; see ``ohif.cjs``.
+
+The screenshots lie in the folder that the environment variable SURVNODE_SCREENSHOTS names.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..integration.nodes import FAST, RunningNode, dcmtk
+from . import peers
+from .peers import Orthanc
+
+pytestmark = pytest.mark.ohif
+
+
+@pytest.fixture(scope="module")
+def seen(
+    orthanc: Orthanc, node: RunningNode, ct: list[Path], job: dict[str, Any], study_instance_uid: str, home: Path
+) -> dict[int, list[str]]:
+    """The words on the page at each step through each series, by its number."""
+    ohif = peers.ohif()
+    command = [dcmtk("dcmsend"), "-aec", orthanc.ae_title, "127.0.0.1", str(orthanc.dicom_port), *map(str, ct)]
+    subprocess.run(command, check=True, env=FAST, capture_output=True)
+    node.await_delivered(job["job"], "orthanc")
+    out = Path(os.environ.get("SURVNODE_SCREENSHOTS", home / "screenshots"))
+    return {series["number"]: series["steps"] for series in ohif.look(orthanc, study_instance_uid, out)}
+
+
+def test_the_ct_still_opens_on_its_first_image(seen: dict[int, list[str]], ct: list[Path]) -> None:
+    assert f"(1/{len(ct)})" in seen[1][0]
+
+
+def test_every_series_is_listed_beside_the_ct(seen: dict[int, list[str]]) -> None:
+    for name in ("AI survival report", "AI attention slices", "AI attention key images", "AI survival curve"):
+        assert f"{name} (research use only)" in seen[1][0]
+
+
+def test_the_report_shows_its_numbers_and_its_words(
+    seen: dict[int, list[str]], node: RunningNode, job: dict[str, Any]
+) -> None:
+    shown, summary = seen[9101][0], node.prediction(job["job"])
+    assert f"overall survival probability: {summary['survival_at_horizon_percent']:g} %" in shown
+    for month, value in enumerate(summary["cumulative_incidence_percent"], start=1):
+        assert f"at month {month}: {value:g} %" in shown
+    for item in summary["ranked_slices"]:
+        assert f"Share of the model's attention: {item['weight_percent']:g} %" in shown
+        assert f"rank {item['rank']}:" in shown
+    assert "Research use only. Not a medical device" in shown
+
+
+def test_the_captures_open_on_rank_1_and_go_on_in_rank_order(seen: dict[int, list[str]]) -> None:
+    assert [f"I:{rank} ({rank}/5)" in words for rank, words in enumerate(seen[9102], start=1)] == [True] * 5
+
+
+def test_the_curve_page_opens(seen: dict[int, list[str]]) -> None:
+    assert "AI survival curve (research use only)\n1/1" in seen[9104][0]
