@@ -24,6 +24,15 @@ class Schedule(StrEnum):
 
     CONSTANT = "constant"
     COSINE = "cosine"  # down to 0 at the last step
+    RESTARTS = "restarts"  # cosines of 10, 20, 40, ... epochs down to 1e-6, each from the full rate
+
+
+class Precision(StrEnum):
+    """What the network computes in; losses and measures are always in float32 or better."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"  # with its loss scaled
 
 
 class _Settings(BaseModel):
@@ -47,21 +56,30 @@ class LossSettings(_Settings):
 
 
 class Fitting(_Settings):
-    """How a head is fitted on cached features with AdamW.
+    """How a network is fitted with AdamW.
 
     Parameters
     ----------
     batch : patients
-    warm_up_epochs : over which the learning rate rises to ``learning_rate`` in a line
+    learning_rate, learning_rate_with_encoder : of a head alone; of everything, when gradients reach the encoder
+    warm_up_epochs : over which the learning rate rises in a line
+    accumulate : batches whose gradients make one step
+    patience : epochs without a better validation concordance after which a fit ends; None: never before the last
+    centre_features : cached features reach the network less their mean over the training patients' slices
     """
 
     loss: LossSettings = LossSettings()
     batch: int = Field(default=4, gt=0)
     learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate_with_encoder: float = Field(default=1e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     epochs: int = Field(default=100, gt=0)
     warm_up_epochs: int = Field(default=5, ge=0)
     schedule: Schedule = Schedule.COSINE
+    accumulate: int = Field(default=1, gt=0)
+    patience: int | None = Field(default=None, gt=0)
+    precision: Precision = Precision.FLOAT32
+    centre_features: bool = True
 
 
 class Training(_Settings):

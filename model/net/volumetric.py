@@ -63,10 +63,10 @@ class VolumetricNet(PartlyTrained):
 
     def encode(self, slices: Tensor, mask: Tensor) -> Tensor:
         """Features (B, F), each patient at their own depth: a convolution would see the padding of a batch."""
-        return torch.cat([self.encoder(_volume(own[real])) for own, real in zip(slices, mask, strict=True)])
+        return torch.cat([self.encoder(volume_of(own[real])) for own, real in zip(slices, mask, strict=True)])
 
 
-def _volume(slices: Tensor) -> Tensor:
+def volume_of(slices: Tensor) -> Tensor:
     """Slices (R, 1, H, W) -> a volume (1, 1, D, H, W) of at least `MIN_DEPTH`."""
     volume = slices.transpose(0, 1).unsqueeze(0)  # (R, 1, H, W) -> (1, R, H, W) -> (1, 1, R, H, W)
     return functional.pad(volume, (0, 0, 0, 0, 0, max(0, MIN_DEPTH - volume.shape[2])))

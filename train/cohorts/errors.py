@@ -2,7 +2,7 @@
 
 ::
 
-    CohortError
+    CohortError (a TrainError)
     ├── ClinicalTableRefused   the table of outcomes has faulty rows, or lacks columns: all of them are named
     ├── TreeMissing            the folder of DICOM files is not there
     ├── FoldsImpossible        too few patients of one outcome for that many folds
@@ -11,6 +11,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from survnode.train.errors import TrainError
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Fault:
         return f"{', '.join(where)}: {self.rule}"
 
 
-class CohortError(Exception):
+class CohortError(TrainError):
     """The root of everything that the cohorts refuse."""
 
 

@@ -70,7 +70,8 @@ def make_folds(
     splits = StratifiedKFold(count, shuffle=True, random_state=seed).split(strata, strata)
     folds = []
     for number, (rest, test) in enumerate(splits):
-        train, validation = train_test_split(rest, test_size=validation_share, stratify=strata[rest], random_state=seed)
+        size = validation_share if validation_share * len(rest) > 1 else 2  # one of each outcome at least
+        train, validation = train_test_split(rest, test_size=size, stratify=strata[rest], random_state=seed)
         parts = (tuple(map(str, names[np.sort(part)])) for part in (train, validation, test))
         folds.append(Fold(number, *parts))
     return tuple(folds)

@@ -21,6 +21,7 @@ from survnode.train.measure.concordance import concordance_td
 FloatArray = NDArray[np.float64]
 
 PREDICTION_BATCH = 32  # patients
+RESTART_EPOCHS, LEAST_RATE = 10, 1e-6  # of the schedule with restarts
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +93,18 @@ def learning_rate_factor(settings: Fitting, steps_an_epoch: int, step: int) -> f
         return (step + 1) / warm_up
     if settings.schedule is Schedule.CONSTANT:
         return 1.0
+    if settings.schedule is Schedule.RESTARTS:
+        return _restarts_factor((step - warm_up) / steps_an_epoch, LEAST_RATE / settings.learning_rate)
     after = max(settings.epochs * steps_an_epoch - warm_up, 1)
     return 0.5 * (1 + math.cos(math.pi * min((step - warm_up) / after, 1.0)))
+
+
+def _restarts_factor(epochs: float, least: float) -> float:
+    """Cosines from 1 to ``least`` over 10, 20, 40, ... epochs, ``epochs`` after the first began."""
+    length = RESTART_EPOCHS
+    while epochs >= length:
+        epochs, length = epochs - length, 2 * length
+    return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * epochs / length))
 
 
 def predict(net: SurvivalNet, patients: Sequence[PatientFeatures]) -> tuple[FloatArray, list[FloatArray]]:

@@ -1,0 +1,124 @@
+"""Phantoms as LUNG1 lies on disk: a tree of DICOM files and a clinical CSV of LUNG1's columns.
+
+So the whole loader is exercised, and any run has a cohort whose truth is known: ``truth.csv`` holds each patient's
+tumour, and which images show it.
+"""
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from survnode.model.ct.phantom import Phantom, Tumour, make_phantom, write_dicom
+from survnode.model.timegrid import DAYS_PER_MONTH
+from survnode.train.cohorts.clinical import MonthRule
+from survnode.train.cohorts.lung1 import COLUMNS
+from survnode.train.cohorts.phantom import FIELD_MM, PhantomCohort, PhantomPatient
+from survnode.train.cohorts.table import Rules
+
+CLINICAL, TRUTH = "clinical.csv", "truth.csv"
+LUNG1_COLUMNS = (
+    "PatientID", "age", "clinical.T.Stage", "Clinical.N.Stage", "Clinical.M.Stage", "Overall.Stage", "Histology",
+    "gender", "Survival.time", "deadstatus.event",
+)  # fmt: skip
+LENGTH_MM = 300.0
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The grid of the CTs: a slice every so many mm, and pixels of so many; None: each patient's own pixels."""
+
+    slice_mm: float = 3.0
+    pixel_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Which images of a patient show the tumour: [first, end) counted from the feet; the radius is 0 for none."""
+
+    radius_mm: float
+    first: int
+    end: int
+
+
+def rules(months: MonthRule = MonthRule.EXACT) -> Rules:
+    """How the tree is read: LUNG1's columns, nobody on a list."""
+    return Rules("phantom", COLUMNS, months, MonthRule.EXACT)
+
+
+def write_tree(
+    folder: Path,
+    patients: Sequence[PhantomPatient],
+    *,
+    matrix: Matrix = Matrix(),
+    done: Callable[[], None] = lambda: None,
+) -> Path:
+    """Write the CT of each patient who has none yet, and then the tables; returns the clinical one.
+
+    Patients are called PHANTOM-001 and so on. A change of any number changes the UIDs, so that no cache mistakes one
+    for another.
+    """
+    truths = []
+    for number, patient in enumerate(patients, start=1):
+        truths.append(_write_patient(folder, f"PHANTOM-{number:03d}", patient, matrix))
+        done()
+    _write_table(folder / TRUTH, ("PatientID", "radius_mm", "first", "end"), [
+        (f"PHANTOM-{number:03d}", truth.radius_mm, truth.first, truth.end) for number, truth in enumerate(truths, 1)
+    ])  # fmt: skip
+    rows = [_clinical_row(f"PHANTOM-{number:03d}", patient) for number, patient in enumerate(patients, start=1)]
+    _write_table(folder / CLINICAL, LUNG1_COLUMNS, rows)
+    return folder / CLINICAL
+
+
+def read_truth(folder: Path) -> dict[str, Truth]:
+    """The tumours by patient."""
+    with (folder / TRUTH).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    return {who: Truth(float(radius), int(first), int(end)) for who, radius, first, end in rows}
+
+
+def draw(count: int, seed: int) -> tuple[PhantomPatient, ...]:
+    """The patients of a tree; none of them is among those of the demonstration model."""
+    return PhantomCohort.draw(count, seed, part=20).patients
+
+
+def _write_patient(folder: Path, patient_id: str, patient: PhantomPatient, matrix: Matrix) -> Truth:
+    """A study with one series in the archive's layout; whole or not there, as `truth` beside it says."""
+    pixel_mm = matrix.pixel_mm or patient.pixel_mm
+    study = f"{patient.key[:8]}/{matrix.slice_mm:g}/{pixel_mm:g}"
+    home = folder / "CT" / patient_id / "01-01-2024-NA-NA-00001" / "0.000000-NA-00002"
+    note = home.with_suffix(".truth")
+    if note.exists():
+        written, radius, first, end = note.read_text(encoding="utf-8").split()
+        if written == study:
+            return Truth(float(radius), int(first), int(end))
+    phantom = _phantom(patient, matrix.slice_mm, pixel_mm)
+    shown = phantom.tumour_slices
+    for old in home.glob("*.dcm"):
+        old.unlink()
+    write_dicom(phantom, home, patient_id=patient_id, study=study)
+    truth = Truth(patient.radius_mm, shown.start, shown.stop)
+    note.write_text(f"{study} {truth.radius_mm} {truth.first} {truth.end}\n", encoding="utf-8")
+    return truth
+
+
+def _phantom(patient: PhantomPatient, slice_mm: float, pixel_mm: float) -> Phantom:
+    size = round(FIELD_MM / pixel_mm)
+    return make_phantom(
+        patient.seed,
+        shape=(round(LENGTH_MM / slice_mm), size, size),
+        spacing_mm=(slice_mm, pixel_mm, pixel_mm),
+        tumour=Tumour(patient.radius_mm) if patient.radius_mm else None,
+    )
+
+
+def _clinical_row(patient_id: str, patient: PhantomPatient) -> tuple[object, ...]:
+    days = max(1, round(patient.time_months * DAYS_PER_MONTH))
+    return patient_id, "NA", "NA", "NA", "NA", "NA", "NA", "NA", days, int(patient.event)
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

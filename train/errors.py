@@ -1,0 +1,31 @@
+"""What can keep a model from being trained or measured.
+
+::
+
+    TrainError
+    ├── CohortError         patients, outcomes or folds cannot be read: see `survnode.train.cohorts.errors`
+    ├── RunDiffers          the output folder holds a run with other settings, another cohort or other folds
+    ├── RecipeRefused       a setting that is not known, or not possible
+    ├── InitialModelRefused the checkpoint to start from does not fit the network that is to be trained
+    └── NothingToMeasure    no patient is left whose outcome and CT could be used
+"""
+
+
+class TrainError(Exception):
+    """The root of everything that training and measuring refuse."""
+
+
+class RunDiffers(TrainError):
+    """The output folder holds another run: name an empty folder, or start with the settings that it was begun with."""
+
+
+class RecipeRefused(TrainError):
+    """A preset or setting does not exist, or its value is not possible."""
+
+
+class InitialModelRefused(TrainError):
+    """The checkpoint to start from does not fit the network that is to be trained."""
+
+
+class NothingToMeasure(TrainError):
+    """No patient is left."""

@@ -1,0 +1,159 @@
+"""What a network is trained on and predicts from: cached features of a frozen encoder, or slices."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from survnode.model.net.fusion import Fusion, SoftAttention
+from survnode.model.net.network import Output, SurvivalNet
+from survnode.model.net.volumetric import VolumetricNet
+from survnode.train.fit.augment import random_views
+from survnode.train.fit.slices import read_slices
+from survnode.train.fit.views import intensities
+from survnode.train.presets import Augmentation
+
+Net = SurvivalNet | VolumetricNet
+Rng = np.random.Generator
+
+
+class Batch(NamedTuple):
+    """Features (B, S, F) or slices (B, S, 1, H, W), 0 on padding, and the mask (B, S) of what is real."""
+
+    inputs: Tensor
+    mask: Tensor
+
+
+class Inputs(Protocol):
+    """The patients of a cohort, by row."""
+
+    def batch(self, rows: Sequence[int], rng: Rng | None = None) -> Batch:
+        """The patients in ``rows``: as they are, or with ``rng`` in random views as in training."""
+
+    def forward(self, net: Net, batch: Batch) -> Output:
+        """What ``net`` says of a batch."""
+
+    def centre(self, rows: Sequence[int]) -> Tensor | None:
+        """The mean features (F,) of all slices of these patients; None where the encoder trains."""
+
+
+class FeatureInputs:
+    """Cached features.
+
+    Parameters
+    ----------
+    features : of each patient (1 + K, S, F) float16: the plain view and random ones
+    probability : with which a slice is drawn from the random views
+    """
+
+    def __init__(self, features: Sequence[NDArray[np.float16]], probability: float) -> None:
+        self.features, self.probability = features, probability
+
+    def batch(self, rows: Sequence[int], rng: Rng | None = None) -> Batch:
+        """See `Inputs`."""
+        drawn = [self._plain(row) if rng is None else self._drawn(row, rng) for row in rows]
+        return pad([torch.from_numpy(one) for one in drawn])
+
+    def forward(self, net: Net, batch: Batch) -> Output:
+        """See `Inputs`."""
+        if isinstance(net, VolumetricNet):
+            return net.forward_features(batch.inputs[:, 0])
+        if net.config.fusion in (Fusion.ATTENTION, Fusion.MEAN):
+            return fuse_first(net, batch)
+        return net.forward_features(batch.inputs, batch.mask)
+
+    def centre(self, rows: Sequence[int]) -> Tensor:
+        """See `Inputs`."""
+        total = sum(self._plain(row).sum(axis=0, dtype=np.float64) for row in rows)
+        return torch.from_numpy(np.asarray(total / sum(self.features[row].shape[1] for row in rows))).float()
+
+    def _plain(self, row: int) -> NDArray[np.float16]:
+        plain: NDArray[np.float16] = self.features[row][0]
+        return plain
+
+    def _drawn(self, row: int, rng: Rng) -> NDArray[np.float16]:
+        views, slices, _ = self.features[row].shape
+        if views == 1:
+            return self._plain(row)
+        random = rng.random(slices) < self.probability
+        view = np.where(random, rng.integers(1, views, slices), 0)
+        drawn: NDArray[np.float16] = self.features[row][view, np.arange(slices)]
+        return drawn
+
+
+class SliceInputs:
+    """Slices, read from their files for each batch.
+
+    Parameters
+    ----------
+    paths : files of the slice cache, one a patient
+    together : augment all slices of a patient in the same way
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        window_hu: tuple[float, float],
+        augmentation: Augmentation,
+        *,
+        together: bool,
+        device: str = "cpu",
+    ) -> None:
+        self.paths, self.window_hu, self.augmentation = paths, window_hu, augmentation
+        self.together, self.device = together, device
+
+    def batch(self, rows: Sequence[int], rng: Rng | None = None) -> Batch:
+        """See `Inputs`."""
+        slices = [intensities(read_slices(self.paths[row]).hu, self.window_hu).to(self.device) for row in rows]
+        return pad([one if rng is None else self._drawn(one, rng) for one in slices])
+
+    def forward(self, net: Net, batch: Batch) -> Output:
+        """See `Inputs`."""
+        output: Output = net(batch.inputs, batch.mask)
+        return output
+
+    def centre(self, rows: Sequence[int]) -> None:
+        """See `Inputs`: an encoder that trains moves its features away from any centre."""
+
+    def _drawn(self, slices: Tensor, rng: Rng) -> Tensor:
+        random = rng.random(1 if self.together else len(slices)) < self.augmentation.probability
+        chosen = torch.from_numpy(np.flatnonzero(np.broadcast_to(random, len(slices)))).to(slices.device)
+        if not len(chosen):
+            return slices
+        views = random_views(slices[chosen], self.augmentation, rng, together=self.together)
+        return slices.index_copy(0, chosen, views)
+
+
+def pad(patients: Sequence[Tensor]) -> Batch:
+    """Patients (S, ...) of different numbers of slices as one float32 batch, 0 on padding."""
+    longest = max(len(one) for one in patients)
+    first = patients[0]
+    inputs = torch.zeros(len(patients), longest, *first.shape[1:], device=first.device)
+    mask = torch.zeros(len(patients), longest, dtype=torch.bool, device=first.device)
+    for row, one in enumerate(patients):
+        inputs[row, : len(one)] = one
+        mask[row, : len(one)] = True
+    return Batch(inputs, mask)
+
+
+def fuse_first(net: SurvivalNet, batch: Batch) -> Output:
+    """What `SurvivalNet.forward_features` says, with the slices fused before they are embedded.
+
+    Embedding and the score of a soft attention are linear and the attention sums to 1, so they may change places:
+    score(W f + b) = (w W) f + const, and sum_j a_j (W f_j + b) = W (sum_j a_j f_j) + b. One vector a patient is
+    embedded instead of one a slice: of 72 x 1280 x 256 products 72 x 1280 are left.
+    """
+    mask = batch.mask
+    features = net.feature_dropout((batch.inputs - net.feature_centre) * net.config.feature_scale)  # (B, S, F)
+    if isinstance(net.fusion, SoftAttention) and isinstance(net.fusion.score, nn.Linear):
+        weight, bias = net.fusion.score.weight, net.fusion.score.bias  # (1, E), (1)
+        scores = features @ (weight @ net.embed.weight)[0] + (weight @ net.embed.bias + bias)  # (B, S)
+        attention = scores.float().masked_fill(~mask, -torch.inf).softmax(dim=1)  # (B, S)
+    else:
+        attention = mask / mask.sum(dim=1, keepdim=True)
+    fused = (attention.to(features.dtype).unsqueeze(1) @ features).squeeze(1)  # (B, 1, S) @ (B, S, F) -> (B, F)
+    return Output(net.deephit(net.embed(fused)), attention)

@@ -1,0 +1,52 @@
+"""Networks to begin with: with a pretrained encoder, or from a model that was trained before."""
+
+from pathlib import Path
+
+import torch
+
+from survnode.model.checkpoint import Checkpoint, load_checkpoint
+from survnode.model.net.network import SurvivalNet
+from survnode.model.net.volumetric import VolumetricConfig, VolumetricNet
+from survnode.train.errors import InitialModelRefused
+from survnode.train.fit.inputs import Net
+from survnode.train.fit.views import Network, encoder_of
+from survnode.train.presets import Recipe
+
+
+def new_net(network: Network, seed: int) -> Net:
+    """An untrained network with a pretrained encoder; a frozen encoder is shared by all networks of the process."""
+    frozen = Recipe(network=network).frozen
+    torch.manual_seed(seed)
+    if isinstance(network, VolumetricConfig):
+        net: Net = VolumetricNet(network)
+        if frozen:
+            net.encoder = encoder_of(network)[0]
+    else:
+        net = SurvivalNet(network, encoder_of(network)[0] if frozen else None)
+    if not frozen and net.encoder.spec.weights is not None:
+        net.encoder.load_pretrained()
+    return net
+
+
+def initial(init: Path, number: int) -> Checkpoint:
+    """The checkpoint that fold ``number`` starts from: that of the same fold of a run, or the one at ``init``."""
+    of_fold = init / "folds" / str(number)
+    return load_checkpoint(of_fold if of_fold.is_dir() else init)
+
+
+def start_from(net: Net, checkpoint: Checkpoint, number: int) -> None:
+    """Take over a checkpoint's weights, of an ensemble those of the member with the fold's number.
+
+    Raises
+    ------
+    InitialModelRefused, CheckpointRefused
+        It is another network.
+    """
+    own = net.config.model_dump(mode="json")
+    names = ("encoder", "stem_channels")
+    differing = [name for name in names if own[name] != checkpoint.card.network.get(name)]
+    if differing:
+        theirs = ", ".join(f"{name} {checkpoint.card.network.get(name)}" for name in differing)
+        raise InitialModelRefused(f"The model to start from has {theirs}; the one to train has not.")
+    member = checkpoint.members[number % len(checkpoint.members)]
+    net.load_trained_state({name: torch.from_numpy(tensor) for name, tensor in member.items()})

@@ -1,0 +1,117 @@
+"""``model.md``: what a model is, whom it learned from, how good it is and where it must not be trusted."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from survnode.train.cohorts.cohort import Cohort
+from survnode.train.cohorts.exclusions import Exclusion
+from survnode.train.cohorts.folds import Fold
+from survnode.train.measure.evaluate import Estimate, Evaluation
+from survnode.train.presets import Recipe
+
+INTENDED_USE = "Research use only: not a medical device, and no basis for any decision about a patient."
+LIMITS = (
+    "It saw one cohort. Other scanners, protocols, stages and treatments may change its figures: measure it on your own"
+    " patients with `survnode evaluate` before you look at a single prediction.",
+    "It sees the CT alone: neither stage nor age, sex, histology or treatment.",
+    "It predicts death of any cause within {horizon} months of the CT, and nothing later.",
+    "The figures are of patients that the predicting fold never saw. The ensemble of all folds has no such patients in"
+    " this cohort: for it they are an estimate.",
+    "Attention shows what the model weighed. It is no detection of a tumour.",
+)
+SHOWN = {
+    "ctd": "C-td (Antolini, ties half)",
+    "ctd_mean_of_folds": "C-td, mean of the folds",
+    "ctd_antolini": "C-td (pycox antolini)",
+    "ctd_adj_antolini": "C-td (pycox adj_antolini)",
+    "ctd_released": "C-td as the paper's code computes it",
+    "harrell": "Harrell's C",
+    "uno": "Uno's C",
+    "auc_6": "AUC at 6 months",
+    "auc_12": "AUC at 12 months",
+    "auc_18": "AUC at 18 months",
+    "auc_24": "AUC at 24 months",
+    "integrated_brier": "integrated Brier score",
+    "calibration_intercept": "calibration intercept (0 is perfect)",
+    "calibration_slope": "calibration slope (1 is perfect)",
+}
+
+
+def model_card(
+    name: str,
+    recipe: Recipe,
+    cohort: Cohort,
+    evaluation: Evaluation,
+    *,
+    folds: Sequence[Fold] = (),
+    exclusions: Sequence[Exclusion] = (),
+) -> str:
+    """The model card as Markdown."""
+    parts = (
+        [f"# {name}", "", INTENDED_USE],
+        _model(recipe),
+        _cohort(cohort, evaluation, folds, exclusions),
+        _figures(evaluation),
+        _calibration(evaluation),
+        [
+            "## Intended use",
+            "",
+            INTENDED_USE,
+            "For research on prognosis from CT: to compare, to reproduce, to refute.",
+        ],
+        ["## Limits", "", *(f"- {limit.format(horizon=evaluation.horizon_months)}" for limit in LIMITS)],
+    )
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _model(recipe: Recipe) -> Iterator[str]:
+    network, fitting = recipe.network, recipe.fitting
+    yield from ("## Model", "")
+    yield f"- network: {network.encoder}, frozen: {network.freezing}, fusion: {getattr(network, 'fusion', 'in 3D')}"
+    yield f"- slices: {recipe.preprocessing}; intensity: {recipe.intensity}; lungs: {recipe.lungs}"
+    yield f"- fit: {fitting.epochs} epochs, batch {fitting.batch}, rate {recipe.learning_rate:g} ({fitting.schedule})"
+    yield "- the epoch with the best validation C-td was kept"
+
+
+def _cohort(
+    cohort: Cohort, evaluation: Evaluation, folds: Sequence[Fold], exclusions: Sequence[Exclusion]
+) -> Iterator[str]:
+    yield from ("## Cohort", "")
+    died = f"{evaluation.deaths} deaths, {evaluation.deaths_by_horizon} within {evaluation.horizon_months} months"
+    yield f"{cohort.name}: {evaluation.patients} patients, {died}. sha256 {cohort.sha256}."
+    if folds:
+        yield f"{len(folds)} folds, stratified by death within two years; each patient was tested by one of them."
+    yield from ("", f"Not in the cohort: {len(exclusions)} patients (see exclusions.csv).")
+    if exclusions:
+        counted = Counter(f"{one.reason}: {one.reason.sentence}" for one in exclusions)
+        yield from ("", *(f"- {count} x {reason}" for reason, count in sorted(counted.items())))
+
+
+def _figures(evaluation: Evaluation) -> Iterator[str]:
+    yield from ("## Figures", "", f"95 % intervals from {evaluation.resamples} bootstrap resamples of patients.", "")
+    yield from ("| figure | value | 95 % interval |", "|---|---|---|")
+    for key, words in SHOWN.items():
+        if key in evaluation.metrics:
+            yield f"| {words} | {_three(evaluation.metrics[key])} |"
+    if evaluation.ctd_by_fold:
+        yield from ("", f"C-td by fold: {', '.join(_shown(value) for value in evaluation.ctd_by_fold)}.")
+    difference = evaluation.log_rank
+    yield from ("", f"Log-rank between {len(evaluation.risk_groups)} risk groups: p = {difference.p:.3g}.")
+
+
+def _calibration(evaluation: Evaluation) -> Iterable[str]:
+    yield from (f"## Calibration at {evaluation.horizon_months} months", "")
+    yield from ("| patients | predicted survival | observed (Kaplan-Meier) | 95 % interval |", "|---|---|---|---|")
+    for point in evaluation.calibration:
+        yield f"| {point.patients} | {point.predicted:.3f} | {_three(point.observed)} |"
+    test = evaluation.d_calibration
+    yield from ("", f"D-calibration: chi-squared {test.statistic:.2f}, p = {test.p:.3g} (small: not calibrated).")
+
+
+def _three(estimate: Estimate) -> str:
+    """Value and interval as two cells."""
+    return f"{_shown(estimate.value)} | {_shown(estimate.low)} to {_shown(estimate.high)}"
+
+
+def _shown(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"

@@ -1,0 +1,109 @@
+"""What folds predicted, on disk: one file a fold while a run goes on, tables of all patients at its end."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from survnode.train.cohorts.cohort import Cohort
+from survnode.train.cohorts.folds import Fold
+from survnode.train.fit.loop import Epoch
+from survnode.train.fit.slices import SliceCache
+from survnode.train.fit.store import write_whole
+from survnode.train.fit.trainer import Predicted
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldResult:
+    """What a fold came to.
+
+    Parameters
+    ----------
+    predicted : for the fold's test patients, in their order
+    """
+
+    fold: Fold
+    best: Epoch
+    predicted: Predicted
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Every patient of a cohort as predicted by the fold that tested them, in the cohort's order.
+
+    Parameters
+    ----------
+    fold : (B,) int64
+    cif : (B, K)
+    attention : of each patient (S,), feet to head; empty for a network that has none
+    """
+
+    patients: tuple[str, ...]
+    fold: NDArray[np.int64]
+    cif: FloatArray
+    attention: tuple[FloatArray, ...] = ()
+
+
+def gathered(cohort: Cohort, results: Sequence[FoldResult]) -> Predictions:
+    """The folds' predictions in the order of the cohort."""
+    places = {who: (index, place) for index, one in enumerate(results) for place, who in enumerate(one.fold.test)}
+    found = [places[who] for who in cohort.ids]
+    attention = [
+        results[index].predicted.attention[place] for index, place in found if results[index].predicted.attention
+    ]
+    return Predictions(
+        cohort.ids,
+        np.array([results[index].fold.number for index, _ in found], np.int64),
+        np.stack([results[index].predicted.cif[place] for index, place in found]),
+        tuple(attention),
+    )
+
+
+def write_result(path: Path, result: FoldResult) -> None:
+    """Write what `read_result` reads."""
+    attention = result.predicted.attention
+    tensors: dict[str, NDArray[np.generic]] = {
+        "cif": result.predicted.cif,
+        "attention": np.concatenate([np.empty(0), *attention]),
+        "slices": np.array([len(one) for one in attention], np.int64),
+    }
+    write_whole(path, save(tensors, metadata={"best": json.dumps(result.best)}))
+
+
+def read_result(path: Path, fold: Fold) -> FoldResult:
+    """The result of a finished fold."""
+    with safe_open(path, framework="numpy") as file:
+        best = Epoch(*json.loads(file.metadata()["best"]))
+        ends = np.cumsum(file.get_tensor("slices"))
+        attention = np.split(file.get_tensor("attention"), ends[:-1]) if len(ends) else []
+        return FoldResult(fold, best, Predicted(file.get_tensor("cif"), attention))
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write one row a patient and month: patient, fold, month, cif."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["patient", "fold", "month", "cif"])
+        for who, fold, cif in zip(predictions.patients, predictions.fold, predictions.cif, strict=True):
+            writer.writerows([who, fold, month, f"{value:.8g}"] for month, value in enumerate(cif.tolist(), 1))
+
+
+def write_attention(path: Path, predictions: Predictions, cohort: Cohort, slices: SliceCache) -> None:
+    """Write one row a patient and slice, feet to head: which source image it shows (from 0), and its attention."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["patient", "fold", "slice", "slices", "image", "images", "attention"])
+        for patient, fold, attention in zip(cohort.patients, predictions.fold, predictions.attention, strict=True):
+            found = slices.read(patient)
+            writer.writerows(
+                [patient.id, fold, index, len(attention), image, found.images, f"{weight:.6g}"]
+                for index, (image, weight) in enumerate(zip(found.source.tolist(), attention.tolist(), strict=True))
+            )
