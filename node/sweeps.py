@@ -11,7 +11,7 @@ import structlog
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.contexts import REPORT_CLASSES
@@ -65,7 +65,7 @@ class Sweeps:
         self._commitments = Commitments(database)
         sweeps = [
             _Sweep("assembly", ASSEMBLY_S, lambda: self._assembly.assemble_due(time.time())),
-            _Sweep("leases", LEASES_S, self._return_leases),
+            _Sweep("leases", LEASES_S, lambda: self.return_leases(time.time())),
             _Sweep("retention", RETENTION_S, self._delete_expired),
             *(self._outbox_sweep(settings) for settings in config.destinations),
             *(self._commitment_sweep(settings) for settings in config.destinations if settings.commitment),
@@ -88,6 +88,14 @@ class Sweeps:
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
 
+    def return_leases(self, now: float) -> None:
+        """End the workers that fell silent or whose job takes too long, and take back the jobs of the silent."""
+        for job in self._stuck(now):
+            log.error("job.stuck", job=job.id, worker=job.worker, limit_s=self._config.work.job_timeout_s)
+            self._kill_worker(job.worker or "")
+        for job in jobs.expire_leases(self._database, now=now):
+            log.warning("job.lease_expired", job=job.id, kills=job.kills, state=str(job.state.value))
+
     def _outbox_sweep(self, settings: DestinationConfig) -> _Sweep:
         destination = destination_of(settings, self._config.receiver.ae_title)
 
@@ -101,20 +109,12 @@ class Sweeps:
         destination = destination_of(settings, self._config.receiver.ae_title)
         return _Sweep(f"commitment-{settings.name}", COMMITMENT_S, lambda: self._commitments.ask_due(destination))
 
-    def _return_leases(self) -> None:
-        """Take back the jobs of silent workers, and end the workers whose job takes too long."""
-        now = time.time()
-        for job in jobs.expire_leases(self._database, now=now):
-            log.warning("job.lease_expired", job=job.id, kills=job.kills, state=str(job.state.value))
+    def _stuck(self, now: float) -> list[Job]:
+        """The running jobs whose lease or time is over: their workers, if they live, would take no other job."""
         latest_start = now - self._config.work.job_timeout_s
-        overdue = select(jobs_table).where(
-            jobs_table.c.state == JobState.RUNNING, jobs_table.c.started_at < latest_start
-        )
+        overdue = or_(jobs_table.c.lease_until < now, jobs_table.c.started_at < latest_start)
         with self._database.reading() as connection:
-            found = fetch(connection, Job, overdue)
-        for job in found:
-            log.error("job.overdue", job=job.id, worker=job.worker, limit_s=self._config.work.job_timeout_s)
-            self._kill_worker(job.worker or "")
+            return fetch(connection, Job, select(jobs_table).where(jobs_table.c.state == JobState.RUNNING, overdue))
 
     def _delete_expired(self) -> None:
         deleted = delete_expired(
