@@ -13,6 +13,8 @@ from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
 from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig, medical_slice_transformer
 
+Network = NetworkConfig | VolumetricConfig
+
 REPEATS = 6  # of question 4, with seeds of their own
 
 STRATEGIES = {
@@ -51,7 +53,7 @@ class System:
 
     name: str
     title: str
-    network: NetworkConfig | VolumetricConfig
+    network: Network
     strategy: str = STRATEGIES[Freezing.TRUNK]
     cohort: Source = Source.FIRST
     start: Start = Start.PRETRAINED
@@ -187,12 +189,15 @@ def needed(chosen: Iterable[Experiment], reference: System) -> tuple[System, ...
     return _distinct(systems)
 
 
-def with_settings_of(
-    network: NetworkConfig | VolumetricConfig, base: NetworkConfig
-) -> NetworkConfig | VolumetricConfig:
-    """``network`` with the head, the horizon and the treatment of features of a preset's network."""
-    shared = {name: getattr(base, name) for name in SHARED_SETTINGS if name in type(network).model_fields}
-    return network.model_copy(update=shared)
+def with_settings_of(network: Network, base: Network) -> Network:
+    """``network`` with the head, the horizon and the treatment of features of a preset's network.
+
+    What a preset takes for a feature extractor is one here too.
+    """
+    fields = type(network).model_fields.keys() & type(base).model_fields.keys()
+    shared = {name: getattr(base, name) for name in SHARED_SETTINGS if name in fields}
+    freezing = base.freezing if network.freezing is Freezing.TRUNK else network.freezing
+    return network.model_copy(update={**shared, "freezing": freezing})
 
 
 def _distinct(systems: Iterable[System]) -> tuple[System, ...]:

@@ -197,11 +197,7 @@ def _draw_incidence(axes: Axes, result: Result, row: int) -> None:
     what = "died" if result.event[row] and within else "alive" if not within else "last seen"
     axes.axvline(observed, color=ATTENTION, linewidth=1, linestyle="--")
     axes.plot(observed, incidence, "o", color=ATTENTION)
-    place = "left" if observed < len(curve) / 2 else "right"
-    axes.annotate(
-        f"{what} at month {observed:.1f}\ncumulative incidence {incidence:.2f}", (observed, incidence), size=9,
-        textcoords="offset points", xytext=(8 if place == "left" else -8, -26), ha=place,
-    )  # fmt: skip
+    axes.set_title(f"{what} at month {observed:.1f}: cumulative incidence {incidence:.2f}", size=10)
     axes.set_box_aspect(0.8)
     axes.set_xlim(0, len(curve) - 1)
     axes.set_ylim(0, 1)

@@ -1,10 +1,15 @@
 """What a system predicted for patients that it had not seen, as the tables and figures want it."""
 
+import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from survnode.train.cohorts.cohort import Cohort
 
 FloatArray = NDArray[np.float64]
 
@@ -46,3 +51,32 @@ class Result:
         """The predicted cumulative incidence of a patient at the end of the month in which follow-up ended."""
         last = self.cif.shape[1] - 1
         return float(self.cif[row, min(int(self.time_months[row]), last)])
+
+
+def read_run(folder: Path, cohort: Cohort) -> Result:
+    """The predictions in the folder of a finished run, see `survnode.train.run`."""
+    rows = _by_patient(folder / "predictions.csv")
+    patients = tuple(rows)
+    attention = _by_patient(folder / "attention.csv") if (folder / "attention.csv").exists() else {}
+    of_patient = {patient.id: patient for patient in cohort.patients}
+    return Result(
+        patients,
+        np.array([int(rows[patient][0]["fold"]) for patient in patients], np.int64),
+        np.array([of_patient[patient].time_months for patient in patients], np.float64),
+        np.array([of_patient[patient].event for patient in patients], np.bool_),
+        np.stack([_column(rows[patient], "cif") for patient in patients]),
+        tuple(_column(attention[patient], "attention") for patient in patients) if attention else (),
+    )
+
+
+def _by_patient(path: Path) -> dict[str, list[Mapping[str, str]]]:
+    """The rows of each patient, in the order of the file."""
+    found: dict[str, list[Mapping[str, str]]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            found.setdefault(row["patient"], []).append(row)
+    return found
+
+
+def _column(rows: list[Mapping[str, str]], name: str) -> FloatArray:
+    return np.array([float(row[name]) for row in rows], np.float64)

@@ -1,0 +1,120 @@
+import pytest
+import torch
+
+from survnode.model.net.encoders import Freezing
+from survnode.model.net.fusion import Fusion
+from survnode.model.net.network import NetworkConfig, SurvivalNet
+from survnode.model.net.trunks import EncoderName
+from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig, VolumetricNet
+from survnode.train.paper.cost import cost_of
+from survnode.train.paper.experiments import REPEATS, Source, Start, System, experiments, needed, with_settings_of
+from survnode.train.paper.published import COSTS, CTD, REMARKS
+
+PAPER = experiments()
+SYSTEMS = needed(PAPER.values(), PAPER["attention"].reference)
+
+
+def names(experiment: str) -> list[str]:
+    return [system.name for system in PAPER[experiment].systems]
+
+
+def test_question_1_freezes_half_and_all_but_the_last_layer_of_four_networks() -> None:
+    assert names("q1-3d") == [
+        "efficientnet_b0-attention", "efficientnet_b0-attention-half", "resnet3d_18", "resnet3d_18-half",
+        "densenet3d_121", "densenet3d_121-half", "mst", "mst-half",
+    ]  # fmt: skip
+    frozen = [system.network.freezing for system in PAPER["q1-3d"].systems]
+    assert frozen == [Freezing.TRUNK, Freezing.HALF] * 4
+
+
+def test_question_2_changes_the_fusion_and_nothing_else() -> None:
+    networks = [system.network for system in PAPER["q2-fusion"].systems]
+    assert [one.fusion for one in networks if isinstance(one, NetworkConfig)] == [
+        Fusion.ATTENTION, Fusion.MEAN, Fusion.CLASS_TOKEN,
+    ]  # fmt: skip
+    assert len({one.model_copy(update={"fusion": Fusion.MEAN}) for one in networks}) == 1
+
+
+def test_question_3_has_the_six_encoders_of_the_paper() -> None:
+    assert {system.network.encoder for system in PAPER["q3-encoders"].systems} == {
+        "efficientnet_b0", "vgg16", "resnet50", "alexnet", "vit_b_16", "medvit_small",
+    }  # fmt: skip
+
+
+def test_question_4_repeats_scratch_and_transfer_and_runs_zero_shot_once() -> None:
+    systems = PAPER["q4-transfer"].systems
+    assert all(system.cohort is Source.SECOND for system in systems)
+    counts = [sum(system.start is start for system in systems) for start in Start]
+    assert counts == [REPEATS, REPEATS, 1]
+    assert {system.network for system in systems} == {PAPER["attention"].reference.network}
+
+
+def test_question_5_counts_every_system_of_the_first_three_questions_once() -> None:
+    every = {name for question in ("q1-3d", "q2-fusion", "q3-encoders") for name in names(question)}
+    assert sorted(names("q5-cost")) == sorted(every)
+
+
+def test_a_system_that_questions_share_is_trained_once_and_before_what_starts_from_it() -> None:
+    assert len({system.name for system in SYSTEMS}) == len(SYSTEMS)
+    only = needed([PAPER["q4-transfer"]], PAPER["attention"].reference)
+    assert only[0].name == "efficientnet_b0-attention"
+    assert [system.name for system in needed([PAPER["attention"]], PAPER["attention"].reference)] == [only[0].name]
+
+
+def test_another_encoder_can_stand_for_the_papers() -> None:
+    lite = experiments(EncoderName.EFFICIENTNET_LITE0)
+    assert lite["attention"].reference.name == "efficientnet_lite0-attention"
+    assert "efficientnet_b0-attention" in [system.name for system in lite["q3-encoders"].systems]
+    assert lite["q4-transfer"].reference.network == lite["attention"].reference.network
+
+
+def test_a_presets_head_reaches_every_network() -> None:
+    base = NetworkConfig(n_bins=12, feature_scale=0.3, feature_dropout=0.5)
+    slices = with_settings_of(PAPER["attention"].reference.network, base)
+    volume = with_settings_of(VolumetricConfig(), base)
+    assert slices == NetworkConfig(n_bins=12, feature_scale=0.3, feature_dropout=0.5)
+    assert volume == VolumetricConfig(n_bins=12)
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
+def test_every_system_makes_its_network(system: System) -> None:
+    if system.network.encoder is VolumeEncoderName.DENSENET3D_121:
+        pytest.importorskip("monai")
+    with torch.device("meta"):
+        if isinstance(system.network, VolumetricConfig):
+            assert VolumetricNet(system.network).embed.out_features == 256
+        else:
+            assert SurvivalNet(system.network).deephit.bins.out_features == 25
+
+
+def test_every_published_number_belongs_to_a_system_or_a_question() -> None:
+    rows = {system.name for system in SYSTEMS} | {"claro-transfer", "claro-scratch"}
+    assert set(CTD) <= rows
+    assert set(REMARKS) <= set(PAPER)
+    assert set(COSTS) <= {str(system.network.encoder) for system in SYSTEMS}
+
+
+@pytest.mark.parametrize(
+    "name", ["efficientnet_b0-attention", "alexnet-attention", "resnet50-attention", "vit_b_16-attention", "mst"]
+)
+def test_costs_are_those_that_are_known(name: str) -> None:
+    network = next(system.network for system in SYSTEMS if system.name == name)
+    cost, known = cost_of(network), COSTS[network.encoder]
+    assert cost.encoder_parameters == pytest.approx(known.parameters, rel=0.01)
+    assert cost.flops_per_slice is not None
+    assert cost.flops_per_slice / 1e9 == pytest.approx(known.gflops_per_slice, rel=0.01)
+    assert cost.flops / 1e9 == pytest.approx(known.gflops_at_72, rel=0.01)
+    assert cost.trained < cost.parameters
+
+
+def test_a_volume_has_a_cost_but_none_a_slice() -> None:
+    cost = cost_of(VolumetricConfig())
+    assert cost.flops_per_slice is None
+    assert cost.flops / 1e9 == pytest.approx(1431, rel=0.01)
+
+
+def test_halving_the_frozen_layers_changes_only_what_trains() -> None:
+    whole, half = (cost_of(system.network) for system in PAPER["q1-3d"].systems[:2])
+    assert whole.flops == half.flops
+    assert whole.parameters == half.parameters
+    assert whole.trained < half.trained

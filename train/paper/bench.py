@@ -1,0 +1,270 @@
+"""A folder of experiments: runs the systems that it lacks, one after the other, and says why one could not run.
+
+::
+
+    OUT/bench.json             recipe, encoder, folds and seed: all systems share them
+    OUT/first.json             the outcomes of the first cohort; second.json likewise
+    OUT/systems/NAME/          a run, see `survnode.train.run`; finished when it has metrics.json
+    OUT/systems/NAME.json      why the system could not run
+    OUT/report/                what `survnode.train.paper.report` writes
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from survnode.model.errors import ModelError
+from survnode.model.net.network import NetworkConfig
+from survnode.model.net.trunks import TRUNKS, EncoderName
+from survnode.model.net.volumetric import VOLUME_TRUNKS
+from survnode.model.weights import find_weights
+from survnode.train.cohorts.cohort import Cohort, Patient
+from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
+from survnode.train.errors import NothingToMeasure, RunDiffers, TrainError
+from survnode.train.fit.slices import SliceCache
+from survnode.train.fit.start import initial, new_net, start_from
+from survnode.train.fit.store import write_whole
+from survnode.train.fit.trainer import predict
+from survnode.train.fold import inputs_of
+from survnode.train.journal import Tell, silence
+from survnode.train.measure.evaluate import evaluate
+from survnode.train.measure.resampling import RESAMPLES
+from survnode.train.paper.experiments import Source, Start, System, experiments, with_settings_of
+from survnode.train.paper.results import read_run
+from survnode.train.paper.tables import Findings
+from survnode.train.presets import Recipe
+from survnode.train.results import Predictions, write_attention, write_predictions
+from survnode.train.run import Plan, prepared, run
+
+OUTCOME = ("id", "time_months", "event", "died_within_two_years", "key")  # what is kept of a patient
+# What a row says instead of a number; anything else is a defect and ends the command.
+REASONS = (ModelError, TrainError, ImportError, torch.OutOfMemoryError)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all systems of a folder share.
+
+    Parameters
+    ----------
+    caches : of slices and features
+    encoder : in the place of the paper's EfficientNet-B0
+    """
+
+    out: Path
+    caches: Path
+    recipe: Recipe
+    encoder: EncoderName = EncoderName.EFFICIENTNET_B0
+    folds: int = 10
+    seed: int = 42
+    workers: int = os.cpu_count() or 1
+    device: str = "cpu"
+    resamples: int = RESAMPLES
+
+    @property
+    def reference(self) -> System:
+        """What every system is compared with."""
+        return experiments(self.encoder)["attention"].reference
+
+    def folder(self, system: System) -> Path:
+        """Of a system's run."""
+        return self.out / "systems" / system.name
+
+    def finished(self, system: System) -> bool:
+        """Whether the system has run."""
+        return (self.folder(system) / "metrics.json").exists()
+
+    def plan(self, system: System) -> Plan:
+        """How a system is trained."""
+        network = with_settings_of(system.network, self.recipe.network)
+        return Plan(
+            name=system.name,
+            recipe=self.recipe.varied(network=network),
+            out=self.folder(system),
+            caches=self.caches,
+            folds=self.folds,
+            seed=self.seed + system.repeat,
+            init=self.folder(self.reference) if system.start is Start.TRANSFER else None,
+            workers=self.workers,
+            device=self.device,
+            resamples=self.resamples,
+        )
+
+
+def run_systems(
+    bench: Bench, systems: Iterable[System], cohorts: Mapping[Source, Cohort], tell: Tell = silence
+) -> dict[str, str]:
+    """Run what has not run yet; returns why systems could not, by name.
+
+    Parameters
+    ----------
+    cohorts : without the second, what needs it cannot run
+    tell : hears ``system`` before each of them, and ``absent`` with the reason
+
+    Raises
+    ------
+    RunDiffers
+        The folder was begun with other settings or another cohort.
+    """
+    _claim(bench, cohorts)
+    reasons = {}
+    for system in systems:
+        if bench.finished(system):
+            continue
+        tell("system", name=system.name)
+        absent = bench.folder(system).with_suffix(".json")
+        try:
+            _run(bench, system, cohorts, tell)
+            absent.unlink(missing_ok=True)
+        except REASONS as error:
+            reasons[system.name] = str(error)
+            write_whole(absent, json.dumps({"reason": str(error)}).encode())
+            tell("absent", name=system.name, reason=str(error))
+    return reasons
+
+
+def _run(bench: Bench, system: System, cohorts: Mapping[Source, Cohort], tell: Tell) -> None:
+    if system.cohort not in cohorts:
+        raise TrainError("There is no second cohort: name its clinical table and its CT.")
+    if system.start is not Start.PRETRAINED and not bench.finished(bench.reference):
+        raise TrainError(f"It starts from {bench.reference.name}, which has not run.")
+    require_weights(system)
+    if system.start is Start.ZERO_SHOT:
+        _run_zero_shot(bench, system, cohorts[system.cohort], tell)
+    else:
+        run(cohorts[system.cohort], bench.plan(system), tell=tell)
+
+
+def require_weights(system: System) -> None:
+    """Look for a system's pretrained weights before any work is done for it.
+
+    Raises
+    ------
+    WeightsMissing, WeightsChanged
+    """
+    network = system.network
+    spec = TRUNKS[network.encoder] if isinstance(network, NetworkConfig) else VOLUME_TRUNKS[network.encoder]
+    if spec.weights is not None:
+        find_weights(spec.weights)
+
+
+def best_fold(folder: Path) -> int:
+    """The fold of a finished run with the highest validation concordance, the first of equals."""
+    folds = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["folds"]
+    best = max(folds, key=lambda fold: -1.0 if fold["validation_ctd"] is None else fold["validation_ctd"])
+    return int(best["fold"])
+
+
+def _run_zero_shot(bench: Bench, system: System, cohort: Cohort, tell: Tell) -> None:
+    """The best fold's network of the reference system on all patients of a cohort that it knows nothing of."""
+    plan, reference = bench.plan(system), bench.folder(bench.reference)
+    checkpoint = initial(reference, best_fold(reference))
+    material = prepared(cohort, plan, tell)
+    recipe = plan.recipe.varied(preprocessing=checkpoint.card.preprocessing)  # with the fold's own intensity window
+    net = new_net(recipe.network, plan.seed).to(plan.device)
+    start_from(net, checkpoint, 0)
+    patients = range(len(material.cohort.patients))
+    cif, attention = predict(net, inputs_of(material, recipe), patients, recipe.fitting)
+    found = Predictions(material.cohort.ids, np.zeros(len(cif), np.int64), cif, tuple(attention))
+    plan.out.mkdir(parents=True, exist_ok=True)
+    write_predictions(plan.out / "predictions.csv", found)
+    if attention:
+        write_attention(plan.out / "attention.csv", found, material.cohort, material.slices)
+    evaluation = evaluate(
+        material.cohort.time_months, material.cohort.event, cif, resamples=plan.resamples, seed=plan.seed
+    )
+    metrics = {"pooled": evaluation.model_dump(mode="json"), "folds": []}
+    write_whole(plan.out / "metrics.json", json.dumps(metrics, indent=2).encode())
+
+
+def _claim(bench: Bench, cohorts: Mapping[Source, Cohort]) -> None:
+    """Say what the folder holds, or refuse to mix two sets of experiments."""
+    own: dict[str, JsonValue] = {
+        "encoder": bench.encoder,
+        "recipe": bench.recipe.model_dump(mode="json"),
+        "folds": bench.folds,
+        "seed": bench.seed,
+        "caches": str(bench.caches),
+    }
+    path = bench.out / "bench.json"
+    begun = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    differing = [key for key in own if key != "caches" and begun and begun[key] != own[key]]
+    for source, cohort in cohorts.items():
+        known = bench.out / f"{source}.json"
+        if known.exists() and read_cohort(known).sha256 != cohort.sha256:
+            differing.append(f"{source} cohort")
+    if differing:
+        raise RunDiffers(f"{bench.out} holds experiments with another {', '.join(differing)}. Name another folder.")
+    write_whole(path, (json.dumps(own, indent=2) + "\n").encode())
+    for source, cohort in cohorts.items():
+        write_whole(bench.out / f"{source}.json", _cohort_json(cohort))
+
+
+def read_bench(out: Path) -> Bench:
+    """The bench in a folder.
+
+    Raises
+    ------
+    NothingToMeasure
+        Nothing was ever run there.
+    """
+    path = out / "bench.json"
+    if not path.exists():
+        raise NothingToMeasure(f"{out} holds no experiments: run some first.")
+    begun = json.loads(path.read_text(encoding="utf-8"))
+    return Bench(
+        out,
+        Path(begun["caches"]),
+        Recipe.model_validate(begun["recipe"]),
+        EncoderName(begun["encoder"]),
+        begun["folds"],
+        begun["seed"],
+    )
+
+
+def read_cohorts(out: Path) -> dict[Source, Cohort]:
+    """The cohorts of a folder: patients with their outcomes, without the paths of their CT."""
+    return {source: read_cohort(out / f"{source}.json") for source in Source if (out / f"{source}.json").exists()}
+
+
+def read_findings(bench: Bench, systems: Iterable[System], cohorts: Mapping[Source, Cohort]) -> Findings:
+    """What there is of these systems, and why there is nothing of the others."""
+    results, reasons = {}, {}
+    for system in systems:
+        absent = bench.folder(system).with_suffix(".json")
+        if bench.finished(system):
+            results[system.name] = read_run(bench.folder(system), cohorts[system.cohort])
+        elif absent.exists():
+            reasons[system.name] = json.loads(absent.read_text(encoding="utf-8"))["reason"]
+    return Findings(results, reasons)
+
+
+def slices_of(bench: Bench, cohort: Cohort, patient_id: str) -> NDArray[np.int16] | None:
+    """A patient's slices (S, H, W) from the cache; None if they are not there any more."""
+    try:
+        cache = SliceCache(bench.caches / "slices", bench.recipe.preprocessing, bench.recipe.lungs)
+        (patient,) = cohort.of([patient_id])
+        return cache.read(patient).hu
+    except (ModelError, FileNotFoundError):
+        return None
+
+
+def read_cohort(path: Path) -> Cohort:
+    """The cohort in a file of a bench."""
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    patients = tuple(Patient(**one, series_instance_uid="", paths=()) for one in stored["patients"])
+    left_out = tuple(Exclusion(one, ExclusionReason.LISTED) for one in stored["left_out"])
+    return Cohort(stored["name"], patients, left_out)
+
+
+def _cohort_json(cohort: Cohort) -> bytes:
+    patients = [{name: getattr(one, name) for name in OUTCOME} for one in cohort.patients]
+    stored = {"name": cohort.name, "patients": patients, "left_out": [one.patient_id for one in cohort.exclusions]}
+    return (json.dumps(stored, indent=1) + "\n").encode()
