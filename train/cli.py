@@ -1,16 +1,39 @@
-"""``survnode train``: long work with a progress bar, then what was measured."""
+"""``survnode train`` and ``survnode evaluate``: long work with progress bars, then what was measured."""
 # ruff: noqa: PLC0415  torch and all that needs it is loaded when a command runs, not for --help
 
 import json
+import os
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
+
+from survnode.train.cohorts.clinical import TimeUnit
+from survnode.train.names import CohortName, Preset
+from survnode.train.options import (
+    Cache,
+    Clinical,
+    CohortOption,
+    CtDescription,
+    Data,
+    DayFormat,
+    Device,
+    EventColumn,
+    ExcludeFaulty,
+    IdColumn,
+    Json,
+    PaperExclusions,
+    Patients,
+    TimeColumn,
+    TreatmentColumn,
+    Unit,
+    Workers,
+)
+from survnode.train.showing import COLUMNS, bars, show_evaluation
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -19,32 +42,140 @@ if TYPE_CHECKING:
     from survnode.train.demonstration import Plan
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-class CohortName(StrEnum):
-    """Whose CT and outcomes."""
-
-    PHANTOM = "phantom"
+evaluate_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+presets_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def train(
-    cohort: Annotated[CohortName, typer.Option(help="Whom to learn from. Phantoms are computed: no download.")],
-    out: Annotated[Path, typer.Option(help="Folder of the new checkpoint.", show_default=False)],
-    patients: Annotated[int, typer.Option(min=8, help="To learn from; a quarter as many more choose the epoch.")] = 240,
-    unseen: Annotated[int, typer.Option(min=8, help="To measure the finished model on, and nothing else.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Of the cohort and of the training.")] = 1,
-    cache: Annotated[Path | None, typer.Option(help="Folder of the features.", show_default="the user's cache")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
+def train(  # noqa: PLR0913, PLR0917  each is an option of the command
+    cohort: CohortOption,
+    out: Annotated[Path, typer.Option(help="Folder of the run and of its checkpoint.", show_default=False)],
+    data: Data = None,
+    clinical: Clinical = None,
+    preset: Annotated[
+        Preset, typer.Option(help="Network, preprocessing and fit: see --describe.")
+    ] = Preset.RECOMMENDED,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the preset; repeatable."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of the model.", show_default="cohort and preset")] = None,
+    folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation.")] = 10,
+    folds_file: Annotated[Path | None, typer.Option(help="Take the folds from this CSV (a folds.csv).")] = None,
+    init: Annotated[Path | None, typer.Option(help="Start each fold from that fold of this run or checkpoint.")] = None,
+    patients: Patients = 240,
+    unseen: Annotated[int, typer.Option(min=8, help="Phantoms to measure the demonstration model on.")] = 200,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of folds and networks.", show_default="42; phantoms: 1")
+    ] = None,
+    cache: Cache = None,
+    workers: Workers = None,
+    device: Device = "cpu",
+    id_column: IdColumn = None,
+    time_column: TimeColumn = None,
+    event_column: EventColumn = None,
+    unit: Unit = TimeUnit.DAYS,
+    treatment_column: TreatmentColumn = None,
+    day_format: DayFormat = "%Y-%m-%d",
+    ct_description: CtDescription = None,
+    paper_exclusions: PaperExclusions = True,
+    exclude_faulty: ExcludeFaulty = False,
+    as_json: Json = False,
 ) -> None:
-    """Train a model and measure it on patients that it never saw."""
-    from platformdirs import user_cache_path
+    """Train a model on every fold of a cohort and measure it on patients that it never saw.
 
+    Phantoms without --data make the packaged demonstration model anew.
+    """
+    caches = cache or _user_cache()
+    if cohort is CohortName.PHANTOM and data is None:
+        _demonstrate(patients, unseen, seed, caches / "features", out, as_json=as_json)
+        return
+    from survnode.train.cohorts.folds import read_folds
+    from survnode.train.presets import PRESETS, with_settings
+    from survnode.train.run import Plan, run
+    from survnode.train.sources import Source, load
+
+    recipe = with_settings(PRESETS[preset], settings or [])
+    source = Source(
+        cohort, _folder(data), clinical, patients, 1 if seed is None else seed, id_column, time_column, event_column,
+        unit, treatment_column, day_format, ct_description, paper_exclusions, exclude_faulty,
+    )  # fmt: skip
+    plan = Plan(
+        name or f"{cohort} {preset}", recipe, out, caches, folds, 42 if seed is None else seed, init,
+        workers or _processes(device), device,
+    )  # fmt: skip
+    chosen = read_folds(folds_file) if folds_file else None
+    with bars() as told:
+        finished = run(load(source, recipe.months, caches, told), plan, folds=chosen, tell=told)
+    show_evaluation(finished.evaluation, plan.name, out, as_json=as_json)
+
+
+@evaluate_app.command()
+def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
+    model: Annotated[str, typer.Option(help='A checkpoint folder, or "demo" for the demonstration model.')],
+    cohort: CohortOption,
+    data: Annotated[Path, typer.Option(help="Folder of DICOM files in any layout.")],
+    out: Annotated[Path, typer.Option(help="Where predictions and figures are written.", show_default=False)],
+    clinical: Clinical = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap, and of phantoms.")] = 1,
+    patients: Patients = 240,
+    cache: Cache = None,
+    workers: Workers = None,
+    device: Device = "cpu",
+    id_column: IdColumn = None,
+    time_column: TimeColumn = None,
+    event_column: EventColumn = None,
+    unit: Unit = TimeUnit.DAYS,
+    treatment_column: TreatmentColumn = None,
+    day_format: DayFormat = "%Y-%m-%d",
+    ct_description: CtDescription = None,
+    paper_exclusions: PaperExclusions = True,
+    exclude_faulty: ExcludeFaulty = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a finished model, as it is, on patients that it never saw."""
+    from survnode.train.cohorts.clinical import MonthRule
+    from survnode.train.presets import Recipe
+    from survnode.train.run import Plan
+    from survnode.train.sources import Source, load
+    from survnode.train.zero_shot import score
+
+    caches = cache or _user_cache()
+    source = Source(
+        cohort, data, clinical, patients, seed, id_column, time_column, event_column, unit, treatment_column,
+        day_format, ct_description, paper_exclusions, exclude_faulty,
+    )  # fmt: skip
+    plan = Plan(model, Recipe(), out, caches, seed=seed, workers=workers or _processes(device), device=device)
+    with bars() as told:
+        evaluation = score(model, load(source, MonthRule.EXACT, caches, told), plan, tell=told)
+    show_evaluation(evaluation, f"{model} on {cohort}", out, as_json=as_json)
+
+
+@presets_app.command()
+def presets(as_json: Json = False) -> None:
+    """Every setting in which the presets differ from the paper's, and why."""
+    from survnode.train.presets import PRESETS, REASONS, differences
+
+    paper = PRESETS[Preset.PAPER]
+    rows = [
+        {"preset": str(preset), "setting": name, "paper": theirs, "value": value, "why": REASONS[name]}
+        for preset, recipe in PRESETS.items()
+        for name, theirs, value in differences(paper, recipe)
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("preset", "setting", "paper", "here", "why")
+    for row in rows:
+        table.add_row(*map(str, row.values()))
+    Console().print(table)
+
+
+def _demonstrate(patients: int, unseen: int, seed: int | None, features: Path, out: Path, *, as_json: bool) -> None:
+    """Make the demonstration model anew."""
     from survnode.train.demonstration import Plan
 
-    del cohort  # there is one so far
-    features = cache or user_cache_path("survnode") / "features"
-    card = _train_with_progress(Plan(patients, patients // 4, unseen, seed, features), out)
+    card = _train_with_progress(Plan(patients, patients // 4, unseen, 1 if seed is None else seed, features), out)
     if as_json:
         typer.echo(json.dumps({"checkpoint": str(out), "metrics": card.metrics}))
     else:
@@ -56,8 +187,7 @@ def _train_with_progress(plan: "Plan", out: Path) -> "Card":
     from survnode.train.demonstration import make_checkpoint
     from survnode.train.fit.loop import Epoch
 
-    columns = TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
         encoding = progress.add_task("CT to features", total=plan.total)
         fitting = progress.add_task("Head", total=Training.demonstration().fitting.epochs)
 
@@ -82,3 +212,19 @@ def _flat(value: "JsonValue", path: str = "") -> Iterator[tuple[str, str]]:
         yield path.strip(), str(value)
     for key, child in children:
         yield from _flat(child, f"{path} {str(key).replace('_', ' ')}")
+
+
+def _user_cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("survnode")
+
+
+def _processes(device: str) -> int:
+    return (os.cpu_count() or 1) if device == "cpu" else 1
+
+
+def _folder(data: Path | None) -> Path:
+    if data is None:
+        raise typer.BadParameter("This cohort needs --data, the folder of its DICOM files.")
+    return data

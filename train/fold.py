@@ -1,6 +1,7 @@
 """One fold of a run: a network is fitted, tests its patients, and is written; what is there is not made again."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,12 +20,14 @@ from survnode.train.fit.inputs import FeatureInputs, Inputs, Net, SliceInputs
 from survnode.train.fit.loop import Epoch
 from survnode.train.fit.slices import SliceCache, lung_weights_sha256, standard_window
 from survnode.train.fit.start import initial, new_net, start_from
+from survnode.train.fit.store import one_thread_here
 from survnode.train.fit.trainer import Outcomes, Rows, Trainer
 from survnode.train.fit.views import FeatureCache, encoder_of
 from survnode.train.measure.concordance import concordance_td
 from survnode.train.presets import Intensity, Recipe
 from survnode.train.results import FoldResult, read_result, write_result
 
+STATE = "unfinished.pt"
 AfterEpoch = Callable[[Epoch], None]
 INTENDED_USE = "Research use only: not a medical device, and no basis for any decision about a patient."
 
@@ -74,11 +77,22 @@ class Material:
         return self.recipe.varied(preprocessing=self.recipe.preprocessing.model_copy(update={"window_hu": window}))
 
 
-def fit_fold(material: Material, fold: Fold, folder: Path, after_epoch: AfterEpoch = lambda _: None) -> FoldResult:
+def fit_fold(material: Material, fold: Fold, folder: Path, after_epoch: STATE = "unfinished.pt"
+AfterEpoch = lambda _: None) -> FoldResult:
     """Fit, test and write one fold to ``folder``; if it is there, read it."""
     result = folder / "result.safetensors"
     if result.exists():
         return read_result(result, fold)
+    # A head gains nothing from threads, and with one its figures do not depend on how many processes there are.
+    with one_thread_here() if material.recipe.frozen and material.device == "cpu" else nullcontext():
+        found = _fit(material, fold, folder, after_epoch)
+    write_result(result, found)
+    (folder / STATE).unlink(missing_ok=True)
+    return found
+
+
+def _fit(material: Material, fold: Fold, folder: Path, after_epoch: AfterEpoch) -> FoldResult:
+    """Fit, test and write the checkpoint of one fold."""
     recipe = material.recipe_of(fold)
     inputs = inputs_of(material, recipe)
     net = new_net(recipe.network, material.seed * 1000 + fold.number).to(material.device)
@@ -86,15 +100,12 @@ def fit_fold(material: Material, fold: Fold, folder: Path, after_epoch: AfterEpo
     if material.init is not None:
         start_from(net, initial(material.init, fold.number), fold.number)
         fitting = fitting.model_copy(update={"centre_features": False})  # the centre comes with the model
-    state = folder / "unfinished.pt"
-    trainer = Trainer(net, inputs, material.outcomes, fitting, material.seed * 1000 + fold.number, state)
+    trainer = Trainer(net, inputs, material.outcomes, fitting, material.seed * 1000 + fold.number, folder / STATE)
     train, test = material.rows(fold.train), material.rows(fold.test)
     best = trainer.fit(train, material.rows(fold.validation), after_epoch)
     found = FoldResult(fold, best, trainer.predict(test))
     survival = 1 - trainer.predict(train).cif[:, -1]
     save_checkpoint(folder, _card(material, recipe, found, survival), (state_of(net),))
-    write_result(result, found)
-    state.unlink(missing_ok=True)
     return found
 
 
@@ -103,7 +114,8 @@ def inputs_of(material: Material, recipe: Recipe) -> Inputs:
     if recipe.frozen:
         cache = material.features(recipe)
         cache.fill(material.cohort.patients)
-        return FeatureInputs(_features(cache, material.cohort.patients), recipe.augmentation.probability)
+        features = _features(cache, material.cohort.patients)
+        return FeatureInputs(features, recipe.augmentation.probability, material.device)
     paths = [material.slices.path(patient) for patient in material.cohort.patients]
     window, together = recipe.preprocessing.window_hu, isinstance(recipe.network, VolumetricConfig)
     return SliceInputs(paths, window, recipe.augmentation, together=together, device=material.device)

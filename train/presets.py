@@ -34,6 +34,7 @@ from survnode.model.net.volumetric import VolumetricConfig
 from survnode.train.cohorts.clinical import MonthRule
 from survnode.train.config import Fitting, LossSettings, RankingMean, Schedule
 from survnode.train.errors import RecipeRefused
+from survnode.train.names import Preset
 
 
 class _Settings(BaseModel):
@@ -88,14 +89,6 @@ class Recipe(_Settings):
     def varied(self, **parts: BaseModel | JsonValue) -> "Recipe":
         """The recipe with other parts: ``recipe.varied(network=VolumetricConfig())``."""
         return self.model_copy(update=parts)
-
-
-class Preset(StrEnum):
-    """A recipe with a name."""
-
-    PAPER = "paper"  # what the paper says, and usual values where it says nothing
-    RELEASED = "released"  # what its published code does where that differs
-    RECOMMENDED = "recommended"  # what learns: see method
 
 
 _PAPER = Recipe(fitting=Fitting(schedule=Schedule.RESTARTS, centre_features=False))

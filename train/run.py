@@ -176,9 +176,17 @@ def _fit(material: Material, folds: Sequence[Fold], plan: Plan, tell: Tell) -> t
     """Fit every fold, one after the other or in processes of one thread."""
     folders = [plan.out / "folds" / str(fold.number) for fold in folds]
     workers = min(plan.workers, len(folds))
+    step = _steps(tell, "folds", len(folds))
+
+    def told(result: FoldResult) -> FoldResult:
+        best = result.best
+        tell("fold", fold=result.fold.number, epoch=best.number, validation_ctd=rounded(best.concordance))
+        step()
+        return result
+
     if workers <= 1:
         return tuple(
-            _told(fit_fold(material, fold, folder, partial(_tell_epoch, tell, fold.number)), tell)
+            told(fit_fold(material, fold, folder, partial(_tell_epoch, tell, fold.number)))
             for fold, folder in zip(folds, folders, strict=True)
         )
     context = get_context("spawn")
@@ -192,7 +200,7 @@ def _fit(material: Material, folds: Sequence[Fold], plan: Plan, tell: Tell) -> t
             while pending:
                 done, pending = wait(pending, TICK_S, FIRST_COMPLETED)
                 _drain(epochs, tell)
-                results += [_told(future.result(), tell) for future in done]
+                results += [told(future.result()) for future in done]
         finally:
             pool.shutdown(cancel_futures=True)
     return tuple(sorted(results, key=lambda result: result.fold.number))
@@ -210,12 +218,6 @@ def _drain(epochs: "Queue[tuple[int, Epoch]]", tell: Tell) -> None:
 
 def _tell_epoch(tell: Tell, fold: int, epoch: Epoch) -> None:
     tell(EPOCH, fold=fold, number=epoch.number, loss=epoch.loss, validation_ctd=rounded(epoch.concordance))
-
-
-def _told(result: FoldResult, tell: Tell) -> FoldResult:
-    best = result.best
-    tell("fold", fold=result.fold.number, epoch=best.number, validation_ctd=rounded(best.concordance))
-    return result
 
 
 def _finish(plan: Plan, material: Material, folds: tuple[Fold, ...], results: tuple[FoldResult, ...]) -> Run:

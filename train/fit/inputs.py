@@ -50,13 +50,13 @@ class FeatureInputs:
     probability : with which a slice is drawn from the random views
     """
 
-    def __init__(self, features: Sequence[NDArray[np.float16]], probability: float) -> None:
-        self.features, self.probability = features, probability
+    def __init__(self, features: Sequence[NDArray[np.float16]], probability: float, device: str = "cpu") -> None:
+        self.features, self.probability, self.device = features, probability, device
 
     def batch(self, rows: Sequence[int], rng: Rng | None = None) -> Batch:
         """See `Inputs`."""
         drawn = [self._plain(row) if rng is None else self._drawn(row, rng) for row in rows]
-        return pad([torch.from_numpy(one) for one in drawn])
+        return pad([torch.from_numpy(one) for one in drawn], self.device)
 
     def forward(self, net: Net, batch: Batch) -> Output:
         """See `Inputs`."""
@@ -109,7 +109,7 @@ class SliceInputs:
     def batch(self, rows: Sequence[int], rng: Rng | None = None) -> Batch:
         """See `Inputs`."""
         slices = [intensities(read_slices(self.paths[row]).hu, self.window_hu).to(self.device) for row in rows]
-        return pad([one if rng is None else self._drawn(one, rng) for one in slices])
+        return pad([one if rng is None else self._drawn(one, rng) for one in slices], self.device)
 
     def forward(self, net: Net, batch: Batch) -> Output:
         """See `Inputs`."""
@@ -128,12 +128,12 @@ class SliceInputs:
         return slices.index_copy(0, chosen, views)
 
 
-def pad(patients: Sequence[Tensor]) -> Batch:
+def pad(patients: Sequence[Tensor], device: str) -> Batch:
     """Patients (S, ...) of different numbers of slices as one float32 batch, 0 on padding."""
     longest = max(len(one) for one in patients)
     first = patients[0]
-    inputs = torch.zeros(len(patients), longest, *first.shape[1:], device=first.device)
-    mask = torch.zeros(len(patients), longest, dtype=torch.bool, device=first.device)
+    inputs = torch.zeros(len(patients), longest, *first.shape[1:], device=device)
+    mask = torch.zeros(len(patients), longest, dtype=torch.bool, device=device)
     for row, one in enumerate(patients):
         inputs[row, : len(one)] = one
         mask[row, : len(one)] = True

@@ -7,8 +7,9 @@ one folder: the worst that can happen is that both compute the same file.
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
@@ -50,9 +51,10 @@ def compute(
     """Call ``work`` with each task, in ``workers`` processes if there are several; ``done`` after each."""
     workers = min(workers, len(tasks))
     if workers <= 1:
-        for task in tasks:
-            work(*task)
-            done()
+        with one_thread_here():
+            for task in tasks:
+                work(*task)
+                done()
         return
     # Spawned, not forked: torch and ITK hold threads that a fork would leave in a deadlock.
     context = multiprocessing.get_context("spawn")
@@ -69,6 +71,18 @@ def one_thread() -> None:
     """Two processes of one thread are twice as fast as one of two: most stages use one anyway."""
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+@contextmanager
+def one_thread_here() -> Iterator[None]:
+    """As `one_thread` for a while: the last digits of a sum depend on the number of threads."""
+    threads, of_itk = torch.get_num_threads(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    one_thread()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(of_itk)
 
 
 def missing(items: Iterable[tuple[Item, Path]]) -> list[tuple[Item, Path]]:

@@ -1,0 +1,63 @@
+"""What a person sees of a run in a terminal: a bar a stage, and a table at the end."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from pydantic import JsonValue
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from survnode.train.measure.evaluate import Evaluation
+
+COLUMNS = TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+
+
+class Bars:
+    """A progress bar a stage; a listener of `survnode.train.journal`."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._tasks = progress, dict[str, TaskID]()
+
+    def __call__(self, event: str, **fields: JsonValue) -> None:
+        """Move a bar, or say where a fold is."""
+        if event == "progress":
+            done, total = (float(str(fields[name])) for name in ("done", "total"))
+            self._progress.update(self._task(str(fields["stage"])), completed=done, total=total)
+        elif event == "epoch":
+            words = f"fold {fields['fold']}: epoch {fields['number']}, validation C-td {fields['validation_ctd']}"
+            self._progress.update(self._task("folds"), description=words)
+
+    def _task(self, stage: str) -> TaskID:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._progress.add_task(stage, total=None)
+        return self._tasks[stage]
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Bars on the standard error."""
+    with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
+        yield Bars(progress)
+
+
+def show_evaluation(evaluation: "Evaluation", title: str, out: Path, *, as_json: bool) -> None:
+    """Print all figures with their intervals."""
+    if as_json:
+        metrics = {name: estimate.model_dump(mode="json") for name, estimate in evaluation.metrics.items()}
+        typer.echo(json.dumps({"out": str(out), "patients": evaluation.patients, "metrics": metrics}))
+        return
+    table = Table("figure", "value", "95 % interval", title=f"{title}: {out}")
+    for name, estimate in evaluation.metrics.items():
+        low, high = (_three_digits(value) for value in (estimate.low, estimate.high))
+        table.add_row(name.replace("_", " "), _three_digits(estimate.value), f"{low} to {high}")
+    Console().print(table)
+
+
+def _three_digits(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"

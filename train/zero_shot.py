@@ -1,0 +1,99 @@
+"""A finished model on patients of another cohort, as it is."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+
+from survnode.model.checkpoint import Card, Checkpoint, checkpoint_folder, load_checkpoint
+from survnode.model.errors import CheckpointRefused
+from survnode.train.cohorts.cohort import Cohort
+from survnode.train.cohorts.exclusions import write_exclusions
+from survnode.train.fit.slices import lung_weights_sha256
+from survnode.train.fit.start import new_net
+from survnode.train.fit.store import write_whole
+from survnode.train.fit.trainer import Predicted, predict
+from survnode.train.fit.views import encoder_of
+from survnode.train.fold import Material, inputs_of
+from survnode.train.journal import MEASURED, Journal, Tell, silence
+from survnode.train.measure.evaluate import Evaluation, evaluate
+from survnode.train.presets import Augmentation, Recipe
+from survnode.train.results import Predictions, write_attention, write_predictions
+from survnode.train.run import Plan, fill_features, prepared
+
+
+def score(model: str, cohort: Cohort, plan: Plan, *, tell: Tell = silence) -> Evaluation:
+    """Measure a checkpoint on a cohort; figures and tables are written to ``plan.out``.
+
+    Parameters
+    ----------
+    model : a checkpoint's folder, or "demo"; of an ensemble the mean of the members counts
+    plan : its recipe is not used: the checkpoint has its own
+
+    Raises
+    ------
+    CheckpointRefused, WeightsMissing, WeightsChanged
+    NothingToMeasure
+    """
+    checkpoint = load_checkpoint(checkpoint_folder(model))
+    plan = replace(plan, recipe=recipe_of(checkpoint.card))
+    plan.out.mkdir(parents=True, exist_ok=True)
+    with Journal(plan.out, [tell]) as journal:
+        journal("started", model=checkpoint.card.device_uid, cohort=cohort.name, patients=len(cohort.patients))
+        material = prepared(cohort, plan, journal)
+        fill_features(material, plan.workers, journal)
+        predicted = predict_with(checkpoint, material)
+        evaluation = _write(plan, material, predicted, checkpoint.card)
+        journal(MEASURED, **{name: estimate.value for name, estimate in evaluation.metrics.items()})
+    return evaluation
+
+
+def recipe_of(card: Card) -> Recipe:
+    """What a checkpoint's predictions are made by, its weights checked against those on this machine."""
+    try:
+        recipe = Recipe.model_validate(
+            {
+                "network": card.network,
+                "preprocessing": card.preprocessing,
+                "lungs": card.lungs.method,
+                "augmentation": Augmentation(probability=0),
+            }
+        )
+    except ValidationError as error:
+        msg = f"The checkpoint {card.name} describes a network that this software does not know: {error}"
+        raise CheckpointRefused(msg) from error
+    found = encoder_of(recipe.network)[1], lung_weights_sha256(recipe.lungs)
+    if found != (card.backbone.sha256, card.lungs.weights_sha256):
+        msg = f"The weights on this machine are not those that the checkpoint {card.name} was made with."
+        raise CheckpointRefused(msg)
+    return recipe
+
+
+def predict_with(checkpoint: Checkpoint, material: Material) -> Predicted:
+    """The mean of the members' predictions for every patient of the cohort."""
+    recipe = material.recipe
+    inputs, rows = inputs_of(material, recipe), np.arange(len(material.cohort.patients))
+    found = []
+    for member in checkpoint.members:
+        net = new_net(recipe.network, 0)
+        net.load_trained_state({name: torch.from_numpy(tensor) for name, tensor in member.items()})
+        found.append(predict(net.to(material.device), inputs, rows, recipe.fitting))
+    attention = [np.mean(shares, axis=0) for shares in zip(*(one.attention for one in found), strict=True)]
+    return Predicted(np.mean([one.cif for one in found], axis=0), attention)
+
+
+def _write(plan: Plan, material: Material, predicted: Predicted, card: Card) -> Evaluation:
+    cohort, out = material.cohort, plan.out
+    nowhere = np.zeros(len(cohort.patients), np.int64)
+    predictions = Predictions(cohort.ids, nowhere, predicted.cif, tuple(predicted.attention))
+    evaluation = evaluate(cohort.time_months, cohort.event, predicted.cif, resamples=plan.resamples, seed=plan.seed)
+    write_exclusions(out / "exclusions.csv", cohort.exclusions)
+    write_predictions(out / "predictions.csv", predictions)
+    if predictions.attention:
+        write_attention(out / "attention.csv", predictions, cohort, material.slices)
+    model = {"name": card.name, "version": card.version, "device_uid": card.device_uid}
+    metrics = {"model": model, "cohort": cohort.sha256, "pooled": evaluation.model_dump(mode="json")}
+    write_whole(out / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+    return evaluation
