@@ -9,7 +9,7 @@ from pydicom.uid import UID
 
 from survnode.model.checkpoint import Card, checkpoint_folder, load_checkpoint, read_card
 from survnode.model.errors import ModelError
-from survnode.node.config import DestinationConfig, NodeConfig, load_config
+from survnode.node.config import DestinationConfig, NodeConfig, ReceiverConfig, load_config
 from survnode.node.contexts import COMMITMENT, RESULT_SOP_CLASSES
 from survnode.node.delivery.profile import sop_class_of
 from survnode.node.delivery.sender import echo, probe
@@ -42,7 +42,7 @@ def run_checks(path: Path) -> Iterator[Finding]:
     yield from _check_model(config)
     yield _check_disk(config)
     for settings in config.destinations:
-        yield from _check_destination(settings, config.receiver.ae_title)
+        yield from _check_destination(settings, config.receiver)
     if not config.destinations:
         yield Finding("destinations", False, "none: results would go nowhere")
 
@@ -72,10 +72,13 @@ def _check_weights(config: NodeConfig, card: Card, folder: Path) -> Finding:
     return Finding("weights", True, f"{card.backbone.name}, sha256 {card.backbone.sha256}; {lungs}; on {device}")
 
 
-def _check_destination(settings: DestinationConfig, calling_ae_title: str) -> Iterator[Finding]:
+def _check_destination(settings: DestinationConfig, receiver: ReceiverConfig) -> Iterator[Finding]:
     """Whether it answers, and whether it takes what it is to get; nothing is stored there."""
-    destination = destination_of(settings, calling_ae_title)
+    destination = destination_of(settings, receiver.ae_title)
     name = f"destination {settings.name}"
+    if settings.commitment and receiver.calling_ae_titles and settings.ae_title not in receiver.calling_ae_titles:
+        refused = f"receiver.calling_ae_titles must hold {settings.ae_title}, or its answers are refused"
+        yield Finding(f"{name}: commitment", False, refused)
     try:
         echo(destination)
         yield Finding(name, True, f"{settings.ae_title} at {settings.host}:{settings.port} answers C-ECHO")

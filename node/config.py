@@ -88,6 +88,7 @@ class RetentionConfig(_Section):
     """How long the files of a study stay after it has ended."""
 
     days: Annotated[float, Field(gt=0)] = 7.0
+    report_days: Annotated[float, Field(gt=0)] = 365.0  # the report alone, so that results can be withdrawn
 
 
 class NodeConfig(_Section):

@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
 from sqlalchemy import Connection, insert, select, update
 
 from survnode.node.config import DestinationConfig, NodeConfig
@@ -38,6 +39,9 @@ Row = dict[str, Any]
 
 DELETED = "Its files were deleted after their retention time."
 NEVER_SENT = "Nothing of it went there."
+IMAGES = (ResultRole.CAPTURE, ResultRole.CURVE, ResultRole.SEGMENTATION)
+IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
+OF_REPORTS = ("ContentSequence", "CurrentRequestedProcedureEvidenceSequence", "PredecessorDocumentsSequence")
 UNSENT = (DeliveryState.WAITING, DeliveryState.REFUSED, DeliveryState.FAILED)
 
 
@@ -145,20 +149,23 @@ class Reissue:
             sent = _sent(connection, job, destination.name)
         if not sent:
             return _row(job, destination.name, note=NEVER_SENT)
-        if not self._all_there(sent):
+        with self.database.reading() as connection:
+            (report,) = fetch(connection, Result, _originals(job).where(results.c.role == ResultRole.REPORT))
+        if not self._all_there([report]):
             return _row(job, destination.name, note=DELETED)
-        note = self._write_note(job, sent, layout)
+        note = self._write_note(job, sent, report, layout)
         with self.database.transaction() as connection:
             _queue(connection, job, note, destination.name, self.clock())
         return _row(job, destination.name, objects=len(sent), note="Withdrawn.")
 
-    def _write_note(self, job: Job, sent: Sequence[Result], layout: Layout) -> ResultObject:
-        """The note on ``sent``, on disk."""
-        withdrawn = [dcmread(self.folder / result.path) for result in sent]
+    def _write_note(self, job: Job, sent: Sequence[Result], report: Result, layout: Layout) -> ResultObject:
+        """The note on ``sent``, on disk; the report, which is kept longest, says whom they are about."""
+        header = dcmread(self.folder / report.path)
+        withdrawn = [_header(result, header) for result in sent]
         created = datetime.fromtimestamp(self.clock(), UTC).astimezone()
         note = withdrawal(withdrawn, Run(created, job.version, None, version("survnode")), layout)
         inspect((note,), Source(tuple(withdrawn)))
-        path = f"{Path(sent[0].path).parts[0]}/withdrawal-{note.sop_instance_uid[-12:]}.dcm"
+        path = f"{Path(report.path).parts[0]}/withdrawal-{note.sop_instance_uid[-12:]}.dcm"
         if not (self.folder / path).exists():  # the same note under another time would be other bytes of one UID
             replace_durably(self.folder / path, note.encode())
         return ResultObject(
@@ -197,6 +204,17 @@ def destinations_of(config: NodeConfig, name: str | None) -> tuple[DestinationCo
 
 def _originals(job: Job) -> Any:
     return select(results).where(results.c.job_id == job.id, results.c.variant_of.is_(None))
+
+
+def _header(result: Result, report: Dataset) -> Dataset:
+    """What a note needs to know of ``result``, whether or not its file is still there."""
+    ds = Dataset()
+    ds.update({element.tag: element for element in report if element.keyword not in IDENTITY + OF_REPORTS})
+    ds.SOPClassUID, ds.SOPInstanceUID = UID(result.sop_class_uid), result.sop_instance_uid
+    ds.SeriesInstanceUID = result.series_instance_uid
+    if result.role in IMAGES:
+        ds.Rows = ds.Columns = 1
+    return ds
 
 
 def _hold_back(connection: Connection, job: Job, destination: str, now: float) -> None:

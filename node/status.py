@@ -200,7 +200,6 @@ def _delivery_row(delivery: Delivery, result: Result) -> Row:
         "due": _time(delivery.due_at) if delivery.state is DeliveryState.WAITING else None,
         "error": delivery.error,
         "commitment": str(delivery.commitment.value),
-        "commitment_tries": delivery.commitment_tries,
         "commitment_due": _time(delivery.commitment_due_at),
         "commitment_error": delivery.commitment_error,
     }

@@ -23,7 +23,7 @@ from survnode.node.delivery.profile import Profiles
 from survnode.node.delivery.sender import Destination
 from survnode.node.errors import NodeError
 from survnode.node.intake.assembly import Assembly
-from survnode.node.intake.retention import delete_expired
+from survnode.node.intake.retention import delete_expired, delete_reports
 from survnode.node.records import Job, JobState
 from survnode.node.retry import RetryPolicy
 from survnode.node.work import jobs
@@ -117,15 +117,20 @@ class Sweeps:
             return fetch(connection, Job, select(jobs_table).where(jobs_table.c.state == JobState.RUNNING, overdue))
 
     def _delete_expired(self) -> None:
+        now, retention = time.time(), self._config.retention
         deleted = delete_expired(
             self._database,
             self._config.received_dir,
             self._config.results_dir,
-            now=time.time(),
-            retention_s=self._config.retention.days * DAY_S,
+            now=now,
+            retention_s=retention.days * DAY_S,
         )
         for uid in deleted:
             log.info("study.deleted", study_instance_uid=uid)
+        folder, kept_s = self._config.results_dir, retention.report_days * DAY_S
+        reports = delete_reports(self._database, folder, now=now, retention_s=kept_s)
+        if reports:
+            log.info("reports.deleted", number=reports)
 
 
 def destination_of(settings: DestinationConfig, calling_ae_title: str) -> Destination:

@@ -1,5 +1,8 @@
 """What may be deleted, and when: the files of studies whose results have arrived; nothing else, ever.
 
+A report stays longer than the images and the other results: a withdrawal, which may come much later, needs to know
+whom the results are about.
+
 The rows remain. A study that is sent again after its files were deleted is stored again, and judged again when it is
 whole: for the same model its job is known, so nothing new is sent and the files go once more after their time; for a
 new model it is analysed. If only some of its images come again it is shown as PARTLY_DELETED and not judged.
@@ -20,6 +23,7 @@ from survnode.node.records import (
     Job,
     JobState,
     Result,
+    ResultRole,
     Study,
     StudyState,
 )
@@ -85,6 +89,23 @@ def delete_expired(
     return deleted
 
 
+def delete_reports(database: Database, results_folder: Path, *, now: float, retention_s: float) -> int:
+    """Delete the reports of deleted studies whose job ended ``retention_s`` ago; the number of files that went."""
+    with database.reading() as connection:
+        old = (
+            select(jobs.c.id)
+            .join(studies, studies.c.study_instance_uid == jobs.c.study_instance_uid)
+            .where(studies.c.state == StudyState.DELETED, jobs.c.ended_at <= now - retention_s)
+        )
+        objects = fetch(connection, Result, select(results).where(results.c.job_id.in_(old)))
+        sent = fetch(connection, Delivery, select(deliveries).where(deliveries.c.job_id.in_(old)))
+    files = [results_folder / item.path for item in _arrived(objects, sent) if _is_report(item)]
+    there = [path for path in files if path.exists()]
+    for path in there:
+        path.unlink(missing_ok=True)
+    return len(there)
+
+
 def _mark_deleted(connection: Connection, uid: str, now: float, retention_s: float) -> list[Result] | None:
     """Record that the files of a study go; the result objects that go with them, None if it must stay after all."""
     mine = studies.c.study_instance_uid == uid
@@ -99,8 +120,17 @@ def _mark_deleted(connection: Connection, uid: str, now: float, retention_s: flo
         update(instances).where(instances.c.study_instance_uid == uid).values(state=InstanceState.DELETED)
     )
     objects = fetch(connection, Result, select(results).where(results.c.job_id.in_(job_ids)))
+    return [item for item in _arrived(objects, sent) if not _is_report(item)]
+
+
+def _arrived(objects: Sequence[Result], sent: Sequence[Delivery]) -> list[Result]:
+    """Those whose files are needed no more; a report and its variants in other classes stay or go together."""
     original = {item.id: item.variant_of or item.id for item in objects}
     return [item for item in objects if has_arrived([it for it in sent if original[it.result_id] == original[item.id]])]
+
+
+def _is_report(item: Result) -> bool:
+    return item.role is ResultRole.REPORT and item.variant_of is None
 
 
 def _unlink_deleted(connection: Connection, uid: str, folder: Path) -> None:

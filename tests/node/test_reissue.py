@@ -164,6 +164,21 @@ def named_in(ds: Dataset) -> set[str]:
     return {next(references(item)).sop_instance_uid for item in items}
 
 
+def test_what_was_deleted_here_can_still_be_withdrawn_there(
+    again: Reissue, finish: FinishJob, deliver: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    job = finish()
+    deliver("pacs")
+    for path in (tmp_path / str(job.id)).iterdir():
+        if path.name != "report.dcm":
+            path.unlink()
+    (row,) = [row for row in again.withdraw(ALL_OF_IT, Layout()) if row["destination"] == "pacs"]
+    assert (row["objects"], row["note"]) == (5, "Withdrawn.")
+    (tmp_path / str(job.id) / "report.dcm").unlink()
+    (row,) = [row for row in again.withdraw(ALL_OF_IT, Layout()) if row["destination"] == "pacs"]
+    assert (row["objects"], row["note"]) == (0, reissue.DELETED)
+
+
 def test_a_second_withdrawal_sends_nothing_new(
     again: Reissue, finish: FinishJob, deliver: Callable[[str], list[str]]
 ) -> None:

@@ -9,9 +9,10 @@ from survnode.node.database import Database, deliveries, fetch, instances, studi
 from survnode.node.database import jobs as job_table
 from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.received import Received
-from survnode.node.intake.retention import delete_expired, may_delete
+from survnode.node.intake.retention import delete_expired, delete_reports, has_arrived, may_delete
 from survnode.node.intake.store import Store, Stored
 from survnode.node.records import (
+    CommitmentState,
     Delivery,
     DeliveryState,
     InstanceState,
@@ -49,6 +50,7 @@ def test_a_study_may_go_a_retention_time_after_the_last_of_all() -> None:
         (STUDY, replace(JOB, state=JobState.QUARANTINED), SENT),
         (STUDY, replace(JOB, state=JobState.SUPERSEDED), SENT),
         (STUDY, JOB, replace(SENT, state=DeliveryState.WAITING)),
+        (STUDY, JOB, replace(SENT, commitment=CommitmentState.REQUESTED, commitment_due_at=400.0)),
     ],
 )
 def test_a_study_that_is_still_needed_stays_for_ever(study: Study, job: Job, delivery: Delivery) -> None:
@@ -57,6 +59,21 @@ def test_a_study_that_is_still_needed_stays_for_ever(study: Study, job: Job, del
 
 def test_a_study_without_a_job_stays_for_ever() -> None:
     assert not may_delete(STUDY, [], [], now=1e12, retention_s=0)
+
+
+@pytest.mark.parametrize(
+    ("of_deliveries", "arrived"),
+    [
+        ([], False),
+        ([SENT], True),
+        ([SENT, replace(SENT, state=DeliveryState.WITHDRAWN)], True),
+        ([SENT, replace(SENT, state=DeliveryState.REFUSED)], False),
+        ([replace(SENT, commitment=CommitmentState.COMMITTED)], True),
+        ([replace(SENT, commitment=CommitmentState.FAILED)], False),
+    ],
+)
+def test_a_file_is_needed_until_every_destination_keeps_it(of_deliveries: list[Delivery], arrived: bool) -> None:
+    assert has_arrived(of_deliveries) is arrived
 
 
 @pytest.fixture
@@ -99,7 +116,7 @@ def test_files_go_rows_stay_and_what_did_not_arrive_is_kept(
     assert delete_expired(database, store.folder, results, now=1079.0, retention_s=1000) == []
     assert delete_expired(database, store.folder, results, now=1080.0, retention_s=1000) == ["1.2.3"]
     assert ct_files(store) == 1  # of the other study
-    assert [path.name for path in results.iterdir()] == ["curve"]
+    assert {path.name for path in results.iterdir()} == {"curve", "report"}
     assert bystander.exists()
     with database.reading() as connection:
         states = connection.execute(
@@ -108,6 +125,18 @@ def test_files_go_rows_stay_and_what_did_not_arrive_is_kept(
         assert set(states) == {InstanceState.DELETED}
         found = fetch(connection, Study, select(studies).where(studies.c.study_instance_uid == "1.2.3"))
     assert found[0].state is StudyState.DELETED
+
+
+def test_a_report_stays_longer_so_that_it_can_be_withdrawn(
+    tmp_path: Path, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    results = tmp_path / "results"
+    run_study(store, database, make_received, results)
+    assert delete_reports(database, results, now=1e9, retention_s=5000) == 0  # its study is still there
+    delete_expired(database, store.folder, results, now=2000.0, retention_s=1000)
+    assert delete_reports(database, results, now=5069.0, retention_s=5000) == 0
+    assert delete_reports(database, results, now=5070.0, retention_s=5000) == 1
+    assert [path.name for path in results.iterdir()] == ["curve"]
 
 
 def test_a_deleted_study_that_is_sent_again_makes_no_second_result_and_goes_again(
