@@ -77,8 +77,7 @@ class Material:
         return self.recipe.varied(preprocessing=self.recipe.preprocessing.model_copy(update={"window_hu": window}))
 
 
-def fit_fold(material: Material, fold: Fold, folder: Path, after_epoch: STATE = "unfinished.pt"
-AfterEpoch = lambda _: None) -> FoldResult:
+def fit_fold(material: Material, fold: Fold, folder: Path, after_epoch: AfterEpoch = lambda _: None) -> FoldResult:
     """Fit, test and write one fold to ``folder``; if it is there, read it."""
     result = folder / "result.safetensors"
     if result.exists():
