@@ -1,0 +1,57 @@
+"""Named recipes: what they are, how they differ, and how single settings change."""
+
+import pytest
+
+from survnode.model.net.encoders import Freezing
+from survnode.model.net.trunks import EncoderName
+from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig
+from survnode.train.config import Schedule
+from survnode.train.errors import RecipeRefused
+from survnode.train.names import Preset
+from survnode.train.presets import PRESETS, REASONS, Recipe, differences, with_settings
+
+PAPER = PRESETS[Preset.PAPER]
+
+
+def test_every_difference_from_the_paper_has_its_reason_and_every_reason_a_difference() -> None:
+    named = {name for recipe in PRESETS.values() for name, _, _ in differences(PAPER, recipe)}
+    assert named == set(REASONS)
+
+
+def test_paper_is_what_the_reference_says() -> None:
+    fitting = PAPER.fitting
+    assert (fitting.batch, fitting.epochs, fitting.warm_up_epochs, fitting.weight_decay) == (4, 100, 5, 0.01)
+    assert fitting.schedule is Schedule.RESTARTS
+    assert PAPER.network.freezing is Freezing.TRUNK
+    assert (PAPER.augmentation.probability, PAPER.augmentation.flip, PAPER.augmentation.degrees) == (0.2, 0.5, 20)
+
+
+def test_rate_is_lower_when_gradients_reach_the_encoder() -> None:
+    assert PAPER.learning_rate == 1e-3
+    assert PAPER.varied(network=PAPER.network.model_copy(update={"freezing": Freezing.HALF})).learning_rate == 1e-4
+
+
+def test_settings_change_by_dotted_name_and_values_are_json_or_text() -> None:
+    changed = with_settings(
+        PAPER, ["network.encoder=vgg16", "fitting.loss.beta=2", "preprocessing.spacing_mm=[6, 2, 2]", "lungs=threshold"]
+    )
+    assert changed.network.encoder is EncoderName.VGG16
+    assert changed.fitting.loss.beta == 2
+    assert changed.preprocessing.spacing_mm == (6, 2, 2)
+    assert changed.lungs == "threshold"
+
+
+def test_all_impossible_settings_are_told_at_once() -> None:
+    with pytest.raises(RecipeRefused, match=r"fitting\.bacth=4, network=\{\}.*fitting\.batch") as refusal:
+        with_settings(PAPER, ["fitting.bacth=4", "network={}"])
+    assert "lungs" in str(refusal.value)
+    with pytest.raises(RecipeRefused) as refusal:
+        with_settings(PAPER, ["fitting.batch=0", "lungs=guess"])
+    assert "fitting.batch" in str(refusal.value)
+    assert "lungs" in str(refusal.value)
+
+
+@pytest.mark.parametrize("network", [PAPER.network, VolumetricConfig(encoder=VolumeEncoderName.DENSENET3D_121)])
+def test_recipe_survives_json(network: object) -> None:
+    recipe = PAPER.model_copy(update={"network": network})
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
