@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from survnode.model.ct.lungs import LungMethod
@@ -20,6 +21,7 @@ from survnode.train.errors import NothingToMeasure, RunDiffers
 from survnode.train.fit import views
 from survnode.train.fit.slices import SliceCache
 from survnode.train.fit.store import write_whole
+from survnode.train.names import Preset
 from survnode.train.paper import bench as bench_module
 from survnode.train.paper.bench import (
     Bench,
@@ -31,9 +33,9 @@ from survnode.train.paper.bench import (
     run_systems,
     slices_of,
 )
-from survnode.train.paper.experiments import Source, System, experiments, needed
+from survnode.train.paper.experiments import Population, System, experiments, needed
 from survnode.train.paper.report import write_report
-from survnode.train.presets import PRESETS, Preset, Recipe
+from survnode.train.presets import PRESETS, Recipe
 
 PAPER = experiments()
 SYSTEMS = needed(PAPER.values(), PAPER["attention"].reference)
@@ -79,7 +81,7 @@ def fill_slices(bench: Bench, cohort: Cohort, count: int) -> None:
     rng, size = np.random.default_rng(0), bench.recipe.preprocessing.size
     for patient in cohort.patients:
         hu = rng.integers(-1000, 400, (count, size, size)).astype(np.int16)
-        tensors = {"hu": hu, "source": np.arange(count)}
+        tensors: dict[str, NDArray[np.generic]] = {"hu": hu, "source": np.arange(count)}
         write_whole(cache.path(patient), save(tensors, metadata={"images": str(count)}))
 
 
@@ -93,9 +95,9 @@ def random_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     views._encoder.cache_clear()
 
 
-def run_tiny(folder: Path, systems: Sequence[System], size: int, slices: int) -> tuple[Bench, dict[Source, Cohort]]:
+def run_tiny(folder: Path, systems: Sequence[System], size: int, slices: int) -> tuple[Bench, dict[Population, Cohort]]:
     bench = tiny_bench(folder, size)
-    cohorts = {Source.FIRST: tiny_cohort("lung1"), Source.SECOND: tiny_cohort("claro")}
+    cohorts = {Population.FIRST: tiny_cohort("lung1"), Population.SECOND: tiny_cohort("claro")}
     for cohort in cohorts.values():
         fill_slices(bench, cohort, slices)
     assert run_systems(bench, systems, cohorts) == {}
@@ -118,7 +120,7 @@ def test_every_system_that_takes_small_images_runs_and_is_reported(tmp_path: Pat
         assert sums == pytest.approx([1.0] * len(sums), abs=1e-4)
     zero_shot = findings.results["claro-zero-shot"]
     assert len(zero_shot.attention) == 8
-    reference = cohorts[Source.FIRST]
+    reference = cohorts[Population.FIRST]
     page = write_report(
         bench.out / "report", PAPER, findings, list(cohorts.values()), lambda who: slices_of(again, reference, who)
     )
@@ -151,7 +153,7 @@ def test_without_weights_a_system_says_so_and_the_next_one_is_tried(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
     bench, systems = tiny_bench(tmp_path, 32), PAPER["q3-encoders"].systems
-    reasons = run_systems(bench, systems, {Source.FIRST: tiny_cohort("lung1")})
+    reasons = run_systems(bench, systems, {Population.FIRST: tiny_cohort("lung1")})
     assert set(reasons) == {system.name for system in systems}
     assert "vgg16-imagenet" in reasons["vgg16-attention"]
     findings = read_findings(bench, systems, read_cohorts(bench.out))
@@ -161,31 +163,31 @@ def test_without_weights_a_system_says_so_and_the_next_one_is_tried(
 
 def test_without_a_second_cohort_transfer_says_so(tmp_path: Path) -> None:
     bench = tiny_bench(tmp_path, 32)
-    reasons = run_systems(bench, PAPER["q4-transfer"].systems, {Source.FIRST: tiny_cohort("lung1")})
+    reasons = run_systems(bench, PAPER["q4-transfer"].systems, {Population.FIRST: tiny_cohort("lung1")})
     assert set(reasons.values()) == {"There is no second cohort: name its clinical table and its CT."}
 
 
 def test_transfer_waits_for_the_system_that_it_starts_from(tmp_path: Path) -> None:
     bench = tiny_bench(tmp_path, 32)
-    cohorts = {Source.FIRST: tiny_cohort("lung1"), Source.SECOND: tiny_cohort("claro")}
+    cohorts = {Population.FIRST: tiny_cohort("lung1"), Population.SECOND: tiny_cohort("claro")}
     (reason,) = run_systems(bench, PAPER["q4-transfer"].systems[:1], cohorts).values()
     assert reason == "It starts from efficientnet_b0-attention, which has not run."
 
 
 def test_a_folder_is_not_shared_by_two_recipes_or_cohorts(tmp_path: Path) -> None:
     bench = tiny_bench(tmp_path, 32)
-    run_systems(bench, [], {Source.FIRST: tiny_cohort("lung1")})
+    run_systems(bench, [], {Population.FIRST: tiny_cohort("lung1")})
     with pytest.raises(RunDiffers, match="recipe"):
         run_systems(replace(bench, recipe=tiny_recipe(64)), [], {})
     with pytest.raises(RunDiffers, match="first cohort"):
-        run_systems(bench, [], {Source.FIRST: tiny_cohort("other")})
-    run_systems(replace(bench, caches=tmp_path / "moved"), [], {Source.SECOND: tiny_cohort("claro")})
+        run_systems(bench, [], {Population.FIRST: tiny_cohort("other")})
+    run_systems(replace(bench, caches=tmp_path / "moved"), [], {Population.SECOND: tiny_cohort("claro")})
     assert read_bench(bench.out).caches == tmp_path / "moved"
 
 
 def test_a_cohort_comes_back_from_its_file(tmp_path: Path) -> None:
     bench, cohort = tiny_bench(tmp_path, 32), tiny_cohort("lung1")
-    run_systems(bench, [], {Source.FIRST: cohort})
+    run_systems(bench, [], {Population.FIRST: cohort})
     assert read_cohort(bench.out / "first.json").sha256 == cohort.sha256
 
 

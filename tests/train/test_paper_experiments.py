@@ -7,7 +7,7 @@ from survnode.model.net.network import NetworkConfig, SurvivalNet
 from survnode.model.net.trunks import EncoderName
 from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig, VolumetricNet
 from survnode.train.paper.cost import cost_of
-from survnode.train.paper.experiments import REPEATS, Source, Start, System, experiments, needed, with_settings_of
+from survnode.train.paper.experiments import REPEATS, Population, Start, System, experiments, needed, with_settings_of
 from survnode.train.paper.published import COSTS, CTD, REMARKS
 
 PAPER = experiments()
@@ -43,7 +43,7 @@ def test_question_3_has_the_six_encoders_of_the_paper() -> None:
 
 def test_question_4_repeats_scratch_and_transfer_and_runs_zero_shot_once() -> None:
     systems = PAPER["q4-transfer"].systems
-    assert all(system.cohort is Source.SECOND for system in systems)
+    assert all(system.cohort is Population.SECOND for system in systems)
     counts = [sum(system.start is start for system in systems) for start in Start]
     assert counts == [REPEATS, REPEATS, 1]
     assert {system.network for system in systems} == {PAPER["attention"].reference.network}

@@ -1,7 +1,9 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from survnode.train.paper.figures import (
@@ -45,11 +47,8 @@ def test_with_even_attention_every_slice_may_be_shown() -> None:
 def test_bubbles_stand_at_their_concordance_and_cost_with_area_by_parameters() -> None:
     axes, names = cost_figure(BUBBLES).axes
     assert axes.get_yscale() == "log"
-    areas = {
-        tuple(dots.get_offsets()[0].tolist()): dots.get_sizes()[0]
-        for dots in axes.collections[::-1]
-        if len(dots.get_offsets())
-    }
+    dots = [one for one in axes.collections if isinstance(one, PathCollection) and len(np.asarray(one.get_offsets()))]
+    areas = {tuple(np.asarray(one.get_offsets())[0].tolist()): one.get_sizes()[0] for one in reversed(dots)}
     assert areas[0.51, 1431.0] / areas[0.58, 54.4] == pytest.approx(33.4 / 4.4)
     assert [text.get_text().split("  ")[0] for text in names.texts] == ["small", "large"]
 
@@ -80,6 +79,6 @@ def test_whoever_outlives_the_horizon_is_shown_alive_at_it() -> None:
 
 
 @pytest.mark.parametrize("draw", [lambda: cost_figure(BUBBLES), lambda: attention_figure(made_up_result(skill=0.5))])
-def test_the_same_input_gives_the_same_bytes(draw: "type[Figure]", tmp_path: Path) -> None:
+def test_the_same_input_gives_the_same_bytes(draw: Callable[[], Figure], tmp_path: Path) -> None:
     first = [path.read_bytes() for path in save(draw(), tmp_path / "first")]
     assert first == [path.read_bytes() for path in save(draw(), tmp_path / "second")]

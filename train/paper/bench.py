@@ -29,19 +29,15 @@ from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
 from survnode.train.errors import NothingToMeasure, RunDiffers, TrainError
 from survnode.train.fit.slices import SliceCache
-from survnode.train.fit.start import initial, new_net, start_from
 from survnode.train.fit.store import write_whole
-from survnode.train.fit.trainer import predict
-from survnode.train.fold import inputs_of
 from survnode.train.journal import Tell, silence
-from survnode.train.measure.evaluate import evaluate
 from survnode.train.measure.resampling import RESAMPLES
-from survnode.train.paper.experiments import Source, Start, System, experiments, with_settings_of
+from survnode.train.paper.experiments import Population, Start, System, experiments, with_settings_of
 from survnode.train.paper.results import read_run
 from survnode.train.paper.tables import Findings
 from survnode.train.presets import Recipe
-from survnode.train.results import Predictions, write_attention, write_predictions
-from survnode.train.run import Plan, prepared, run
+from survnode.train.run import Plan, run
+from survnode.train.zero_shot import score
 
 OUTCOME = ("id", "time_months", "event", "died_within_two_years", "key")  # what is kept of a patient
 # What a row says instead of a number; anything else is a defect and ends the command.
@@ -99,7 +95,7 @@ class Bench:
 
 
 def run_systems(
-    bench: Bench, systems: Iterable[System], cohorts: Mapping[Source, Cohort], tell: Tell = silence
+    bench: Bench, systems: Iterable[System], cohorts: Mapping[Population, Cohort], tell: Tell = silence
 ) -> dict[str, str]:
     """Run what has not run yet; returns why systems could not, by name.
 
@@ -130,16 +126,17 @@ def run_systems(
     return reasons
 
 
-def _run(bench: Bench, system: System, cohorts: Mapping[Source, Cohort], tell: Tell) -> None:
+def _run(bench: Bench, system: System, cohorts: Mapping[Population, Cohort], tell: Tell) -> None:
     if system.cohort not in cohorts:
         raise TrainError("There is no second cohort: name its clinical table and its CT.")
     if system.start is not Start.PRETRAINED and not bench.finished(bench.reference):
         raise TrainError(f"It starts from {bench.reference.name}, which has not run.")
     require_weights(system)
+    cohort, plan, reference = cohorts[system.cohort], bench.plan(system), bench.folder(bench.reference)
     if system.start is Start.ZERO_SHOT:
-        _run_zero_shot(bench, system, cohorts[system.cohort], tell)
+        score(str(reference / "folds" / str(best_fold(reference))), cohort, plan, tell=tell)
     else:
-        run(cohorts[system.cohort], bench.plan(system), tell=tell)
+        run(cohort, plan, tell=tell)
 
 
 def require_weights(system: System) -> None:
@@ -162,29 +159,7 @@ def best_fold(folder: Path) -> int:
     return int(best["fold"])
 
 
-def _run_zero_shot(bench: Bench, system: System, cohort: Cohort, tell: Tell) -> None:
-    """The best fold's network of the reference system on all patients of a cohort that it knows nothing of."""
-    plan, reference = bench.plan(system), bench.folder(bench.reference)
-    checkpoint = initial(reference, best_fold(reference))
-    material = prepared(cohort, plan, tell)
-    recipe = plan.recipe.varied(preprocessing=checkpoint.card.preprocessing)  # with the fold's own intensity window
-    net = new_net(recipe.network, plan.seed).to(plan.device)
-    start_from(net, checkpoint, 0)
-    patients = range(len(material.cohort.patients))
-    cif, attention = predict(net, inputs_of(material, recipe), patients, recipe.fitting)
-    found = Predictions(material.cohort.ids, np.zeros(len(cif), np.int64), cif, tuple(attention))
-    plan.out.mkdir(parents=True, exist_ok=True)
-    write_predictions(plan.out / "predictions.csv", found)
-    if attention:
-        write_attention(plan.out / "attention.csv", found, material.cohort, material.slices)
-    evaluation = evaluate(
-        material.cohort.time_months, material.cohort.event, cif, resamples=plan.resamples, seed=plan.seed
-    )
-    metrics = {"pooled": evaluation.model_dump(mode="json"), "folds": []}
-    write_whole(plan.out / "metrics.json", json.dumps(metrics, indent=2).encode())
-
-
-def _claim(bench: Bench, cohorts: Mapping[Source, Cohort]) -> None:
+def _claim(bench: Bench, cohorts: Mapping[Population, Cohort]) -> None:
     """Say what the folder holds, or refuse to mix two sets of experiments."""
     own: dict[str, JsonValue] = {
         "encoder": bench.encoder,
@@ -229,12 +204,12 @@ def read_bench(out: Path) -> Bench:
     )
 
 
-def read_cohorts(out: Path) -> dict[Source, Cohort]:
+def read_cohorts(out: Path) -> dict[Population, Cohort]:
     """The cohorts of a folder: patients with their outcomes, without the paths of their CT."""
-    return {source: read_cohort(out / f"{source}.json") for source in Source if (out / f"{source}.json").exists()}
+    return {source: read_cohort(out / f"{source}.json") for source in Population if (out / f"{source}.json").exists()}
 
 
-def read_findings(bench: Bench, systems: Iterable[System], cohorts: Mapping[Source, Cohort]) -> Findings:
+def read_findings(bench: Bench, systems: Iterable[System], cohorts: Mapping[Population, Cohort]) -> Findings:
     """What there is of these systems, and why there is nothing of the others."""
     results, reasons = {}, {}
     for system in systems:

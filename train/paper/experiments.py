@@ -24,8 +24,8 @@ STRATEGIES = {
 RGB_ONLY = frozenset({EncoderName.MEDVIT_SMALL, EncoderName.DINOV2_S})  # whose published costs are those of RGB
 
 
-class Source(StrEnum):
-    """Whose patients a system is trained or scored on."""
+class Population(StrEnum):
+    """Which cohort a system is trained or scored on."""
 
     FIRST = "first"  # the large cohort: LUNG1
     SECOND = "second"  # the small one: CLARO
@@ -55,7 +55,7 @@ class System:
     title: str
     network: Network
     strategy: str = STRATEGIES[Freezing.TRUNK]
-    cohort: Source = Source.FIRST
+    cohort: Population = Population.FIRST
     start: Start = Start.PRETRAINED
     repeat: int = 0
     note: str = ""
@@ -146,7 +146,7 @@ def volume_system(encoder: VolumeEncoderName, freezing: Freezing) -> System:
 
 def transfer_systems(reference: System) -> tuple[System, ...]:
     """The reference network on the second cohort: from the first, from scratch, and as it is."""
-    second = replace(reference, cohort=Source.SECOND)
+    second = replace(reference, cohort=Population.SECOND)
     trained = (
         replace(second, name=f"{name}-{repeat}", title=title, start=start, repeat=repeat)
         for name, title, start in TRANSFERS
