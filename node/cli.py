@@ -108,12 +108,31 @@ def demo(
     run_demo(ct, out)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
-def train(context: typer.Context) -> None:
-    """Train a model: see ``survnode train --help``."""
-    from survnode.train.cli import app as train_app
+def _passed_on(name: str, words: str) -> None:
+    """A command of ``survnode.train``, which reads its own arguments; its module is imported when it is called."""
 
-    train_app(args=list(context.args), prog_name="survnode train")
+    def call(context: typer.Context) -> None:
+        from survnode.train import cli
+
+        apps = {
+            "train": cli.app,
+            "evaluate": cli.evaluate_app,
+            "experiment": cli.experiment_app,
+            "presets": cli.presets_app,
+        }
+        try:
+            apps[name](args=list(context.args), prog_name=f"survnode {name}")
+        except cli.TrainError as refusal:
+            raise InputRefused(str(refusal)) from refusal
+
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(name, help=words, context_settings=settings, add_help_option=False)(call)
+
+
+_passed_on("train", "Train a model on a cohort, with every fold measured on patients it never saw.")
+_passed_on("evaluate", "Measure a finished model on a cohort.")
+_passed_on("experiment", "The paper's questions as named experiments, and their report.")
+_passed_on("presets", "Every setting in which the training presets differ, and why.")
 
 
 @model_app.command("show")

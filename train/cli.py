@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from survnode.train.cohorts.clinical import TimeUnit
+from survnode.train.errors import TrainError
 from survnode.train.names import CohortName, Preset
 from survnode.train.options import (
     Cache,
@@ -33,6 +34,7 @@ from survnode.train.options import (
     Unit,
     Workers,
 )
+from survnode.train.paper.cli import app as experiment_app
 from survnode.train.showing import COLUMNS, bars, show_evaluation
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
     from survnode.model.checkpoint import Card
     from survnode.train.demonstration import Plan
+
+__all__ = ["TrainError", "app", "evaluate_app", "experiment_app", "presets_app"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 evaluate_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -33,6 +33,23 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+TRAINING = ("train", "evaluate", "experiment", "presets")
+
+
+@pytest.mark.parametrize("command", TRAINING)
+def test_training_commands_explain_themselves(command: str) -> None:
+    done = survnode(command, "--help")
+    assert done.returncode == 0
+    assert f"survnode {command}" in done.stdout
+
+
+def test_what_training_refuses_is_said_without_a_traceback(tmp_path: Path) -> None:
+    done = survnode("train", "--cohort", "lung1", "--data", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "refused: The cohort lung1 needs --clinical" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_help_names_every_command() -> None:
     done = survnode("--help")
     assert done.returncode == 0
