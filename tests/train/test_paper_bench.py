@@ -142,7 +142,9 @@ def test_what_has_run_is_not_run_again_and_what_has_not_is(tmp_path: Path) -> No
     bench, cohorts = run_tiny(tmp_path, [reference], size=32, slices=2)
     before = (bench.folder(reference) / "metrics.json").stat().st_mtime_ns
     told: list[str] = []
-    run_systems(bench, [reference, mean], cohorts, lambda event, **fields: told.append(f"{event} {fields.get('name')}"))
+    run_systems(
+        bench, [reference, mean], cohorts, tell=lambda event, **fields: told.append(f"{event} {fields.get('name')}")
+    )
     assert (bench.folder(reference) / "metrics.json").stat().st_mtime_ns == before
     assert [one for one in told if one.startswith("system")] == [f"system {mean.name}"]
     assert bench.finished(mean)
@@ -165,6 +167,9 @@ def test_without_a_second_cohort_transfer_says_so(tmp_path: Path) -> None:
     bench = tiny_bench(tmp_path, 32)
     reasons = run_systems(bench, PAPER["q4-transfer"].systems, {Population.FIRST: tiny_cohort("lung1")})
     assert set(reasons.values()) == {"There is no second cohort: name its clinical table and its CT."}
+    missing = {Population.SECOND: "claro.csv is not a file."}
+    reasons = run_systems(bench, PAPER["q4-transfer"].systems, {}, missing)
+    assert set(reasons.values()) == set(missing.values())
 
 
 def test_transfer_waits_for_the_system_that_it_starts_from(tmp_path: Path) -> None:

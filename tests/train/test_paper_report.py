@@ -180,6 +180,19 @@ def test_the_report_is_whole_without_any_other_file(tmp_path: Path) -> None:
     assert names >= {f"table-{number}.csv" for number in (1, 3, 4, 5, 6)} | {"cost.csv"}
 
 
+def test_only_the_papers_patient_is_named(tmp_path: Path) -> None:
+    found = fusions()
+    others = tuple(patient for patient in found.results[REFERENCE].patients if patient != "LUNG1-040")
+    reference = found.results[REFERENCE].of(others)
+    row = example_row(reference)
+    slices = {others[row]: np.zeros((len(reference.attention[row]), 8, 8), np.int16)}
+    path = write_report(tmp_path, PAPER, Findings({REFERENCE: reference}, {}), [], slices.get)
+    text = path.read_text(encoding="utf-8")
+    assert (tmp_path / "figure-5.png").is_file()
+    assert "Figure 5: what the model looked at in one patient" in text
+    assert others[row] not in text
+
+
 def test_a_report_of_nothing_says_what_is_missing(tmp_path: Path) -> None:
     text = write_report(tmp_path, PAPER, Findings({}, {}), []).read_text(encoding="utf-8")
     assert "No system ran yet." in text

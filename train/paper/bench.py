@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ from survnode.train.run import Plan, run
 from survnode.train.zero_shot import score
 
 OUTCOME = ("id", "time_months", "event", "died_within_two_years", "key")  # what is kept of a patient
+NOTHING_MISSING: Mapping[Population, str] = MappingProxyType({})
 # What a row says instead of a number; anything else is a defect and ends the command.
 REASONS = (ModelError, TrainError, ImportError, torch.OutOfMemoryError)
 
@@ -95,13 +97,17 @@ class Bench:
 
 
 def run_systems(
-    bench: Bench, systems: Iterable[System], cohorts: Mapping[Population, Cohort], tell: Tell = silence
+    bench: Bench,
+    systems: Iterable[System],
+    cohorts: Mapping[Population, Cohort],
+    missing: Mapping[Population, str] = NOTHING_MISSING,
+    tell: Tell = silence,
 ) -> dict[str, str]:
     """Run what has not run yet; returns why systems could not, by name.
 
     Parameters
     ----------
-    cohorts : without the second, what needs it cannot run
+    missing : why a cohort is not there
     tell : hears ``system`` before each of them, and ``absent`` with the reason
 
     Raises
@@ -117,7 +123,7 @@ def run_systems(
         tell("system", name=system.name)
         absent = bench.folder(system).with_suffix(".json")
         try:
-            _run(bench, system, cohorts, tell)
+            _run(bench, system, {**missing, **cohorts}, tell)
             absent.unlink(missing_ok=True)
         except REASONS as error:
             reasons[system.name] = str(error)
@@ -126,13 +132,14 @@ def run_systems(
     return reasons
 
 
-def _run(bench: Bench, system: System, cohorts: Mapping[Population, Cohort], tell: Tell) -> None:
-    if system.cohort not in cohorts:
-        raise TrainError("There is no second cohort: name its clinical table and its CT.")
+def _run(bench: Bench, system: System, cohorts: Mapping[Population, Cohort | str], tell: Tell) -> None:
+    cohort = cohorts.get(system.cohort, f"There is no {system.cohort} cohort: name its clinical table and its CT.")
+    if isinstance(cohort, str):
+        raise TrainError(cohort)
     if system.start is not Start.PRETRAINED and not bench.finished(bench.reference):
         raise TrainError(f"It starts from {bench.reference.name}, which has not run.")
     require_weights(system)
-    cohort, plan, reference = cohorts[system.cohort], bench.plan(system), bench.folder(bench.reference)
+    plan, reference = bench.plan(system), bench.folder(bench.reference)
     if system.start is Start.ZERO_SHOT:
         score(str(reference / "folds" / str(best_fold(reference))), cohort, plan, tell=tell)
     else:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from survnode.train.cohorts.cohort import Cohort
     from survnode.train.paper.bench import Bench
     from survnode.train.paper.experiments import Experiment, Population
-    from survnode.train.presets import Recipe
     from survnode.train.sources import Source
 
 app = typer.Typer(
@@ -120,8 +119,8 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
         exclude_faulty=exclude_faulty,
     )  # fmt: skip
     with bars() as told:
-        cohorts = dict(_cohorts(first, other, bench.recipe, bench.caches, told))
-        rows = list(_run(bench, chosen, cohorts, told))
+        cohorts, missing = _cohorts(first, other, bench, told)
+        rows = list(_run(bench, chosen, cohorts, missing, told))
     _show(rows, out, as_json=as_json)
     if not any(row["patients"] for row in rows):
         raise typer.Exit(1)
@@ -171,18 +170,29 @@ def _chosen(names: list[str] | None, encoder: str) -> "list[Experiment]":
 
 
 def _cohorts(
-    first: "Source", second: "Source | None", recipe: "Recipe", caches: Path, told: Bars
-) -> "Iterator[tuple[Population, Cohort]]":
+    first: "Source", second: "Source | None", bench: "Bench", told: Bars
+) -> "tuple[dict[Population, Cohort], dict[Population, str]]":
+    """The cohorts, and why the second one is not there; without the first one there is nothing to do."""
+    from survnode.train.errors import TrainError
     from survnode.train.paper.experiments import Population
     from survnode.train.sources import load
 
-    yield Population.FIRST, load(first, recipe.months, caches, told)
-    if second is not None:
-        yield Population.SECOND, load(second, recipe.months, caches, told)
+    cohorts = {Population.FIRST: load(first, bench.recipe.months, bench.caches, told)}
+    if second is None:
+        return cohorts, {}
+    try:
+        cohorts[Population.SECOND] = load(second, bench.recipe.months, bench.caches, told)
+    except TrainError as error:
+        return cohorts, {Population.SECOND: str(error)}
+    return cohorts, {}
 
 
 def _run(
-    bench: "Bench", chosen: "Iterable[Experiment]", cohorts: "dict[Population, Cohort]", told: Bars
+    bench: "Bench",
+    chosen: "Iterable[Experiment]",
+    cohorts: "dict[Population, Cohort]",
+    missing: "dict[Population, str]",
+    told: Bars,
 ) -> Iterator[dict[str, JsonValue]]:
     """Run, then one row a system: what came of it."""
     from survnode.train.paper.bench import read_findings, run_systems
@@ -190,7 +200,7 @@ def _run(
     from survnode.train.paper.tables import pooled
 
     systems = needed(chosen, bench.reference)
-    run_systems(bench, systems, cohorts, told)
+    run_systems(bench, systems, cohorts, missing, told)
     findings = read_findings(bench, systems, cohorts)
     for system in systems:
         result = findings.results.get(system.name)

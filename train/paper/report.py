@@ -114,11 +114,12 @@ def example_row(result: Result) -> int:
 def _patient_section(result: Result, slices_of: Slices) -> Section:
     row = example_row(result)
     patient = result.patients[row]
-    title = f"Figure 5: what the model looked at in {patient}"
+    is_the_papers = patient == published.EXAMPLE_PATIENT
+    title = f"Figure 5: what the model looked at in {patient if is_the_papers else 'one patient'}"
     slices = slices_of(patient)
     if slices is None:
         return Section(title, missing="The slices of this patient are not at hand.")
-    chosen = "the paper's example" if patient == published.EXAMPLE_PATIENT else "the first who died within the horizon"
+    chosen = "the paper's example" if is_the_papers else "the first who died within the horizon"
     caption = (
         f"{chosen.capitalize()}, not chosen for its looks. Above each slice its number and its share of the attention; "
         f"the frame is the wider the greater the share. {published.EXAMPLE}"
