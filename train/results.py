@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save
 
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.folds import Fold
 from survnode.train.fit.loop import Epoch
 from survnode.train.fit.slices import SliceCache
-from survnode.train.fit.store import write_whole
+from survnode.train.fit.store import write_arrays
 from survnode.train.fit.trainer import Predicted
 
 FloatArray = NDArray[np.float64]
@@ -75,7 +74,7 @@ def write_result(path: Path, result: FoldResult) -> None:
         "attention": np.concatenate([np.empty(0), *attention]),
         "slices": np.array([len(one) for one in attention], np.int64),
     }
-    write_whole(path, save(tensors, metadata={"best": json.dumps(result.best)}))
+    write_arrays(path, tensors, best=json.dumps(result.best))
 
 
 def read_result(path: Path, fold: Fold) -> FoldResult:

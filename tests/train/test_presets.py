@@ -2,7 +2,9 @@
 
 import pytest
 
+from survnode.model.ct.lungs import LungMethod
 from survnode.model.net.encoders import Freezing
+from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
 from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig
 from survnode.train.config import Schedule
@@ -35,10 +37,10 @@ def test_settings_change_by_dotted_name_and_values_are_json_or_text() -> None:
     changed = with_settings(
         PAPER, ["network.encoder=vgg16", "fitting.loss.beta=2", "preprocessing.spacing_mm=[6, 2, 2]", "lungs=threshold"]
     )
-    assert changed.network.encoder is EncoderName.VGG16
+    assert changed.network == NetworkConfig(encoder=EncoderName.VGG16)
     assert changed.fitting.loss.beta == 2
     assert changed.preprocessing.spacing_mm == (6, 2, 2)
-    assert changed.lungs == "threshold"
+    assert changed.lungs is LungMethod.THRESHOLD
 
 
 def test_all_impossible_settings_are_told_at_once() -> None:

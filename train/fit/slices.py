@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save
 
 from survnode.model.ct.lungs import LungMethod, LungSegmenter, lung_segmenter
 from survnode.model.ct.preprocess import Preprocessing, preprocess
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.train.cohorts.cohort import Patient
 from survnode.train.cohorts.exclusions import Exclusion
-from survnode.train.fit.store import code_sha256, compute, key_of, missing, write_whole
+from survnode.train.fit.store import code_sha256, compute, key_of, missing, write_arrays, write_whole
 
 Done = Callable[[], None]
 STANDARD_MEAN, STANDARD_SD = 0.449, 0.226  # of ImageNet over its channels: what encoders take off and divide by
@@ -112,8 +111,7 @@ def _make(patient: Patient, path: Path, preprocessing: Preprocessing, lungs: Lun
     except SeriesUnsuitable as error:
         write_whole(_refusal(path), json.dumps({"reason": error.reason, "detail": error.detail}).encode())
         return
-    tensors: dict[str, NDArray[np.generic]] = {"hu": stack.hu, "source": stack.source}
-    write_whole(path, save(tensors, metadata={"images": str(len(volume.images))}))
+    write_arrays(path, {"hu": stack.hu, "source": stack.source}, images=str(len(volume.images)))
 
 
 def _refusal(path: Path) -> Path:

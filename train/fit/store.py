@@ -7,15 +7,18 @@ one folder: the worst that can happen is that both compute the same file.
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
+import numpy as np
 import SimpleITK as sitk
 import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from survnode.model import ct
 
@@ -29,6 +32,11 @@ def write_whole(path: Path, content: bytes) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_bytes(content)
     part.replace(path)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]], **metadata: str) -> None:
+    """Write a safetensors file whole; of an array that is a view, safetensors itself would write other numbers."""
+    write_whole(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
 
 
 def key_of(*parts: object) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
 from torch import Tensor
 
 from survnode.model.net.encoders import Encoder, Freezing
@@ -23,7 +23,7 @@ from survnode.model.net.volumetric import VOLUME_TRUNKS, VolumeEncoderName, Volu
 from survnode.train.cohorts.cohort import Patient
 from survnode.train.fit.augment import random_views
 from survnode.train.fit.slices import Done, SliceCache, read_slices
-from survnode.train.fit.store import compute, key_of, missing, write_whole
+from survnode.train.fit.store import compute, key_of, missing, write_arrays
 from survnode.train.presets import Augmentation, Recipe
 
 Network = NetworkConfig | VolumetricConfig
@@ -121,4 +121,4 @@ def _make(wanted: FeatureCache, patient: Patient, view: int, path: Path) -> None
             together = isinstance(wanted.network, VolumetricConfig)
             slices = random_views(slices, wanted.augmentation, rng, together=together)
         encoded = encode(encoder, wanted.network, slices)
-    write_whole(path, save({"features": encoded.cpu().numpy().astype(np.float16)}))
+    write_arrays(path, {"features": encoded.cpu().numpy().astype(np.float16)})

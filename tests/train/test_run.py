@@ -1,0 +1,205 @@
+"""The whole way from a DICOM tree and a CSV to checkpoints, tables and figures, on a few coarse phantoms."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from survnode.model.checkpoint import load_checkpoint, read_card
+from survnode.model.predict import Predictor
+from survnode.train.cli import app, evaluate_app
+from survnode.train.cohorts.cohort import Cohort
+from survnode.train.cohorts.errors import ClinicalTableRefused, FoldsRefused
+from survnode.train.cohorts.folds import read_folds
+from survnode.train.cohorts.phantom_tree import CLINICAL
+from survnode.train.errors import CohortUnnamed, InitialModelRefused, RecipeRefused, RunDiffers
+from survnode.train.names import Preset
+from survnode.train.run import Plan, Run, run
+
+from .tiny import PATIENTS, SETTINGS, load_tiny, recipe, write_tiny_tree
+
+KILLS_ITSELF = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tiny import load_tiny, recipe
+from survnode.train.names import Preset
+from survnode.train.run import Plan, run
+
+def tell(event, **fields):
+    if event == "epoch" and fields["fold"] == 1 and fields["number"] == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+tree, caches, out = map(Path, sys.argv[2:])
+run(load_tiny(tree, caches), Plan("tiny", recipe(Preset.PAPER), out, caches, folds=2, workers=1), tell=tell)
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_tree(tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("caches")
+
+
+@pytest.fixture(scope="module")
+def cohort(tree: Path, caches: Path) -> Cohort:
+    return load_tiny(tree, caches)
+
+
+def plan(out: Path, caches: Path, preset: Preset = Preset.PAPER, *settings: str) -> Plan:
+    return Plan("tiny", recipe(preset, *settings), out, caches, folds=2, workers=1, resamples=50)
+
+
+@pytest.fixture(scope="module")
+def whole(cohort: Cohort, caches: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run(cohort, plan(tmp_path_factory.mktemp("run") / "out", caches))
+
+
+def command(tree: Path, caches: Path, out: Path, *more: str) -> Result:
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    words = ["--cohort", "phantom", "--data", tree, "--cache", caches, "--out", out, "--preset", "paper", *settings]
+    return CliRunner().invoke(app, [*map(str, words), "--folds", "2", "--workers", "1", *more])
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_run_writes_every_table_and_figure(whole: Run) -> None:
+    out = whole.plan.out
+    predicted = rows(out / "predictions.csv")
+    assert len(predicted) == len(PATIENTS) * 24
+    assert {row["patient"] for row in predicted} == set(whole.material.cohort.ids)
+    folds = read_folds(out / "folds.csv")
+    assert folds == whole.folds
+    assert all(row["patient"] in folds[int(row["fold"])].test for row in predicted)
+    cif = np.array([float(row["cif"]) for row in predicted]).reshape(-1, 24)
+    assert cif == pytest.approx(whole.predictions.cif, rel=1e-6)
+    assert (np.diff(cif) >= 0).all()
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["pooled"]["metrics"]["ctd"]["value"] == whole.evaluation.metrics["ctd"].value
+    assert [fold["patients"]["test"] for fold in metrics["folds"]] == [4, 4]
+    events = [json.loads(line)["event"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert events == ["started", *["epoch"] * 3, "fold", *["epoch"] * 3, "fold", "measured"]
+    assert rows(out / "exclusions.csv") == []
+    card = (out / "model.md").read_text()
+    assert all(word in card for word in ("Cohort", "Figures", "Calibration", "Intended use", "Limits", "Research use"))
+
+
+def test_attention_of_each_patient_sums_to_one_over_slices_that_name_their_image(whole: Run) -> None:
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in rows(whole.plan.out / "attention.csv"):
+        found.setdefault(row["patient"], []).append(row)
+    assert set(found) == set(whole.material.cohort.ids)
+    for own in found.values():
+        assert sum(float(row["attention"]) for row in own) == pytest.approx(1, abs=1e-4)
+        assert all(0 <= int(row["image"]) < int(row["images"]) == 30 for row in own)
+
+
+def test_run_is_a_checkpoint_whose_prediction_is_the_mean_of_its_folds(whole: Run) -> None:
+    out = whole.plan.out
+    volume = whole.material.cohort.patients[0].volume()
+    ensemble = Predictor(load_checkpoint(out)).predict(volume)
+    folds = [Predictor(load_checkpoint(out / "folds" / str(number))).predict(volume) for number in (0, 1)]
+    assert ensemble.cif == pytest.approx(np.mean([one.cif for one in folds], axis=0), abs=1e-9)
+    tested = whole.predictions.fold[0]
+    assert folds[tested].cif == pytest.approx(whole.predictions.cif[0], abs=2e-3)  # features are kept in half precision
+    assert len(read_card(out).cohort_survival) == 101
+
+
+def test_run_started_again_computes_nothing_and_says_the_same(whole: Run, cohort: Cohort) -> None:
+    told: list[str] = []
+    before = (whole.plan.out / "predictions.csv").read_bytes()
+    again = run(cohort, whole.plan, tell=lambda event, **_: told.append(event))
+    assert again.evaluation == whole.evaluation
+    assert (whole.plan.out / "predictions.csv").read_bytes() == before
+    assert "epoch" not in told
+
+
+def test_folder_of_another_run_is_refused(whole: Run, cohort: Cohort) -> None:
+    with pytest.raises(RunDiffers, match="recipe"):
+        run(cohort, replace(whole.plan, recipe=recipe(Preset.PAPER, "fitting.epochs=4")))
+    with pytest.raises(RunDiffers, match="seed"):
+        run(cohort, replace(whole.plan, seed=1))
+
+
+def test_run_killed_in_the_second_fold_comes_to_the_same_figures(whole: Run, tree: Path, tmp_path: Path) -> None:
+    caches, out = whole.plan.caches, tmp_path / "out"
+    here = Path(__file__).parent
+    killed = subprocess.run([sys.executable, "-c", KILLS_ITSELF, *map(str, (here, tree, caches, out))], check=False)
+    assert killed.returncode == -9
+    assert not (out / "metrics.json").exists()
+    result = command(tree, caches, out, "--name", "tiny")
+    assert result.exit_code == 0, result.output
+    for name in ("predictions.csv", "attention.csv", "folds.csv", "folds/0/model.safetensors", "folds/1/model.json"):
+        assert (out / name).read_bytes() == (whole.plan.out / name).read_bytes()
+
+
+def test_folds_may_be_given_but_must_be_of_the_cohort(whole: Run, cohort: Cohort, tmp_path: Path) -> None:
+    other = replace(whole.folds[0], train=whole.folds[0].train[1:])
+    with pytest.raises(FoldsRefused, match="lack 1"):
+        run(cohort, replace(whole.plan, out=tmp_path), folds=[other])
+
+
+def test_model_is_transferred_fold_to_fold(whole: Run, cohort: Cohort, tmp_path: Path) -> None:
+    still = plan(tmp_path / "still", whole.plan.caches, Preset.PAPER, "fitting.learning_rate=1e-12", "fitting.epochs=1")
+    moved = run(cohort, replace(still, init=whole.plan.out))
+    assert moved.predictions.cif == pytest.approx(whole.predictions.cif, abs=1e-6)
+    other = plan(tmp_path / "other", whole.plan.caches, Preset.PAPER, "network.stem_channels=3")
+    with pytest.raises(InitialModelRefused, match="stem_channels 1"):
+        run(cohort, replace(other, init=whole.plan.out))
+
+
+def test_evaluation_scores_a_model_on_patients_as_it_is(whole: Run, tree: Path, tmp_path: Path) -> None:
+    words = ["--model", whole.plan.out, "--cohort", "phantom", "--data", tree, "--out", tmp_path / "out"]
+    result = CliRunner().invoke(
+        evaluate_app, [*map(str, words), "--cache", str(whole.plan.caches), "--workers", "1", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["patients"] == len(PATIENTS)
+    predicted = rows(tmp_path / "out" / "predictions.csv")
+    volume = whole.material.cohort.patients[0].volume()
+    expected = Predictor(load_checkpoint(whole.plan.out)).predict(volume).cif
+    assert [float(row["cif"]) for row in predicted[:24]] == pytest.approx(expected, abs=2e-3)
+
+
+def test_whatever_reaches_the_encoder_trains_from_slices(cohort: Cohort, caches: Path, tmp_path: Path) -> None:
+    found = run(cohort, plan(tmp_path / "out", caches, Preset.RELEASED, "fitting.epochs=1"))
+    first, second = (load_checkpoint(tmp_path / "out" / "folds" / str(number)) for number in (0, 1))
+    assert "encoder.trunk.conv_stem.weight" in first.members[0]
+    assert first.card.preprocessing.window_hu != second.card.preprocessing.window_hu  # each fold's own statistics
+    assert not (tmp_path / "out" / "model.json").exists()
+    assert np.isfinite(found.predictions.cif).all()
+
+
+def test_faulty_table_is_refused_with_every_fault(tree: Path, caches: Path, tmp_path: Path) -> None:
+    lines = (tree / CLINICAL).read_text().splitlines()
+    lines[2] = lines[2].replace(",1", ",maybe")
+    lines[4] = "PHANTOM-001" + lines[4][11:]
+    faulty = tmp_path / "faulty.csv"
+    faulty.write_text("\n".join(lines))
+    result = command(tree, caches, tmp_path / "out", "--clinical", str(faulty))
+    assert isinstance(result.exception, ClinicalTableRefused)
+    assert "row 3, column 'deadstatus.event'" in str(result.exception)
+    assert "rows 2, 5" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_commands_say_what_is_missing_or_not_possible(tree: Path, caches: Path, tmp_path: Path) -> None:
+    words = ["--cohort", "table", "--data", str(tree), "--cache", str(caches), "--out", str(tmp_path / "out")]
+    assert isinstance(CliRunner().invoke(app, words).exception, CohortUnnamed)
+    assert isinstance(CliRunner().invoke(app, [*words, "--clinical", str(tree / CLINICAL)]).exception, CohortUnnamed)
+    assert isinstance(command(tree, caches, tmp_path / "out", "--set", "nothing=1").exception, RecipeRefused)
+    without = CliRunner().invoke(app, ["--cohort", "lung1", "--out", str(tmp_path / "out")])
+    assert without.exit_code == 2
