@@ -39,7 +39,7 @@ def test_settings_change_by_dotted_name_and_values_are_json_or_text() -> None:
     )
     assert changed.network == NetworkConfig(encoder=EncoderName.VGG16)
     assert changed.fitting.loss.beta == 2
-    assert changed.preprocessing.spacing_mm == (6, 2, 2)
+    assert changed.preprocessing.spacing_mm == (6.0, 2.0, 2.0)
     assert changed.lungs is LungMethod.THRESHOLD
 
 
