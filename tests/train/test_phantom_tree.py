@@ -1,0 +1,63 @@
+"""Phantoms on disk as LUNG1 lies there."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from survnode.train.cohorts.clinical import MonthRule
+from survnode.train.cohorts.lung1 import rules as lung1_rules
+from survnode.train.cohorts.phantom_tree import CLINICAL, LUNG1_COLUMNS, Matrix, draw, read_truth, rules, write_tree
+from survnode.train.cohorts.table import load_cohort
+
+from .tiny import PATIENTS, load_tiny, write_tiny_tree
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_tree(tmp_path_factory.mktemp("tree"))
+
+
+def test_whole_cohort_is_read_with_its_outcomes(tree: Path, tmp_path: Path) -> None:
+    cohort = load_tiny(tree, tmp_path)
+    assert cohort.exclusions == ()
+    assert cohort.event.tolist() == [patient.event for patient in PATIENTS]
+    assert cohort.time_months == pytest.approx([patient.time_months for patient in PATIENTS], abs=1 / 30)
+
+
+def test_table_has_lung1s_columns_and_lung1s_rules_read_it(tree: Path, tmp_path: Path) -> None:
+    with (tree / CLINICAL).open(newline="") as file:
+        assert next(csv.reader(file)) == list(LUNG1_COLUMNS)
+    cohort = load_cohort(tree / CLINICAL, tree, lung1_rules(), tmp_path / "headers")
+    assert len(cohort.patients) == len(PATIENTS)
+
+
+def test_truth_names_the_images_that_show_the_tumour(tree: Path) -> None:
+    truth = read_truth(tree)
+    largest, none = truth["PHANTOM-001"], truth["PHANTOM-003"]
+    assert (none.radius_mm, none.first, none.end) == (0, 0, 0)
+    assert largest.end - largest.first == pytest.approx(80 / 10, abs=2)  # 80 mm in slices of 10 mm
+
+
+def test_tree_is_not_written_twice_and_another_patient_has_other_uids(tmp_path: Path) -> None:
+    matrix = Matrix(10.0, 8.0)
+    write_tree(tmp_path, PATIENTS[:1], matrix=matrix)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")}
+    write_tree(tmp_path, PATIENTS[:1], matrix=matrix)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")} == before
+    first = load_cohort(tmp_path / CLINICAL, tmp_path, rules(), tmp_path / "headers").patients[0]
+    write_tree(tmp_path, [replace(PATIENTS[0], radius_mm=20.0)], matrix=matrix)
+    second = load_cohort(tmp_path / CLINICAL, tmp_path, rules(), tmp_path / "headers").patients[0]
+    assert first.key != second.key
+    assert len(second.paths) == len(first.paths)
+
+
+def test_drawn_patients_are_always_the_same() -> None:
+    assert draw(5, 1) == draw(8, 1)[:5]
+    assert draw(5, 1) != draw(5, 2)
+
+
+def test_months_may_be_counted_as_released(tree: Path, tmp_path: Path) -> None:
+    cohort = load_cohort(tree / CLINICAL, tree, rules(MonthRule.RELEASED), tmp_path / "headers")
+    assert all(float(months).is_integer() for months in cohort.time_months)
