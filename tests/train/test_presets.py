@@ -43,9 +43,14 @@ def test_settings_change_by_dotted_name_and_values_are_json_or_text() -> None:
     assert changed.lungs is LungMethod.THRESHOLD
 
 
+def test_a_whole_part_is_changed_by_an_object() -> None:
+    changed = with_settings(PAPER, ['network={"encoder": "densenet3d_121"}'])
+    assert changed.network == VolumetricConfig(encoder=VolumeEncoderName.DENSENET3D_121)
+
+
 def test_all_impossible_settings_are_told_at_once() -> None:
-    with pytest.raises(RecipeRefused, match=r"fitting\.bacth=4, network=\{\}.*fitting\.batch") as refusal:
-        with_settings(PAPER, ["fitting.bacth=4", "network={}"])
+    with pytest.raises(RecipeRefused, match=r"fitting\.bacth=4, network=4.*fitting\.batch") as refusal:
+        with_settings(PAPER, ["fitting.bacth=4", "network=4"])
     assert "lungs" in str(refusal.value)
     with pytest.raises(RecipeRefused) as refusal:
         with_settings(PAPER, ["fitting.batch=0", "lungs=guess"])
