@@ -134,7 +134,8 @@ REASONS: dict[str, str] = {
     "fitting.loss.beta": "Ranking is what is measured; averaged over pairs it needs the greater weight.",
     "fitting.loss.ranking_mean": "A mean over pairs does not change with the size of a batch and its share of deaths.",
     "fitting.batch": "Trial on 200 phantoms whose hazard follows the tumour's size, which itself scores a C-td of"
-    " 0.76-0.80: the settings of the paper came to 0.46-0.58, these to 0.75-0.79. A batch of 4 has about 5 comparable pairs, one of 32 about 400.",
+    " 0.76-0.80: the settings of the paper came to 0.46-0.58, these to 0.75-0.79. A batch of 4 has about 5 comparable"
+    " pairs, one of 32 about 400.",
     "fitting.learning_rate": "As in the trial: fewer steps would rather want a higher rate, but they overfit.",
     "fitting.weight_decay": "As in the trial: against learning by heart.",
     "fitting.epochs": "They were enough in the trial.",
