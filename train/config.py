@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
+from survnode.model.net.deephit import DeepHitConfig
 from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
 
@@ -92,23 +93,29 @@ class Training(_Settings):
 
     @classmethod
     def demonstration(cls) -> Self:
-        """The `recommended` settings with a backbone and a segmentation that need no download.
+        """Settings that learn from a few hundred phantoms, with a backbone and a segmentation that need no download.
 
-        The paper's own settings overfit on phantoms (measured: C-td 0.46-0.58 where the true size scores 0.8). Centred
-        and shrunk features under strong dropout and a ranking loss that does not depend on the batch do not.
+        The paper's own settings overfit on them (measured: C-td 0.46-0.58 where the true size scores 0.8). Features
+        that are centred, shrunk and mostly dropped, half of the slices out of sight, and a soft ranking loss that does
+        not depend on the batch do not (measured on validation phantoms: 0.82 where the true size scores 0.85).
         """
         return cls(
             network=NetworkConfig(
-                encoder=EncoderName.EFFICIENTNET_LITE0, stem_channels=1, feature_scale=0.3, feature_dropout=0.5
+                encoder=EncoderName.EFFICIENTNET_LITE0,
+                stem_channels=1,
+                deephit=DeepHitConfig(dropout=0.0),
+                feature_scale=0.3,
+                feature_dropout=0.7,
+                slice_dropout=0.5,
             ),
             lungs=LungMethod.THRESHOLD,
             fitting=Fitting(
-                loss=LossSettings(beta=2.0, ranking_mean=RankingMean.PAIRS),
-                batch=32,
-                learning_rate=3e-4,
+                loss=LossSettings(beta=2.0, sigma=0.5, ranking_mean=RankingMean.PAIRS),
+                batch=16,
+                learning_rate=1e-3,
                 weight_decay=0.1,
                 epochs=40,
                 warm_up_epochs=0,
-                schedule=Schedule.CONSTANT,
+                schedule=Schedule.COSINE,
             ),
         )

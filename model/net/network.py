@@ -25,6 +25,7 @@ class NetworkConfig(BaseModel):
     n_bins : K, monthly bins up to the horizon
     feature_scale : features reach the embedding as (features - centre) * feature_scale
     feature_dropout : probability with which a feature is dropped in training, after centring
+    slice_dropout : probability with which a slice is left out in training, so that no patient is learned by one slice
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,7 @@ class NetworkConfig(BaseModel):
     n_bins: int = Field(default=24, gt=0)
     feature_scale: float = Field(default=1.0, gt=0)
     feature_dropout: float = Field(default=0.0, ge=0, lt=1)
+    slice_dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Output(NamedTuple):
@@ -98,11 +100,19 @@ class SurvivalNet(PartlyTrained):
         if not mask.any(dim=1).all():
             msg = "each patient needs at least one real slice"
             raise ValueError(msg)
+        mask = self._shown(mask)
         features = features.masked_fill(~mask.unsqueeze(-1), 0)  # (B, S, F), so that nothing on padding can leak
         features = self.feature_dropout((features - self.feature_centre) * self.config.feature_scale)
         embedded = self.embed(features)  # (B, S, F) -> (B, S, E)
         patients, attention = self.fusion(embedded, mask)  # (B, S, E) -> (B, E), (B, S)
         return Output(self.deephit(patients), attention)  # (B, E) -> (B, K + 1)
+
+    def _shown(self, mask: Tensor) -> Tensor:
+        """The mask (B, S) with real slices left out by chance in training, but none of a patient who would lose all."""
+        if not self.training or self.config.slice_dropout == 0:
+            return mask
+        kept = mask & (torch.rand(mask.shape, device=mask.device) >= self.config.slice_dropout)
+        return torch.where(kept.any(dim=1, keepdim=True), kept, mask)
 
     @torch.no_grad()
     def encode(self, slices: Tensor) -> Tensor:

@@ -178,3 +178,18 @@ def test_the_defaults_are_the_papers() -> None:
 def test_wrong_configuration_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         NetworkConfig.model_validate(wrong)
+
+
+def test_slices_are_left_out_in_training_only_and_never_all_of_a_patient() -> None:
+    torch.manual_seed(0)
+    net = SurvivalNet(NetworkConfig(encoder=EncoderName.EFFICIENTNET_LITE0, slice_dropout=0.9))
+    features, mask = torch.randn(8, 6, net.encoder.features), torch.ones(8, 6, dtype=torch.bool)
+    mask[0, 1:] = False  # one patient has a single slice
+    shown = net.train().forward_features(features, mask).attention
+    assert shown is not None
+    assert ((shown > 0).sum(dim=1) >= 1).all()
+    assert (shown > 0).sum() < mask.sum()
+    assert shown[0, 0] == 1
+    whole = net.eval().forward_features(features, mask).attention
+    assert whole is not None
+    assert torch.equal(whole > 0, mask)
