@@ -56,9 +56,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     out: Annotated[Path, typer.Option(help="Folder of the run and of its checkpoint.", show_default=False)],
     data: Data = None,
     clinical: Clinical = None,
-    preset: Annotated[
-        Preset, typer.Option(help="Network, preprocessing and fit: see --describe.")
-    ] = Preset.RECOMMENDED,
+    preset: Annotated[Preset, typer.Option(help="Network, preprocessing and fit.")] = Preset.RECOMMENDED,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the preset; repeatable."),
