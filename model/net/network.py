@@ -100,14 +100,14 @@ class SurvivalNet(PartlyTrained):
         if not mask.any(dim=1).all():
             msg = "each patient needs at least one real slice"
             raise ValueError(msg)
-        mask = self._shown(mask)
+        mask = self.shown(mask)
         features = features.masked_fill(~mask.unsqueeze(-1), 0)  # (B, S, F), so that nothing on padding can leak
         features = self.feature_dropout((features - self.feature_centre) * self.config.feature_scale)
         embedded = self.embed(features)  # (B, S, F) -> (B, S, E)
         patients, attention = self.fusion(embedded, mask)  # (B, S, E) -> (B, E), (B, S)
         return Output(self.deephit(patients), attention)  # (B, E) -> (B, K + 1)
 
-    def _shown(self, mask: Tensor) -> Tensor:
+    def shown(self, mask: Tensor) -> Tensor:
         """The mask (B, S) with real slices left out by chance in training, but none of a patient who would lose all."""
         if not self.training or self.config.slice_dropout == 0:
             return mask

@@ -42,6 +42,15 @@ def test_cached_features_give_what_the_network_itself_gives(fusion: Fusion) -> N
     assert all(torch.allclose(one, other, atol=1e-4) for one, other in zip(*gradients, strict=True))
 
 
+def test_slices_that_the_network_leaves_out_in_training_get_no_attention() -> None:
+    torch.manual_seed(0)
+    net = SurvivalNet(NetworkConfig(encoder=EncoderName.EFFICIENTNET_LITE0, slice_dropout=0.5)).train()
+    inputs = FeatureInputs(features(4, slices=40), 0)
+    attention = inputs.forward(net, inputs.batch([0, 1, 2, 3])).attention
+    assert attention is not None
+    assert 0.3 < (attention[:, :40] == 0).float().mean().item() < 0.7
+
+
 def test_four_of_five_slices_are_plain_and_the_others_of_all_views_alike() -> None:
     views, slices = 5, 4000
     each = np.arange(views, dtype=np.float16)[:, None, None] * np.ones((1, slices, 1), np.float16)

@@ -147,7 +147,7 @@ def fuse_first(net: SurvivalNet, batch: Batch) -> Output:
     score(W f + b) = (w W) f + const, and sum_j a_j (W f_j + b) = W (sum_j a_j f_j) + b. One vector a patient is
     embedded instead of one a slice: of 72 x 1280 x 256 products 72 x 1280 are left.
     """
-    mask = batch.mask
+    mask = net.shown(batch.mask)
     features = net.feature_dropout((batch.inputs - net.feature_centre) * net.config.feature_scale)  # (B, S, F)
     if isinstance(net.fusion, SoftAttention) and isinstance(net.fusion.score, nn.Linear):
         weight, bias = net.fusion.score.weight, net.fusion.score.bias  # (1, E), (1)
