@@ -132,8 +132,8 @@ REASONS: dict[str, str] = {
     "fitting.loss.sigma": "With 0.1 a single wrongly ordered pair can outweigh all others.",
     "fitting.loss.ranking_mean": "A mean over pairs does not change with the size of a batch and its share of deaths.",
     "fitting.batch": "On phantoms whose hazard follows the tumour's size, which itself scores a C-td of 0.85, these"
-    " settings came to 0.82 in validation; the paper's came to 0.46-0.58 where the size scores 0.8. A batch of 4 has about 5"
-    " comparable pairs, one of 16 about 100.",
+    " settings came to 0.82 in validation; the paper's came to 0.46-0.58 where the size scores 0.8. A batch of 4 has"
+    " about 5 comparable pairs, one of 16 about 100.",
     "fitting.weight_decay": "Against learning by heart.",
     "fitting.epochs": "They are enough on phantoms.",
     "fitting.warm_up_epochs": "None in the trial on phantoms.",
