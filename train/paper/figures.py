@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from survnode.train.paper.results import Result
@@ -64,7 +64,11 @@ def cost_figure(bubbles: Sequence[Bubble]) -> Figure:
         axes.scatter(one.ctd, one.gflops, s=area, color=colour, alpha=0.55, edgecolor="white", zorder=2)
         axes.scatter(one.ctd, one.gflops, s=6, color="0.15", zorder=3)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.margins(x=0.08, y=0.16)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    costs = [one.gflops for one in bubbles]
+    axes.set_ylim(min(costs) / 2, max(costs) * 2)
+    axes.margins(x=0.08)
     axes.set_xlabel("time-dependent concordance, mean of the folds, with 95 % interval")
     axes.set_ylabel("GFLOPs at 72 slices")
     axes.spines[["top", "right"]].set_visible(False)
