@@ -125,7 +125,10 @@ def checkpoint_folder(name: str) -> Path:
 
 def save_checkpoint(folder: Path, card: Card, members: tuple[Tensors, ...]) -> Card:
     """Write a checkpoint; the card comes back sealed."""
-    tensors = {f"{m}.{name}": np.asarray(tensor) for m, state in enumerate(members) for name, tensor in state.items()}
+    # safetensors writes memory as it lies: an array in another order would come back as other numbers.
+    tensors = {
+        f"{m}.{name}": np.ascontiguousarray(tensor) for m, state in enumerate(members) for name, tensor in state.items()
+    }
     encoded = save(dict(sorted(tensors.items())))
     sealed = card.model_copy(update={"members": len(members)}).sealed(hashlib.sha256(encoded).hexdigest())
     folder.mkdir(parents=True, exist_ok=True)

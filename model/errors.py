@@ -69,6 +69,10 @@ class SeriesUnsuitable(ModelError):
         self.detail = detail
         super().__init__(f"{self.reason.sentence} {detail}".strip())
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        """Cross a process as it is: an exception is otherwise made anew from its message."""
+        return type(self), (self.detail,)
+
 
 class NotCT(SeriesUnsuitable):
     reason = Reason.NOT_CT
@@ -146,6 +150,10 @@ class WeightsMissing(ModelError):
         looked = ", ".join(str(place) for place in places)
         super().__init__(f"The weights {name} (sha256 {sha256}) were not found; looked at {looked}. {remedy}")
 
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, Sequence[Path | str], str]]:
+        """See `SeriesUnsuitable.__reduce__`."""
+        return type(self), (self.name, self.sha256, self.places, self.remedy)
+
 
 class WeightsChanged(ModelError):
     """A weight file does not have the sha256 that was asked for."""
@@ -153,6 +161,10 @@ class WeightsChanged(ModelError):
     def __init__(self, name: str, path: Path, expected: str, found: str) -> None:
         self.name, self.path, self.expected, self.found = name, path, expected, found
         super().__init__(f"The weights {name} at {path} have sha256 {found}, expected {expected}.")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, Path, str, str]]:
+        """See `SeriesUnsuitable.__reduce__`."""
+        return type(self), (self.name, self.path, self.expected, self.found)
 
 
 class CheckpointRefused(ModelError):

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
@@ -80,6 +81,7 @@ def make_checkpoint(
 
     training, validation = part(plan.training, TRAINING), part(plan.validation, VALIDATION)
     unseen = part(plan.unseen, UNSEEN)
+    torch.manual_seed(plan.seed)
     net = SurvivalNet(settings.network)
     best = fit(net, training.group, validation.group, settings.fitting, plan.seed, after_epoch)
     card = Card(

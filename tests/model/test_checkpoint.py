@@ -137,3 +137,9 @@ def test_an_absent_checkpoint_is_refused_by_its_path(tmp_path: Path) -> None:
 def test_the_demonstration_model_has_a_name_and_every_other_is_a_folder() -> None:
     assert checkpoint_folder("demo").name == "demo"
     assert checkpoint_folder("models/lung1") == Path("models/lung1")
+
+
+def test_an_array_that_lies_in_another_order_keeps_its_numbers(tmp_path: Path) -> None:
+    turned = np.arange(12, dtype=np.float32).reshape(3, 4).T
+    save_checkpoint(tmp_path, card(), ({"embed.weight": turned},))
+    np.testing.assert_array_equal(load_checkpoint(tmp_path).members[0]["embed.weight"], turned)
