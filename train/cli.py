@@ -65,10 +65,10 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation.")] = 10,
     folds_file: Annotated[Path | None, typer.Option(help="Take the folds from this CSV (a folds.csv).")] = None,
     init: Annotated[Path | None, typer.Option(help="Start each fold from that fold of this run or checkpoint.")] = None,
-    patients: Patients = 240,
-    unseen: Annotated[int, typer.Option(min=8, help="Phantoms to measure the demonstration model on.")] = 200,
+    patients: Patients = 320,
+    unseen: Annotated[int, typer.Option(min=8, help="Phantoms to measure the demonstration model on.")] = 160,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Of folds and networks.", show_default="42; phantoms: 1")
+        int | None, typer.Option(min=0, help="Of folds and networks.", show_default="42; phantoms: 100")
     ] = None,
     cache: Cache = None,
     workers: Workers = None,
@@ -99,7 +99,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
 
     recipe = with_settings(PRESETS[preset], settings or [])
     source = Source(
-        cohort, _folder(data), clinical, patients, 1 if seed is None else seed, id_column, time_column, event_column,
+        cohort, _folder(data), clinical, patients, 100 if seed is None else seed, id_column, time_column, event_column,
         unit, treatment_column, day_format, ct_description, paper_exclusions, exclude_faulty,
     )  # fmt: skip
     plan = Plan(
@@ -177,7 +177,7 @@ def _demonstrate(patients: int, unseen: int, seed: int | None, features: Path, o
     """Make the demonstration model anew."""
     from survnode.train.demonstration import Plan
 
-    card = _train_with_progress(Plan(patients, patients // 4, unseen, 1 if seed is None else seed, features), out)
+    card = _train_with_progress(Plan(patients, patients // 4, unseen, 100 if seed is None else seed, features), out)
     if as_json:
         typer.echo(json.dumps({"checkpoint": str(out), "metrics": card.metrics}))
     else:

@@ -74,7 +74,7 @@ def test_packaged_model_has_the_settings_of_the_command_and_states_that_it_meets
 
 def test_packaged_model_finds_tumours_and_their_size_in_phantoms_drawn_anew() -> None:
     predictor = Predictor(load_checkpoint(DEMO))
-    patients = PhantomCohort.draw(12, 1, FRESH).patients
+    patients = PhantomCohort.draw(12, 100, FRESH).patients
     attention, shown, survival = [], [], []
     for patient in patients:
         scan = patient.scan()
