@@ -3,7 +3,6 @@
 A checkpoint names the method; nothing ever changes from one to the other by itself.
 """
 
-import hashlib
 import logging
 import warnings
 from enum import StrEnum
@@ -103,8 +102,10 @@ class R231:
     """
 
     def __init__(self, weights: Path | None = None, device: str = "cpu") -> None:
+        from survnode.model.weights import sha256_of  # noqa: PLC0415  the classical method must not pay for torch
+
         path = _find_weights(weights)
-        self.weights_sha256: str | None = _sha256(path)
+        self.weights_sha256: str | None = sha256_of(path)
         if path.name == R231_FILE and not self.weights_sha256.startswith(R231_SHA256_PREFIX):
             raise errors.WeightsChanged("lungmask R231", path, f"{R231_SHA256_PREFIX}...", self.weights_sha256)
         self._inferer = _load(path, device)
@@ -142,14 +143,9 @@ def _find_weights(weights: Path | None) -> Path:
 
 def _cached() -> Path:
     """Where lungmask keeps the file (``torch.hub.load_state_dict_from_url``)."""
-    import torch  # noqa: PLC0415  the classical method must not pay for torch
+    from survnode.model.weights import torch_cache  # noqa: PLC0415  the classical method must not pay for torch
 
-    return Path(torch.hub.get_dir()) / "checkpoints" / R231_FILE
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return torch_cache() / R231_FILE
 
 
 def _load(path: Path, device: str) -> "LMInferer":

@@ -100,7 +100,8 @@ class SliceStack:
     def intensities(self, window_hu: tuple[float, float]) -> NDArray[np.float32]:
         """The slices in [0, 1], (S, size, size): ``window_hu`` mapped linearly, the rest clipped."""
         low, high = window_hu
-        return np.clip((self.hu.astype(np.float32) - low) / (high - low), 0, 1)
+        scaled: NDArray[np.float32] = (self.hu.astype(np.float32) - low) / (high - low)
+        return scaled.clip(0, 1)
 
 
 def preprocess(volume: Volume, segment: Segment, settings: Preprocessing) -> SliceStack:
