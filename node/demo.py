@@ -30,6 +30,7 @@ from survnode.node.delivery.sender import Destination, Outgoing, send
 from survnode.node.errors import InputRefused, StartRefused
 from survnode.node.intake.received import Received
 from survnode.node.intake.receiver import Listening, Receiver
+from survnode.node.logs import configure_logging
 from survnode.node.records import JobState
 from survnode.node.results.bundle import preview_png
 from survnode.node.showing import show_prediction
@@ -81,6 +82,7 @@ def run_demo(ct: Path | None, out: Path) -> None:
     StartRefused
         The node did not do its part.
     """
+    configure_logging("warning")
     console = Console()
     console.print("[bold]survnode demo[/bold]: a node and a PACS on either side of it, all on this machine.")
     with TemporaryDirectory(prefix="survnode-demo-") as folder, _progress(console) as progress:
