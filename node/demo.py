@@ -42,7 +42,7 @@ ANALYSIS_S = 600.0
 STOP_S = 30.0
 POLL_S = 0.2
 PHANTOM_SEED = 7
-PHANTOM_TUMOUR = Tumour(radius_mm=22.0)
+PHANTOM_TUMOUR = Tumour(radius_mm=32.0)
 
 _ENDED = {str(state.value) for state in (JobState.FINISHED, JobState.FAILED, JobState.QUARANTINED)}
 
@@ -164,7 +164,7 @@ def _node(home: Path, destination_port: int) -> Iterator[_Node]:
 
 
 def _phantom(folder: Path, progress: Progress) -> list[Path]:
-    task = progress.add_task("painting a phantom with a tumour of 22 mm radius", total=1)
+    task = progress.add_task(f"painting a phantom with a tumour of {PHANTOM_TUMOUR.radius_mm:.0f} mm radius", total=1)
     paths = write_dicom(make_phantom(PHANTOM_SEED, tumour=PHANTOM_TUMOUR), folder)
     progress.update(task, completed=1)
     return paths
