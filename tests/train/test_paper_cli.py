@@ -70,4 +70,4 @@ def test_when_nothing_could_run_the_reasons_are_shown_and_the_exit_code_is_1(
 def test_the_report_says_which_settings_are_not_the_papers() -> None:
     paper = Bench(Path(), Path(), PRESETS[Preset.PAPER])
     assert origin(paper) == "10 folds, seed 42, reference encoder efficientnet_b0. Settings: the paper's."
-    assert "fitting.batch = 32" in origin(Bench(Path(), Path(), PRESETS[Preset.RECOMMENDED]))
+    assert "fitting.schedule = cosine" in origin(Bench(Path(), Path(), PRESETS[Preset.RECOMMENDED]))
