@@ -1,8 +1,9 @@
 """The tissues of the made-up thorax: one slice of organs, then the tubes that cross slices."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from survnode.model.ct import thorax
 from survnode.model.ct.thorax import LEFT, RIGHT, Anatomy, Array
@@ -45,7 +46,8 @@ class Texture:
     def on(self, z: float, y: Array, x: Array) -> Array:
         """Values (H, W) of one slice, by linear interpolation along each axis."""
         depth = _weights(np.array([z], np.float32))[0]
-        plane = np.tensordot(depth, self.lattice, axes=1)
+        near = np.flatnonzero(depth)
+        plane = np.tensordot(depth[near], self.lattice[near], axes=1)
         return np.asarray(_weights(y.ravel()) @ plane @ _weights(x.ravel()).T, np.float32)
 
 
@@ -55,106 +57,160 @@ def _weights(position: Array, count: int = 64) -> Array:
     return np.asarray(np.clip(1 - np.abs(place[:, None] - np.arange(count)), 0, 1), np.float32)
 
 
-class Slice:
-    """One slice at ``z`` while it is painted: ``hu`` (H, W)."""
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """One slice at ``z``, or a part of it, while it is painted.
 
-    def __init__(self, anatomy: Anatomy, grid: Grid, index: int, texture: Texture) -> None:
-        self.anatomy, self.z, self.y, self.x = anatomy, float(grid.z[index]), grid.y, grid.x
-        self.pixel = np.float32((grid.spacing_mm[1] + grid.spacing_mm[2]) / 2)
-        self.hu = np.full((grid.y.size, grid.x.size), AIR, np.float32)
-        self.rough = texture.on(self.z, grid.y, grid.x)
+    Parameters
+    ----------
+    y, x : (H, 1) and (1, W), mm
+    hu, rough : (H, W); a part of a slice shares its ``hu``
+    pixel : mm
+    """
+
+    z: float
+    y: Array
+    x: Array
+    hu: Array
+    rough: Array
+    pixel: np.float32
+
+    @classmethod
+    def blank(cls, grid: Grid, index: int, texture: Texture) -> "Canvas":
+        """Slice ``index``, nothing but air."""
+        z, pixel = float(grid.z[index]), np.float32((grid.spacing_mm[1] + grid.spacing_mm[2]) / 2)
+        hu = np.full((grid.y.size, grid.x.size), AIR, np.float32)
+        return cls(z, grid.y, grid.x, hu, texture.on(z, grid.y, grid.x), pixel)
+
+    def part(self, y: tuple[float, float], x: tuple[float, float]) -> "Canvas":
+        """What lies between these mm: most organs are small, and computing their distance is most of the work."""
+        place = _between(self.y, y), _between(self.x, x)
+        return replace(self, y=self.y[place[0]], x=self.x[:, place[1]], hu=self.hu[place], rough=self.rough[place])
 
     def fill(self, distance: Array, hu: float | Array) -> None:
         """Fill where ``distance`` is negative, in part at the edge (partial volume)."""
         share = np.clip(0.5 - distance / self.pixel, 0, 1)
-        self.hu += share * (hu - self.hu)
+        share *= hu - self.hu
+        self.hu[...] += share
 
-    def paint(self) -> Array:
-        """Paint all that is drawn slice by slice, outside in; returns the distance to the lungs."""
-        self._table()
-        self._wall()
-        self._abdomen()
-        self._mediastinum()
-        self._spine()
-        lung = thorax.lungs(self.anatomy, self.z, self.y, self.x)
-        gravity = 0.25 * self.y  # the dependent lung is denser
-        self.fill(lung, self.anatomy.lung_hu + gravity + 18 * self.rough)
-        return lung
 
-    def _table(self) -> None:
-        top = self.anatomy.cavity_depth + self.anatomy.fat + 29 - 16 * np.square(self.x / 190)
-        self.fill(np.maximum(np.abs(self.y - top - 4) - 4, np.abs(self.x) - 185), TABLE)
-        self.fill(np.maximum(np.abs(self.y - top - 4) - 2.5, np.abs(self.x) - 183), -940.0)
+def _between(axis: Array, ends: tuple[float, float]) -> slice:
+    return slice(*(int(place) for place in np.searchsorted(axis.ravel(), ends)))
 
-    def _wall(self) -> None:
-        """Skin, fat, muscle with planes of fat, ribs, sternum, scapulae, and fat inside the rib cage."""
-        a, z, y, x = self.anatomy, self.z, self.y, self.x
-        skin, inside = thorax.body(a, z, y, x), thorax.cavity(a, z, y, x)
-        self.fill(skin, MUSCLE)
-        self.fill(skin + 2, FAT + 8 * self.rough)
-        muscle = np.maximum(skin + a.fat + 2 * self.rough, -inside)
-        self.fill(muscle, np.where(self.rough > 0.8, FAT, MUSCLE))
-        blades = thorax.scapulae(a, z, y, x)
-        self.fill(blades, CORTEX)
-        self.fill(blades + 1.5, MARROW)
-        bones, way = thorax.ribs(a, z, y, x, inside)
-        self.fill(bones, np.where(way > 0.78, CARTILAGE, CORTEX))
-        self.fill(bones + 2, np.where(way > 0.78, CARTILAGE, MARROW))
-        plate = thorax.sternum(a, z, y, x)
-        self.fill(plate, CORTEX)
-        self.fill(plate + 1.8, MARROW)
-        self.fill(inside, FAT + 6 * self.rough)
 
-    def _abdomen(self) -> None:
-        """Under the diaphragm: liver, stomach with a bubble of gas, spleen."""
-        a, z, y, x = self.anatomy, self.z, self.y, self.x
-        below = np.maximum(z + 2 - thorax.diaphragm(a, y, x), thorax.cavity(a, z, y, x) + 2)
-        self.fill(below - 2, MUSCLE)  # the diaphragm itself
-        self.fill(below, FAT + 6 * self.rough)
-        self.fill(np.maximum(below + 1, x - 45 + 0.5 * self.y), LIVER + 5 * self.rough)
-        self.fill(np.maximum(below + 2, thorax.ellipsoid(z + 105, y - 38, x - 88, (45, 36, 26))), SPLEEN)
-        stomach = np.maximum(below + 2, thorax.ellipsoid(z + 108, y + 18, x - 68, (46, 42, 40)))
-        self.fill(stomach, MUSCLE)
-        self.fill(stomach + 4, WATER)
-        self.fill(np.maximum(stomach + 4, y + 25), AIR)
+MIDDLE_MM = (-70.0, 105.0)  # x of everything between the lungs, the heart included
 
-    def _mediastinum(self) -> None:
-        """Heart, great vessels, oesophagus."""
-        a, z, y, x = self.anatomy, self.z, self.y, self.x
-        self.fill(thorax.heart(a, z, y, x), a.blood_hu)
-        arch = a.carina + 26
-        back = thorax.spine_y(a, z)
-        if z < arch:
-            self.fill(thorax.ellipse(x - 26, y - back + 20, 12.5, 12.5), a.blood_hu)
-        if a.heart[0] < z < arch:
-            self.fill(thorax.ellipse(x + 8, y + 26, 15, 15), a.blood_hu)
-        if a.heart[0] < z < arch + 35:
-            self.fill(thorax.ellipse(x + 26, y + 14, 8, 9), a.blood_hu)
-        self.fill(np.maximum(thorax.ellipse(x - 9, y - 4, 12, 34), abs(z - arch) - 11), a.blood_hu)
-        trunk = np.maximum(thorax.ellipse(x - 18, y + 20, 14, 17), abs(z - a.carina + 16) - 13)
-        self.fill(trunk, a.blood_hu)
-        right_artery = np.maximum(thorax.ellipse(x + 8, y + 4, 28, 8), abs(z - a.carina + 22) - 8)
-        self.fill(right_artery, a.blood_hu)
-        if z > arch:  # the branches of the arch
-            for left, behind in ((-16.0, -16.0), (8.0, -14.0), (20.0, -2.0)):
-                self.fill(thorax.ellipse(x - left, y - behind, 6, 6), a.blood_hu)
-        self.fill(thorax.ellipse(x - 8, y - back + 24, 7, 5), MUSCLE)
 
-    def _spine(self) -> None:
-        """Vertebral bodies and discs, canal, arch and processes."""
-        a, z, y, x = self.anatomy, self.z, self.y, self.x
-        back = thorax.spine_y(a, z)
-        step = abs((z / VERTEBRA_MM + 0.5) % 1 - 0.5) * VERTEBRA_MM  # distance to the middle of the vertebra
-        self.fill(thorax.ellipse(x, y - back - 22, 15, 13), 390.0)
-        process = np.maximum(np.abs(x) - 4 + step * 0.15, np.abs(y - back - 38) - 14)
-        self.fill(process, 320.0)
-        if step < 6:
-            self.fill(np.maximum(np.abs(y - back - 20 - 0.15 * np.abs(x)) - 5, np.abs(x) - 36), 320.0)
-        self.fill(thorax.ellipse(x, y - back - 20, 9, 8), 28.0)
-        vertebra = thorax.ellipse(x, y - back, 18, 15)
-        self.fill(vertebra, DISC if step > 9.5 else CORTEX)
-        if step <= 9.5:
-            self.fill(vertebra + 1.8, (CORTEX if step > 8 else MARROW) + 25 * self.rough)
+def paint_slice(slice_: Canvas, anatomy: Anatomy) -> NDArray[np.bool_]:
+    """Paint all that is drawn slice by slice, outside in; returns where the lungs are, (H, W)."""
+    width, depth = anatomy.cavity_width + anatomy.fat + 30, anatomy.cavity_depth + anatomy.fat + 30
+    trunk = slice_.part((-depth, depth), (-width, width))
+    middle = trunk.part((-depth, depth), MIDDLE_MM)
+    inside = thorax.cavity(anatomy, trunk.z, trunk.y, trunk.x)
+    _table(slice_, anatomy)
+    _wall(trunk, anatomy, inside)
+    if trunk.z < max(anatomy.domes) + 8:
+        _abdomen(trunk, anatomy, inside)
+    _mediastinum(middle, anatomy)
+    _spine(trunk.part((20, depth), (-40, 40)), anatomy)
+    lung = np.maximum(inside + thorax.PLEURA_MM, thorax.above_diaphragm(anatomy, trunk.z, trunk.y, trunk.x))
+    between = lung[:, _between(trunk.x, MIDDLE_MM)]
+    np.maximum(between, -thorax.mediastinum(anatomy, middle.z, middle.y, middle.x), out=between)
+    gravity = 0.25 * trunk.y  # the dependent lung is denser
+    trunk.fill(lung, anatomy.lung_hu + gravity + 18 * trunk.rough)
+    shown = np.zeros(slice_.hu.shape, np.bool_)
+    shown[_between(slice_.y, (-depth, depth)), _between(slice_.x, (-width, width))] = lung < 0
+    return shown
+
+
+def _table(canvas: Canvas, a: Anatomy) -> None:
+    back = a.cavity_depth + a.fat
+    part = canvas.part((back, back + 50), (-190, 190))
+    top = back + 29 - 16 * np.square(part.x / 190)
+    part.fill(np.maximum(np.abs(part.y - top - 4) - 4, np.abs(part.x) - 185), TABLE)
+    part.fill(np.maximum(np.abs(part.y - top - 4) - 2.5, np.abs(part.x) - 183), -940.0)
+
+
+def _wall(canvas: Canvas, a: Anatomy, inside: Array) -> None:
+    """Skin, fat, muscle with planes of fat, ribs, sternum, scapulae, and fat inside the rib cage."""
+    z, y, x = canvas.z, canvas.y, canvas.x
+    skin = thorax.body(a, z, y, x)
+    canvas.fill(skin, MUSCLE)
+    canvas.fill(skin + 2, FAT + 8 * canvas.rough)
+    muscle = np.maximum(skin + a.fat + 2 * canvas.rough, -inside)
+    canvas.fill(muscle, np.where(canvas.rough > 0.8, FAT, MUSCLE))
+    if z > -22:
+        behind = canvas.part((40, 150), (-135, 135))
+        blades = thorax.scapulae(a, z, behind.y, behind.x)
+        behind.fill(blades, CORTEX)
+        behind.fill(blades + 1.5, MARROW)
+    bones, way = thorax.ribs(a, z, y, x, inside)
+    canvas.fill(bones, np.where(way > 0.78, CARTILAGE, CORTEX))
+    canvas.fill(bones + 2, np.where(way > 0.78, CARTILAGE, MARROW))
+    front = canvas.part((-130, 40), (-20, 20))
+    plate = thorax.sternum(a, z, front.y, front.x)
+    front.fill(plate, CORTEX)
+    front.fill(plate + 1.8, MARROW)
+    canvas.fill(inside, FAT + 6 * canvas.rough)
+
+
+def _abdomen(canvas: Canvas, a: Anatomy, inside: Array) -> None:
+    """Under the diaphragm: liver, stomach with a bubble of gas, spleen."""
+    z, y, x = canvas.z, canvas.y, canvas.x
+    below = np.maximum(z + 2 - thorax.diaphragm(a, y, x), inside + 2)
+    canvas.fill(below - 2, MUSCLE)  # the diaphragm itself
+    canvas.fill(below, FAT + 6 * canvas.rough)
+    canvas.fill(np.maximum(below + 1, x - 45 + 0.5 * y), LIVER + 5 * canvas.rough)
+    canvas.fill(np.maximum(below + 2, thorax.ellipsoid(z + 105, y - 38, x - 88, (45, 36, 26))), SPLEEN)
+    stomach = np.maximum(below + 2, thorax.ellipsoid(z + 108, y + 18, x - 68, (46, 42, 40)))
+    canvas.fill(stomach, MUSCLE)
+    canvas.fill(stomach + 4, WATER)
+    canvas.fill(np.maximum(stomach + 4, y + 25), AIR)
+
+
+def _mediastinum(canvas: Canvas, a: Anatomy) -> None:
+    """Heart, great vessels, oesophagus."""
+    z, y, x = canvas.z, canvas.y, canvas.x
+    canvas.fill(thorax.heart(a, z, y, x), a.blood_hu)
+    arch, back = a.carina + 26, thorax.spine_y(a, z)
+
+    def vessel(left: float, behind: float, width: float, depth: float, height: float = 0.0) -> None:
+        """An ellipse of these half axes; ``height``: how far above or under its end ``z`` is."""
+        part = canvas.part((behind - depth - 4, behind + depth + 4), (left - width - 4, left + width + 4))
+        distance = thorax.ellipse(part.x - left, part.y - behind, width, depth)
+        part.fill(np.maximum(distance, height) if height else distance, a.blood_hu)
+
+    if z < arch:
+        vessel(26, float(back) - 20, 12.5, 12.5)
+    if a.heart[0] < z < arch:
+        vessel(-8, -26, 15, 15)
+    if a.heart[0] < z < arch + 35:
+        vessel(-26, -14, 8, 9)
+    vessel(9, 4, 12, 34, abs(z - arch) - 11)
+    vessel(18, -20, 14, 17, abs(z - a.carina + 16) - 13)  # the pulmonary trunk
+    vessel(-8, -4, 28, 8, abs(z - a.carina + 22) - 8)  # the right pulmonary artery
+    if z > arch:  # the branches of the arch
+        for left, behind in ((-16.0, -16.0), (8.0, -14.0), (20.0, -2.0)):
+            vessel(left, behind, 6, 6)
+    gullet = canvas.part((float(back) - 35, float(back) - 13), (-3, 20))
+    gullet.fill(thorax.ellipse(gullet.x - 8, gullet.y - back + 24, 7, 5), MUSCLE)
+
+
+def _spine(canvas: Canvas, a: Anatomy) -> None:
+    """Vertebral bodies and discs, canal, arch and processes."""
+    z, y, x = canvas.z, canvas.y, canvas.x
+    back = thorax.spine_y(a, z)
+    step = abs((z / VERTEBRA_MM + 0.5) % 1 - 0.5) * VERTEBRA_MM  # distance to the middle of the vertebra
+    canvas.fill(thorax.ellipse(x, y - back - 22, 15, 13), 390.0)
+    process = np.maximum(np.abs(x) - 4 + step * 0.15, np.abs(y - back - 38) - 14)
+    canvas.fill(process, 320.0)
+    if step < 6:
+        canvas.fill(np.maximum(np.abs(y - back - 20 - 0.15 * np.abs(x)) - 5, np.abs(x) - 36), 320.0)
+    canvas.fill(thorax.ellipse(x, y - back - 20, 9, 8), 28.0)
+    vertebra = thorax.ellipse(x, y - back, 18, 15)
+    canvas.fill(vertebra, DISC if step > 9.5 else CORTEX)
+    if step <= 9.5:
+        canvas.fill(vertebra + 1.8, (CORTEX if step > 8 else MARROW) + 25 * canvas.rough)
 
 
 @dataclass(frozen=True, eq=False)

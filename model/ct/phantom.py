@@ -15,7 +15,7 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from scipy import ndimage
 
 from survnode.model.ct import painting, thorax
-from survnode.model.ct.painting import Grid, Slice, Texture
+from survnode.model.ct.painting import Canvas, Grid, Texture
 from survnode.model.ct.thorax import LEFT, RIGHT, Anatomy, Array
 
 TUMOUR_HU = 38.0
@@ -66,16 +66,22 @@ def make_phantom(
     shape: tuple[int, int, int] = (100, 512, 512),
     spacing_mm: tuple[float, float, float] = (3.0, 0.8, 0.8),
     tumour: Tumour | None = None,
+    noise_hu: float = NOISE_HU,
 ) -> Phantom:
-    """The thorax of patient ``seed`` on a grid of ``shape`` and ``spacing_mm``, both (D, H, W)."""
+    """The thorax of patient ``seed`` on a grid of ``shape`` and ``spacing_mm``, both (D, H, W).
+
+    Parameters
+    ----------
+    noise_hu : standard deviation of the noise
+    """
     rng = np.random.default_rng([seed, 0])
     anatomy = thorax.draw_anatomy(rng)
     texture, vessels = Texture.draw(rng), painting.vessels(anatomy, rng)
     grid = Grid.of(shape, spacing_mm)
     hu, lungs = np.empty(shape, np.float32), np.zeros(shape, np.uint8)
     for index in range(shape[0]):
-        canvas = Slice(anatomy, grid, index, texture)
-        inside = canvas.paint() < 0
+        canvas = Canvas.blank(grid, index, texture)
+        inside = painting.paint_slice(canvas, anatomy)
         hu[index], lungs[index] = canvas.hu, np.where(inside, np.where(grid.x < 2, RIGHT, LEFT), 0)
     painting.paint_tubes(hu, grid, vessels, anatomy.blood_hu)
     painting.paint_tubes(hu, grid, painting.airways(anatomy, wall_mm=1.2), painting.MUSCLE)
@@ -84,7 +90,7 @@ def make_phantom(
     if tumour is not None:
         tumour = _placed(anatomy, tumour, np.random.default_rng([seed, 1]))
         _paint_tumour(hu, mask, grid, tumour, np.random.default_rng([seed, 2]))
-    hu += _noise(np.random.default_rng([seed, 3]), shape)
+    hu += _noise(np.random.default_rng([seed, 3]), shape, noise_hu)
     return Phantom(seed, np.clip(np.rint(hu), -1024, 3071).astype(np.int16), spacing_mm, lungs, tumour, mask)
 
 
@@ -118,12 +124,12 @@ def _paint_tumour(hu: Array, mask: NDArray[np.bool_], grid: Grid, tumour: Tumour
     mask[box] = distance < 0
 
 
-def _noise(rng: np.random.Generator, shape: tuple[int, int, int]) -> Array:
-    """Noise of `NOISE_HU`, a little correlated within a slice."""
+def _noise(rng: np.random.Generator, shape: tuple[int, int, int], noise_hu: float) -> Array:
+    """Noise of ``noise_hu``, a little correlated within a slice."""
     white = rng.standard_normal(shape, np.float32)
     sigma = (0, NOISE_CORRELATION, NOISE_CORRELATION)
     blurred = ndimage.gaussian_filter(white, sigma, truncate=2.5)
-    return np.asarray(blurred * np.float32(NOISE_HU / blurred[:1].std()), np.float32)
+    return np.asarray(blurred * np.float32(noise_hu / blurred[:1].std()), np.float32)
 
 
 def write_dicom(

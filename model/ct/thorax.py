@@ -114,6 +114,11 @@ def diaphragm(a: Anatomy, y: Length, x: Length) -> Array:
     return np.asarray(top - 52 * rho - 0.2 * (np.asarray(y) + 12), np.float32)
 
 
+def above_diaphragm(a: Anatomy, z: Length, y: Length, x: Length) -> Array:
+    """Everything above it."""
+    return np.asarray((diaphragm(a, y, x) - z) * np.float32(0.8), np.float32)
+
+
 def heart(a: Anatomy, z: Length, y: Length, x: Length) -> Array:
     """An egg whose apex points to the left, the front and the feet."""
     down, back, left = z - a.heart[0], y - a.heart[1], x - a.heart[2]
@@ -142,9 +147,8 @@ def mediastinum(a: Anatomy, z: Length, y: Length, x: Length) -> Array:
 
 def lungs(a: Anatomy, z: Length, y: Length, x: Length) -> Array:
     """Both lungs; the sign of ``x`` (about 2 mm left of the middle) tells them apart."""
-    wall = cavity(a, z, y, x) + PLEURA_MM
-    floor = (diaphragm(a, y, x) - z) * np.float32(0.8)
-    return np.asarray(np.maximum(np.maximum(wall, floor), -mediastinum(a, z, y, x)), np.float32)
+    above = np.maximum(cavity(a, z, y, x) + PLEURA_MM, above_diaphragm(a, z, y, x))
+    return np.asarray(np.maximum(above, -mediastinum(a, z, y, x)), np.float32)
 
 
 def spine_y(a: Anatomy, z: Length) -> Length:

@@ -41,20 +41,24 @@ def test_survival_follows_the_written_hazard(large: PhantomCohort) -> None:
 def test_one_in_ten_has_no_tumour_and_follow_up_ends_at_60_months(large: PhantomCohort) -> None:
     assert np.mean(large.radius_mm == 0) == pytest.approx(0.1, abs=0.02)
     with_tumour = large.radius_mm[large.radius_mm > 0]
-    assert (with_tumour.min(), with_tumour.max()) == pytest.approx((5, 45), abs=0.1)
+    assert (with_tumour.min(), with_tumour.max()) == pytest.approx((6, 45), abs=0.1)
     assert large.time_months.max() == 60
     assert not large.event[large.time_months == 60].any()
 
 
 def test_key_changes_with_the_ct_and_not_with_the_outcome() -> None:
-    patient = PhantomPatient(1, 20.0, 2.0, 5.0, event=True)
-    assert patient.key == PhantomPatient(1, 20.0, 2.0, 9.0, event=False).key
-    others = [PhantomPatient(2, 20.0, 2.0, 5.0, True), PhantomPatient(1, 21.0, 2.0, 5.0, True)]
+    patient = PhantomPatient(1, 20.0, 2.0, 14.0, 5.0, event=True)
+    assert patient.key == PhantomPatient(1, 20.0, 2.0, 14.0, 9.0, event=False).key
+    others = [
+        PhantomPatient(2, 20.0, 2.0, 14.0, 5.0, True),
+        PhantomPatient(1, 21.0, 2.0, 14.0, 5.0, True),
+        PhantomPatient(1, 20.0, 2.0, 9.0, 5.0, True),
+    ]
     assert patient.key not in {other.key for other in others}
 
 
 def test_scan_marks_the_slices_of_the_tumour() -> None:
-    scan = PhantomPatient(3, 15.0, 4.0, 5.0, event=True).scan()
+    scan = PhantomPatient(3, 15.0, 4.0, 14.0, 5.0, event=True).scan()
     assert scan.volume.hu.shape[0] == len(scan.volume.images) == len(scan.tumour) == SLICES
     assert 8 <= scan.tumour.sum() <= 13  # a diameter of 30 mm in slices of 3 mm, a little irregular
-    assert not PhantomPatient(3, 0.0, 4.0, 5.0, event=False).scan().tumour.any()
+    assert not PhantomPatient(3, 0.0, 4.0, 14.0, 5.0, event=False).scan().tumour.any()

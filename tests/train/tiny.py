@@ -10,7 +10,7 @@ from survnode.train.names import Preset
 from survnode.train.presets import PRESETS, Recipe, with_settings
 
 PATIENTS = tuple(
-    PhantomPatient(seed, radius, 4.0, months, event=months < 24)
+    PhantomPatient(seed, radius, 4.0, 14.0, months, event=months < 24)
     for seed, (radius, months) in enumerate(
         [(40.0, 3.0), (35.0, 8.5), (0.0, 40.0), (30.0, 12.0), (8.0, 33.0), (38.0, 5.5), (12.0, 28.0), (6.0, 50.0)]
     )

@@ -109,6 +109,7 @@ def _phantom(patient: PhantomPatient, slice_mm: float, pixel_mm: float) -> Phant
         shape=(round(LENGTH_MM / slice_mm), size, size),
         spacing_mm=(slice_mm, pixel_mm, pixel_mm),
         tumour=Tumour(patient.radius_mm) if patient.radius_mm else None,
+        noise_hu=patient.noise_hu,
     )
 
 
