@@ -6,17 +6,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from survnode.model.checkpoint import Backbone, Card, Cohort, Lungs, save_checkpoint
-from survnode.model.net.network import SurvivalNet
 from survnode.model.timegrid import TimeGrid
 from survnode.train.cohorts.phantom import PhantomCohort, hazard_a_month
 from survnode.train.config import Training
-from survnode.train.fit.features import PatientFeatures, cached_features, encoder_sha256
-from survnode.train.fit.loop import Epoch, Group, fit, predict
+from survnode.train.fit.features import encoder_of
+from survnode.train.fit.inputs import FeatureInputs, Net
+from survnode.train.fit.loop import Epoch, Outcomes, Predicted, Trainer, predict
+from survnode.train.fit.phantoms import PhantomFeatures, cached_features
+from survnode.train.fit.start import new_net
+from survnode.train.fit.store import one_thread_here
 from survnode.train.measure.attention import share_found
 from survnode.train.measure.calibration import calibration
 from survnode.train.measure.concordance import Pairs, compare_constant, compare_on_grid
@@ -50,12 +52,25 @@ class Part:
     """The phantoms of one part with their features."""
 
     cohort: PhantomCohort
-    features: list[PatientFeatures]
+    features: list[PhantomFeatures]
+
+    def __add__(self, other: "Part") -> "Part":
+        """The phantoms of both."""
+        return Part(PhantomCohort(self.cohort.patients + other.cohort.patients), self.features + other.features)
 
     @property
-    def group(self) -> Group:
+    def inputs(self) -> FeatureInputs:
+        """As the loop wants them, from the plain view alone."""
+        return FeatureInputs([one.features[None] for one in self.features], probability=0)
+
+    @property
+    def outcomes(self) -> Outcomes:
         """As the loop wants them."""
-        return Group(self.features, self.cohort.time_months, self.cohort.event)
+        return Outcomes(self.cohort.time_months, self.cohort.event)
+
+    def predicted_by(self, net: Net) -> Predicted:
+        """What ``net`` says of all of them."""
+        return predict(net, self.inputs, range(len(self.features)), Training.demonstration().fitting)
 
 
 def make_checkpoint(
@@ -81,16 +96,15 @@ def make_checkpoint(
 
     training, validation = part(plan.training, TRAINING), part(plan.validation, VALIDATION)
     unseen = part(plan.unseen, UNSEEN)
-    torch.manual_seed(plan.seed)
-    net = SurvivalNet(settings.network)
-    best = fit(net, training.group, validation.group, settings.fitting, plan.seed, after_epoch)
+    net = new_net(settings.network, plan.seed)
+    best = fit(net, training, validation, plan.seed, after_epoch)
     card = Card(
         name="survnode demonstration",
         version="1",
         network=settings.network.model_dump(mode="json"),
         preprocessing=settings.preprocessing,
         lungs=Lungs(method=settings.lungs),
-        backbone=Backbone(name=str(net.encoder.spec.weights), sha256=encoder_sha256(settings)),
+        backbone=Backbone(name=str(net.encoder.spec.weights), sha256=encoder_of(settings.network)[1]),
         cohort=Cohort(
             description=f"{plan.training} computed phantoms, no patients: hazard rises with the tumour's radius",
             n_patients=plan.training,
@@ -103,7 +117,7 @@ def make_checkpoint(
             "validation": {"patients": plan.validation, "ctd": round(best.concordance, 4)},
             "unseen": measure(net, unseen, plan.seed),
         },
-        cohort_survival=survival_quantiles(net, training.features),
+        cohort_survival=survival_quantiles(net, training),
         intended_use="Demonstration and test of the software. Trained on phantoms, it knows nothing of patients.",
         licence="Apache-2.0",
         demonstration=True,
@@ -112,11 +126,22 @@ def make_checkpoint(
     return save_checkpoint(folder, card, (state,))
 
 
-def measure(net: SurvivalNet, part: Part, seed: int) -> dict[str, JsonValue]:
+def fit(net: Net, training: Part, validation: Part, seed: int, after_epoch: Callable[[Epoch], None]) -> Epoch:
+    """Train ``net`` in place; returns its best epoch. On one thread, so that figures do not depend on the machine's."""
+    both = training + validation
+    rows = np.arange(len(both.features))
+    train, chosen_by = np.split(rows, [len(training.features)])
+    with one_thread_here():
+        return Trainer(net, both.inputs, both.outcomes, Training.demonstration().fitting, seed).fit(
+            train, chosen_by, after_epoch
+        )
+
+
+def measure(net: Net, part: Part, seed: int) -> dict[str, JsonValue]:
     """The figures of ``net`` on phantoms that it never saw."""
     grid, cohort = TimeGrid(net.config.n_bins), part.cohort
     horizon = grid.horizon_months
-    cif, attention = predict(net, part.features)
+    cif, attention = part.predicted_by(net)
     survival = 1 - cif[:, -1]
     truth = np.exp([-horizon * hazard_a_month(radius) for radius in cohort.radius_mm])
     groups = calibration(survival, cohort.time_months, cohort.event, horizon, CALIBRATION_GROUPS)
@@ -135,9 +160,9 @@ def measure(net: SurvivalNet, part: Part, seed: int) -> dict[str, JsonValue]:
     }
 
 
-def survival_quantiles(net: SurvivalNet, features: list[PatientFeatures]) -> tuple[float, ...]:
-    """Predicted survival at the horizon at the quantiles 0, 1, ..., 100 % of a cohort, ascending."""
-    cif, _ = predict(net, features)
+def survival_quantiles(net: Net, part: Part) -> tuple[float, ...]:
+    """Predicted survival at the horizon at the quantiles 0, 1, ..., 100 % of phantoms, ascending."""
+    cif, _ = part.predicted_by(net)
     return tuple(round(float(value), 6) for value in np.quantile(1 - cif[:, -1], np.linspace(0, 1, 101)))
 
 

@@ -16,13 +16,12 @@ from survnode.model.net.volumetric import VolumetricConfig
 from survnode.model.timegrid import TimeGrid
 from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.cohorts.folds import Fold
+from survnode.train.fit.features import FeatureCache, encoder_of
 from survnode.train.fit.inputs import FeatureInputs, Inputs, Net, SliceInputs
-from survnode.train.fit.loop import Epoch
+from survnode.train.fit.loop import Epoch, Outcomes, Rows, Trainer
 from survnode.train.fit.slices import SliceCache, lung_weights_sha256, standard_window
 from survnode.train.fit.start import initial, new_net, start_from
 from survnode.train.fit.store import one_thread_here
-from survnode.train.fit.trainer import Outcomes, Rows, Trainer
-from survnode.train.fit.views import FeatureCache, encoder_of
 from survnode.train.measure.concordance import concordance_td
 from survnode.train.presets import Intensity, Recipe
 from survnode.train.results import FoldResult, read_result, write_result

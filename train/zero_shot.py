@@ -11,11 +11,11 @@ from survnode.model.checkpoint import Card, Checkpoint, checkpoint_folder, load_
 from survnode.model.errors import CheckpointRefused
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.exclusions import write_exclusions
+from survnode.train.fit.features import encoder_of
+from survnode.train.fit.loop import Predicted, predict
 from survnode.train.fit.slices import lung_weights_sha256
 from survnode.train.fit.start import new_net
 from survnode.train.fit.store import write_whole
-from survnode.train.fit.trainer import Predicted, predict
-from survnode.train.fit.views import encoder_of
 from survnode.train.fold import Material, inputs_of
 from survnode.train.journal import MEASURED, Journal, Tell, silence
 from survnode.train.measure.evaluate import Evaluation, evaluate

@@ -22,10 +22,10 @@ from survnode.model.ct.preprocess import Preprocessing, preprocess
 from survnode.model.net.network import NetworkConfig, SurvivalNet
 from survnode.model.net.trunks import EncoderName
 from survnode.train.cohorts.phantom import PhantomCohort
+from survnode.train.fit.features import encode, encoder_of, intensities
 from survnode.train.fit.inputs import FeatureInputs
+from survnode.train.fit.loop import Outcomes, Trainer
 from survnode.train.fit.store import one_thread
-from survnode.train.fit.trainer import Outcomes, Trainer
-from survnode.train.fit.views import encode, encoder_of, intensities
 from survnode.train.names import Preset
 from survnode.train.presets import PRESETS
 

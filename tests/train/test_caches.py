@@ -14,8 +14,8 @@ from survnode.model.errors import Reason
 from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
 from survnode.train.cohorts.cohort import Cohort, Patient
+from survnode.train.fit.features import FeatureCache
 from survnode.train.fit.slices import SliceCache, standard_window
-from survnode.train.fit.views import FeatureCache
 from survnode.train.presets import Augmentation
 
 from .tiny import load_tiny, write_tiny_tree

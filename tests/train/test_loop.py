@@ -1,4 +1,7 @@
-"""The loop on made-up features in which one slice of each patient carries the risk."""
+"""The loop: whatever happens to it in between, the same network comes out."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,85 +9,121 @@ import torch
 
 from survnode.model.net.network import NetworkConfig, SurvivalNet
 from survnode.model.net.trunks import EncoderName
-from survnode.model.timegrid import TimeGrid
-from survnode.train.config import Fitting, LossSettings, RankingMean, Schedule
-from survnode.train.fit.features import PatientFeatures
-from survnode.train.fit.loop import Epoch, Group, feature_mean, fit, learning_rate_factor, pad, predict
+from survnode.train.config import Fitting, LossSettings, Precision, RankingMean, Schedule
+from survnode.train.fit.inputs import FeatureInputs
+from survnode.train.fit.loop import Epoch, Outcomes, Trainer, learning_rate_factor
 from survnode.train.measure.concordance import compare_constant, concordance_td
 
-F = 1280
-SETTINGS = Fitting(
-    loss=LossSettings(beta=2.0, ranking_mean=RankingMean.PAIRS),
-    batch=16,
-    learning_rate=1e-3,
-    epochs=12,
-    warm_up_epochs=1,
-    schedule=Schedule.CONSTANT,
-)
+SETTINGS = Fitting(loss=LossSettings(beta=2.0, ranking_mean=RankingMean.PAIRS), batch=8, epochs=6, warm_up_epochs=1)
+TRAIN, VALIDATION = np.arange(40), np.arange(40, 60)
 
 
-def new_net() -> SurvivalNet:
-    torch.manual_seed(0)
-    return SurvivalNet(NetworkConfig(encoder=EncoderName.EFFICIENTNET_LITE0, feature_dropout=0.2))
+class Killed(Exception):
+    """Stands for kill -9."""
 
 
-def cohort(count: int, seed: int) -> tuple[Group, np.ndarray]:
-    """Patients of 5 to 9 slices, and the risk that one slice's first 40 features show."""
-    rng = np.random.default_rng(seed)
+def material(count: int = 60) -> tuple[FeatureInputs, Outcomes]:
+    """Patients of 4 to 7 slices, one of which shows their risk in its first 40 features."""
+    rng = np.random.default_rng(0)
     risk = rng.uniform(0, 3, count)
     features = []
     for one in risk:
-        slices = rng.normal(1, 0.3, (int(rng.integers(5, 10)), F))
-        slices[rng.integers(len(slices)), :40] += one
-        tumour = np.zeros(len(slices), np.bool_)
-        features.append(PatientFeatures(slices.astype(np.float16), np.arange(len(slices)), tumour))
+        slices = rng.normal(1, 0.3, (3, int(rng.integers(4, 8)), 1280))
+        slices[:, 1, :40] += one
+        features.append(slices.astype(np.float16))
     death = rng.exponential(1 / (0.005 * np.exp(2 * risk)))
-    return Group(features, np.minimum(death, 30.0), death < 30), risk
+    return FeatureInputs(features, 0.3), Outcomes(np.minimum(death, 30.0), death < 30)
 
 
-@pytest.fixture(scope="module")
-def trained() -> tuple[SurvivalNet, Epoch, list[Epoch]]:
-    net, epochs = new_net(), list[Epoch]()
-    best = fit(net, cohort(96, 0)[0], cohort(40, 1)[0], SETTINGS, seed=3, after_epoch=epochs.append)
-    return net, best, epochs
+def trainer(state: Path | None, settings: Fitting = SETTINGS, seed: int = 1, of: int = 60) -> Trainer:
+    torch.manual_seed(0)
+    net = SurvivalNet(NetworkConfig(encoder=EncoderName.EFFICIENTNET_LITE0, feature_dropout=0.2))
+    return Trainer(net, *material(of), settings, seed, state)
 
 
-def test_risk_is_learned(trained: tuple[SurvivalNet, Epoch, list[Epoch]]) -> None:
-    group, risk = cohort(100, 2)
-    cif, attention = predict(trained[0], group.features)
-    found = concordance_td(TimeGrid(), cif, group.time_months, group.event)
-    truth = compare_constant(TimeGrid(), risk, group.time_months, group.event).concordance
-    assert found > truth - 0.05
-    assert [len(row) for row in attention] == [len(one.features) for one in group.features]
-    assert [row.sum() for row in attention] == pytest.approx([1.0] * 100)
+def killed_at(number: int) -> Callable[[Epoch], None]:
+    def after_epoch(epoch: Epoch) -> None:
+        if epoch.number == number:
+            raise Killed
+
+    return after_epoch
 
 
-def test_net_is_left_as_after_its_best_epoch(trained: tuple[SurvivalNet, Epoch, list[Epoch]]) -> None:
-    net, best, epochs = trained
-    assert [epoch.number for epoch in epochs] == list(range(1, 13))
+def same(one: Trainer, other: Trainer) -> bool:
+    first, second = one.net.trained_state(), other.net.trained_state()
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_risk_is_learned_nearly_as_well_as_it_can_be_known(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"schedule": Schedule.CONSTANT, "epochs": 12, "batch": 16})
+    rng = np.random.default_rng(1)
+    inputs, outcomes = material(240)
+    fitted = trainer(tmp_path / "state", settings, of=240)
+    fitted.fit(np.arange(100), np.arange(100, 140))
+    unseen = np.arange(140, 240)
+    risk = np.array([one[0, 1, :40].mean(dtype=np.float64) for one in inputs.features])
+    truth = compare_constant(fitted.grid, risk[unseen], outcomes.time_months[unseen], outcomes.event[unseen])
+    assert fitted.concordance(unseen) > truth.concordance - 0.05
+    shuffled = rng.permutation(unseen)
+    by_chance = concordance_td(
+        fitted.grid, fitted.predict(shuffled).cif, outcomes.time_months[unseen], outcomes.event[unseen]
+    )
+    assert by_chance == pytest.approx(0.5, abs=0.12)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, SETTINGS.model_copy(update={"accumulate": 3, "batch": 4})])
+def test_fit_killed_twice_gives_the_network_of_one_that_was_not(tmp_path: Path, settings: Fitting) -> None:
+    whole, broken = trainer(tmp_path / "whole", settings), tmp_path / "broken"
+    best = whole.fit(TRAIN, VALIDATION)
+    with pytest.raises(Killed):
+        trainer(broken, settings).fit(TRAIN, VALIDATION, killed_at(2), save_every_s=0)
+    with pytest.raises(Killed):
+        trainer(broken, settings).fit(TRAIN, VALIDATION, killed_at(4), save_every_s=0)
+    resumed, epochs = trainer(broken, settings), list[Epoch]()
+    assert resumed.fit(TRAIN, VALIDATION, epochs.append) == best
+    assert [epoch.number for epoch in epochs] == [5, 6]
+    assert same(resumed, whole)
+
+
+def test_state_that_is_older_than_the_kill_gives_the_same_network(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole")
+    whole.fit(TRAIN, VALIDATION)
+    with pytest.raises(Killed):
+        trainer(tmp_path / "broken").fit(TRAIN, VALIDATION, killed_at(4), save_every_s=1e9)
+    again = trainer(tmp_path / "broken")
+    again.fit(TRAIN, VALIDATION)
+    assert same(again, whole)
+
+
+def test_same_seed_gives_the_same_network_and_another_seed_another(tmp_path: Path) -> None:
+    one, again, other = trainer(tmp_path / "1"), trainer(None), trainer(tmp_path / "2", seed=2)
+    for each in (one, again, other):
+        each.fit(TRAIN, VALIDATION)
+    assert same(one, again)
+    assert not same(one, other)
+
+
+def test_a_frozen_encoder_is_left_alone(tmp_path: Path) -> None:
+    one = trainer(tmp_path / "state", SETTINGS.model_copy(update={"epochs": 1}))
+    before = {name: tensor.clone() for name, tensor in one.net.encoder.state_dict().items()}
+    one.fit(TRAIN, VALIDATION)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in one.net.encoder.state_dict().items())
+
+
+def test_network_is_left_as_after_its_best_epoch(tmp_path: Path) -> None:
+    fitted, epochs = trainer(tmp_path / "state"), list[Epoch]()
+    best = fitted.fit(TRAIN, VALIDATION, epochs.append)
     assert best.concordance == max(epoch.concordance for epoch in epochs)
-    group, _ = cohort(40, 1)
-    cif, _ = predict(net, group.features)
-    assert concordance_td(TimeGrid(), cif, group.time_months, group.event) == best.concordance
-    assert not net.training
+    assert fitted.concordance(VALIDATION) == best.concordance
+    assert [epoch.number for epoch in epochs] == list(range(1, 7))
+    assert not fitted.net.training
 
 
-def test_same_seed_gives_the_same_head_and_another_seed_another() -> None:
-    short = SETTINGS.model_copy(update={"epochs": 2})
-    states = []
-    for seed in (5, 5, 6):
-        net = new_net()
-        fit(net, cohort(32, 0)[0], cohort(20, 1)[0], short, seed)
-        states.append(net.trained_state())
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
-
-
-def test_only_the_head_is_trained() -> None:
-    net = new_net()
-    before = {name: tensor.clone() for name, tensor in net.encoder.state_dict().items()}
-    fit(net, cohort(16, 0)[0], cohort(16, 1)[0], SETTINGS.model_copy(update={"epochs": 1}), seed=0)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in net.encoder.state_dict().items())
+def test_each_real_slice_and_no_padding_has_a_share_of_the_attention(tmp_path: Path) -> None:
+    inputs, _ = material()
+    attention = trainer(tmp_path / "state").predict(np.arange(60)).attention
+    assert [len(one) for one in attention] == [one.shape[1] for one in inputs.features]
+    assert [one.sum() for one in attention] == pytest.approx([1.0] * 60)
 
 
 def test_learning_rate_rises_in_a_line_then_stays_or_falls_as_a_cosine() -> None:
@@ -98,15 +137,41 @@ def test_learning_rate_rises_in_a_line_then_stays_or_falls_as_a_cosine() -> None
     assert learning_rate_factor(constant, 5, 49) == 1
 
 
-def test_padding_is_zero_and_masked() -> None:
-    group, _ = cohort(4, 0)
-    features, mask = pad(group.features)
-    assert mask.sum(1).tolist() == [len(one.features) for one in group.features]
-    assert (features[~mask] == 0).all()
-    assert np.array_equal(features[1][mask[1]].numpy(), group.features[1].features.astype(np.float32))
+def test_patience_ends_a_fit_that_no_longer_gets_better(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"patience": 2, "learning_rate": 1e-9, "epochs": 30})
+    epochs = list[Epoch]()
+    best = trainer(tmp_path / "state", settings).fit(TRAIN, VALIDATION, epochs.append)
+    # Equal concordances count as better; at this rate all of them are equal but for rounding.
+    assert len(epochs) in (30, best.number + 2)
 
 
-def test_centre_is_the_mean_over_all_slices_of_all_patients() -> None:
-    group, _ = cohort(6, 0)
-    stacked = np.concatenate([one.features for one in group.features]).astype(np.float64)
-    assert feature_mean(group.features).numpy() == pytest.approx(stacked.mean(axis=0), abs=1e-5)
+def test_accumulated_batches_make_the_step_of_one_batch_when_the_loss_is_a_mean_over_patients(tmp_path: Path) -> None:
+    likelihood = LossSettings(beta=0)
+    common = {"loss": likelihood, "epochs": 1, "schedule": Schedule.CONSTANT, "warm_up_epochs": 0}
+    states = []
+    for batch, accumulate in ((40, 1), (10, 4)):
+        settings = SETTINGS.model_copy(update={**common, "batch": batch, "accumulate": accumulate})
+        one = trainer(tmp_path / str(batch), settings)
+        one.inputs = FeatureInputs([each[:1] for each in material()[0].features], 0)  # no random views
+        for module in one.net.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        one.fit(TRAIN, VALIDATION)
+        states.append(one.net.trained_state())
+    assert all(torch.allclose(states[0][name], states[1][name], atol=2e-5) for name in states[0])
+
+
+@pytest.mark.parametrize("precision", [Precision.BFLOAT16, Precision.FLOAT16])
+def test_half_precision_learns_too(tmp_path: Path, precision: Precision) -> None:
+    settings = SETTINGS.model_copy(update={"precision": precision, "schedule": Schedule.CONSTANT, "epochs": 12})
+    assert trainer(tmp_path / "state", settings).fit(TRAIN, VALIDATION).concordance > 0.7
+
+
+def test_restarts_are_cosines_of_10_20_and_40_epochs_after_the_warm_up() -> None:
+    settings = Fitting(epochs=100, warm_up_epochs=5, schedule=Schedule.RESTARTS, learning_rate=1e-3)
+    rate = [1e-3 * learning_rate_factor(settings, 1, epoch) for epoch in range(100)]
+    assert rate[:5] == pytest.approx(np.arange(1, 6) * 2e-4)
+    assert [rate[5], rate[15], rate[35], rate[75]] == pytest.approx([1e-3] * 4)
+    assert rate[10] == pytest.approx((1e-3 + 1e-6) / 2)
+    assert rate[14] < rate[13] < 2e-4
+    assert min(rate) >= 1e-6

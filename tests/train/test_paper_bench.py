@@ -18,7 +18,7 @@ from survnode.model.ct.preprocess import Preprocessing
 from survnode.model.net.encoders import Encoder
 from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.errors import NothingToMeasure, RunDiffers
-from survnode.train.fit import views
+from survnode.train.fit import features
 from survnode.train.fit.slices import SliceCache
 from survnode.train.fit.store import write_whole
 from survnode.train.names import Preset
@@ -88,11 +88,11 @@ def fill_slices(bench: Bench, cohort: Cohort, count: int) -> None:
 @pytest.fixture
 def random_weights(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every weight file is there, and none is read."""
-    views._encoder.cache_clear()
+    features._encoder.cache_clear()
     monkeypatch.setattr(Encoder, "load_pretrained", lambda *_: "0" * 64)
     monkeypatch.setattr(bench_module, "find_weights", lambda _: Path())
     yield
-    views._encoder.cache_clear()
+    features._encoder.cache_clear()
 
 
 def run_tiny(folder: Path, systems: Sequence[System], size: int, slices: int) -> tuple[Bench, dict[Population, Cohort]]:

@@ -1,173 +1,124 @@
-"""The pooled features of a frozen encoder, computed once a patient and kept on disk.
+"""The features of a frozen encoder, of the plain slices and of random views of them, made once and kept on disk.
 
-With the encoder frozen, all that trains stands behind its global pooling: one vector of F numbers a slice is everything
-that training needs of a CT. A file a patient, named by a hash of the CT, the preprocessing and the encoder, is written
-whole or not at all, so that an interrupted run goes on where it was.
+With the encoder frozen, all that trains stands behind its pooling: a vector of F numbers a slice and view is everything
+that training needs of a CT. A file a patient and view, so that recipes with and without augmentation share the plain
+one. A volume network has one vector a patient: it is kept as one slice.
 """
 
-import hashlib
-import multiprocessing
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load_file
+from torch import Tensor
 
-from survnode.model import ct
-from survnode.model.ct.lungs import lung_segmenter
-from survnode.model.ct.preprocess import preprocess
-from survnode.model.net.encoders import Encoder
+from survnode.model.net.encoders import Encoder, Freezing
+from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import TRUNKS, EncoderName
-from survnode.train.cohorts.phantom import Scan
-from survnode.train.config import Training
+from survnode.model.net.volumetric import VOLUME_TRUNKS, VolumeEncoderName, VolumetricConfig, volume_of
+from survnode.train.cohorts.cohort import Patient
+from survnode.train.fit.augment import random_views
+from survnode.train.fit.slices import Done, SliceCache, read_slices
+from survnode.train.fit.store import compute, key_of, missing, write_arrays
+from survnode.train.presets import Augmentation, Recipe
 
-BATCH = 4  # slices: the fastest of 1, 4, 8 and 16 for one thread of a CPU
-
-
-class Patient(Protocol):
-    """Whoever has a CT."""
-
-    @property
-    def key(self) -> str:
-        """Changes with anything that changes the CT."""
-
-    def scan(self) -> Scan:
-        """The CT, read or made anew."""
+Network = NetworkConfig | VolumetricConfig
+PLAIN = 0  # the number of the view that is none
+BATCH_CPU, BATCH_GPU = 4, 128  # slices; 4 is the fastest of 1, 4, 8 and 16 for one thread of a CPU
 
 
-@dataclass(frozen=True, eq=False)
-class PatientFeatures:
-    """What the trained part of the network sees of a patient.
+@dataclass(frozen=True)
+class FeatureCache:
+    """The features of a cohort in ``folder``.
 
     Parameters
     ----------
-    features : (S, F) float16, feet to head
-    source : (S,) int64, as in `SliceStack`
-    tumour : (D,) bool, which source images show the tumour
+    window_hu : mapped to [0, 1]
+    seed : of the random views
     """
 
-    features: NDArray[np.float16]
-    source: NDArray[np.int64]
-    tumour: NDArray[np.bool_]
+    folder: Path
+    slices: SliceCache
+    network: Network
+    window_hu: tuple[float, float]
+    augmentation: Augmentation
+    seed: int
+    device: str = "cpu"
 
-    def attention_by_image(self, attention: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Attention (S,) added up over the source image that each slice shows, (D,)."""
-        return np.bincount(self.source, attention, minlength=len(self.tumour)).astype(np.float64)
+    @classmethod
+    def of(cls, recipe: Recipe, slices: SliceCache, folder: Path, seed: int, device: str = "cpu") -> "FeatureCache":
+        """The features that a recipe wants."""
+        window = recipe.preprocessing.window_hu
+        return cls(folder, slices, recipe.network, window, recipe.augmentation, seed, device)
 
+    @property
+    def views(self) -> int:
+        """Plain and random ones."""
+        return 1 + (self.augmentation.views if self.augmentation.probability else 0)
 
-def extract(patient: Patient, training: Training) -> PatientFeatures:
-    """The features of one patient, by the path that serving takes from CT to encoder.
+    def path(self, patient: Patient, view: int) -> Path:
+        """The file of a patient and view."""
+        random = (self.augmentation.flip, self.augmentation.degrees, self.seed, view) if view != PLAIN else ()
+        encoder = f"{self.network.encoder}/{self.network.stem_channels}/{encoder_of(self.network)[1]}"
+        key = key_of(self.slices.key(patient), self.window_hu, encoder, random)
+        return self.folder / f"{key}.safetensors"
 
-    Raises
-    ------
-    SeriesUnsuitable
-        No lungs were found.
-    """
-    encoder, _ = _encoder(training.network.encoder, training.network.stem_channels)
-    scan = patient.scan()
-    stack = preprocess(scan.volume, lung_segmenter(training.lungs), training.preprocessing)
-    slices = torch.from_numpy(stack.intensities(training.preprocessing.window_hu))[:, None]  # (S, 1, H, W)
-    with torch.inference_mode():
-        features = torch.cat([encoder(batch) for batch in slices.split(BATCH)])  # (S, F)
-    return PatientFeatures(features.numpy().astype(np.float16), stack.source, scan.tumour)
-
-
-def cached_features(
-    patients: Sequence[Patient],
-    training: Training,
-    folder: Path,
-    *,
-    workers: int = 2,
-    done: Callable[[], None] = lambda: None,
-) -> list[PatientFeatures]:
-    """The features of ``patients``, in their order; what ``folder`` lacks is computed in ``workers`` processes.
-
-    ``done`` is called after each patient.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{cache_key(patient, training)}.safetensors" for patient in patients]
-    missing = [(patient, path) for patient, path in zip(patients, paths, strict=True) if not path.exists()]
-    for _ in range(len(paths) - len(missing)):
-        done()
-    if missing:
-        _compute(missing, training, min(workers, len(missing)), done)
-    return [read_features(path) for path in paths]
-
-
-def cache_key(patient: Patient, training: Training) -> str:
-    """Changes with anything that changes a patient's features: CT, preprocessing, lungs, encoder, weights, code."""
-    network = training.network
-    parts = [
-        patient.key,
-        training.preprocessing.model_dump_json(),
-        training.lungs,
-        f"{network.encoder}/{network.stem_channels}",
-        encoder_sha256(training),
-        _code_sha256(),
-    ]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
-
-
-def encoder_sha256(training: Training) -> str:
-    """The hash of the encoder's weight file."""
-    return _encoder(training.network.encoder, training.network.stem_channels)[1]
-
-
-def read_features(path: Path) -> PatientFeatures:
-    """The features in a file that `write_features` wrote."""
-    return PatientFeatures(**load_file(path))
-
-
-def write_features(path: Path, features: PatientFeatures) -> None:
-    """Write a file that is there whole or not at all."""
-    part = path.with_suffix(f".{os.getpid()}.part")
-    part.write_bytes(save(vars(features)))
-    part.replace(path)
-
-
-def _compute(
-    missing: Sequence[tuple[Patient, Path]], training: Training, workers: int, done: Callable[[], None]
-) -> None:
-    # Spawned, not forked: torch and ITK hold threads that a fork would leave in a deadlock.
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
-    try:
-        for future in as_completed([executor.submit(_extract_to, *task, training) for task in missing]):
-            future.result()
+    def fill(self, patients: Sequence[Patient], *, workers: int = 1, done: Done = lambda: None) -> None:
+        """Make what is not there from the slices, which must be there; ``done`` is called after each file."""
+        pairs = [(patient, view) for patient in patients for view in range(self.views)]
+        absent = missing((pair, self.path(*pair)) for pair in pairs)
+        for _ in range(len(pairs) - len(absent)):
             done()
-    finally:
-        executor.shutdown(cancel_futures=True)
+        compute(_make, [(self, *pair, path) for pair, path in absent], workers, done)
+
+    def read(self, patient: Patient) -> NDArray[np.float16]:
+        """The features of a patient for whom `fill` was called, (1 + K, S, F)."""
+        files = [load_file(self.path(patient, view)) for view in range(self.views)]
+        return np.stack([file["features"] for file in files])
 
 
-def _one_thread() -> None:
-    """Two processes of one thread are twice as fast as one of two: most stages use one anyway."""
-    torch.set_num_threads(1)
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+def encoder_of(network: Network) -> tuple[Encoder, str]:
+    """The untrained, frozen encoder of a network, and the sha256 of its weights; made once a process.
 
-
-def _extract_to(patient: Patient, path: Path, training: Training) -> None:
-    write_features(path, extract(patient, training))
-
-
-@cache
-def _encoder(name: EncoderName, stem_channels: int) -> tuple[Encoder, str]:
-    """An encoder with its published weights, and their hash; loaded once a process."""
-    encoder = Encoder(TRUNKS[name], stem_channels)
-    return encoder.eval(), encoder.load_pretrained()
+    Where nobody publishes weights it has random ones, always the same, and for a hash "random".
+    """
+    return _encoder(network.encoder, network.stem_channels)
 
 
 @cache
-def _code_sha256() -> str:
-    """The hash of the code between a CT, or a phantom's description, and the encoder."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(ct.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+def _encoder(name: EncoderName | VolumeEncoderName, stem_channels: int) -> tuple[Encoder, str]:
+    trunk = VOLUME_TRUNKS[name] if isinstance(name, VolumeEncoderName) else TRUNKS[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoder = Encoder(trunk, stem_channels, Freezing.TRUNK).eval()
+    return encoder, encoder.load_pretrained() if trunk.weights else "random"
+
+
+def encode(encoder: Encoder, network: Network, slices: Tensor) -> Tensor:
+    """Features (S, F) of slices (S, 1, H, W), or of the volume that they are, (1, F)."""
+    if isinstance(network, VolumetricConfig):
+        return torch.cat([encoder(volume_of(slices))])
+    batch = BATCH_CPU if slices.device.type == "cpu" else BATCH_GPU
+    return torch.cat([encoder(part) for part in slices.split(batch)])
+
+
+def intensities(hu: NDArray[np.int16], window_hu: tuple[float, float]) -> Tensor:
+    """HU (S, H, W) -> the network's input (S, 1, H, W) in [0, 1], as `SliceStack.intensities`."""
+    low, high = window_hu
+    return torch.from_numpy(np.clip((hu.astype(np.float32) - low) / (high - low), 0, 1))[:, None]
+
+
+def _make(wanted: FeatureCache, patient: Patient, view: int, path: Path) -> None:
+    encoder = encoder_of(wanted.network)[0].to(wanted.device)
+    slices = intensities(read_slices(wanted.slices.path(patient)).hu, wanted.window_hu).to(wanted.device)
+    with torch.inference_mode():
+        if view != PLAIN:
+            rng = np.random.default_rng([wanted.seed, view, int(patient.key[:12], 16)])
+            together = isinstance(wanted.network, VolumetricConfig)
+            slices = random_views(slices, wanted.augmentation, rng, together=together)
+        encoded = encode(encoder, wanted.network, slices)
+    write_arrays(path, {"features": encoded.cpu().numpy().astype(np.float16)})

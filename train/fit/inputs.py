@@ -13,8 +13,8 @@ from survnode.model.net.fusion import Fusion, SoftAttention
 from survnode.model.net.network import Output, SurvivalNet
 from survnode.model.net.volumetric import VolumetricNet
 from survnode.train.fit.augment import random_views
+from survnode.train.fit.features import intensities
 from survnode.train.fit.slices import read_slices
-from survnode.train.fit.views import intensities
 from survnode.train.presets import Augmentation
 
 Net = SurvivalNet | VolumetricNet

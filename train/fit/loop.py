@@ -1,9 +1,16 @@
-"""The training loop of a head on cached features, without a framework."""
+"""The training loop: one network, one fold, without a framework; interrupted, it goes on where it was.
 
+All randomness of an epoch comes from the seed and the epoch's number, so that a fit which is taken up from an earlier
+epoch makes the same network as one that was never interrupted.
+"""
+
+import io
 import math
+import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,79 +18,196 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from survnode.model.net.network import SurvivalNet
+from survnode.model.net.network import Output, SurvivalNet
 from survnode.model.timegrid import TimeGrid, cif_from_pmf
-from survnode.train.config import Fitting, Schedule
-from survnode.train.fit.features import PatientFeatures
+from survnode.train.config import Fitting, Precision, Schedule
+from survnode.train.fit.inputs import Inputs, Net
 from survnode.train.fit.loss import deephit_loss
+from survnode.train.fit.store import write_whole
 from survnode.train.measure.concordance import concordance_td
 
 FloatArray = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
-PREDICTION_BATCH = 32  # patients
+PREDICTION_BATCH = 32  # patients as features
+SAVE_EVERY_S = 5.0  # what an interruption costs at most, but for one epoch
 RESTART_EPOCHS, LEAST_RATE = 10, 1e-6  # of the schedule with restarts
+
+_DTYPES = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
-    """Patients with their outcomes; `time_months` and `event` are (B,)."""
+class Outcomes:
+    """What became of the patients of a cohort, (B,) each."""
 
-    features: Sequence[PatientFeatures]
     time_months: FloatArray
     event: NDArray[np.bool_]
 
-    def __len__(self) -> int:
-        return len(self.features)
-
 
 class Epoch(NamedTuple):
-    """What one epoch came to: mean training loss, and concordance of the validation group."""
+    """What one epoch came to: mean training loss, and concordance of the validation patients."""
 
     number: int
     loss: float
     concordance: float
 
 
-def fit(
-    net: SurvivalNet,
-    train: Group,
-    validation: Group,
-    settings: Fitting,
-    seed: int,
-    after_epoch: Callable[[Epoch], None] = lambda _: None,
-) -> Epoch:
-    """Train the head of ``net`` in place and leave it, in eval mode, as it was after its best epoch.
+class Predicted(NamedTuple):
+    """Cumulative incidences (B, K), and each patient's attention (S,) where the network has any."""
 
-    The best epoch has the highest validation concordance, the later one of equals. The same seed gives the same head
-    on the same machine.
+    cif: FloatArray
+    attention: list[FloatArray]
+
+
+class Trainer:
+    """A network and what it is fitted on.
+
+    Parameters
+    ----------
+    net : on its device
+    inputs, outcomes : of the whole cohort
+    settings : its ``learning_rate`` is the one that holds
+    state : the file that remembers a fit that is not finished; None: an interruption costs all of it
     """
-    torch.manual_seed(seed)
-    grid = TimeGrid(net.config.n_bins)
-    net.feature_centre.copy_(feature_mean(train.features))
-    bins, event = map(torch.from_numpy, grid.bins(train.time_months, train.event))
-    head = [parameter for name, parameter in net.named_parameters() if not name.startswith("encoder.")]
-    optimizer = torch.optim.AdamW(head, settings.learning_rate, weight_decay=settings.weight_decay)
-    steps = math.ceil(len(train) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(settings, steps, step))
-    best, best_state = Epoch(0, math.inf, -math.inf), net.trained_state()
-    for number in range(1, settings.epochs + 1):
-        net.train()
+
+    def __init__(
+        self,
+        net: Net,
+        inputs: Inputs,
+        outcomes: Outcomes,
+        settings: Fitting,
+        seed: int,
+        state: Path | None = None,
+    ) -> None:
+        self.net, self.inputs, self.outcomes, self.settings = net, inputs, outcomes, settings
+        self.seed, self.state = seed, state
+        self.grid = TimeGrid(net.config.n_bins)
+        self.device = next(net.parameters()).device
+        bins, event = map(torch.from_numpy, self.grid.bins(outcomes.time_months, outcomes.event))
+        self.bins, self.event = bins.to(self.device), event.to(self.device)
+        trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            trained, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision is Precision.FLOAT16)
+
+    def fit(
+        self,
+        train: Rows,
+        validation: Rows,
+        after_epoch: Callable[[Epoch], None] = lambda _: None,
+        save_every_s: float = SAVE_EVERY_S,
+    ) -> Epoch:
+        """Train the network in place and leave it, in eval mode, as it was after its best epoch.
+
+        The best epoch has the highest validation concordance, the later one of equals. The same seed gives the same
+        network on the same machine with the same number of threads.
+        """
+        best, best_state, done = self._begin(train)
+        saved = time.monotonic()
+        for number in range(done + 1, self.settings.epochs + 1):
+            if self.settings.patience is not None and number - 1 - best.number >= self.settings.patience:
+                break
+            loss = self._train_epoch(number, train)
+            epoch = Epoch(number, loss, self.concordance(validation))
+            if not epoch.concordance < best.concordance:  # NaN, without a comparable pair: the last epoch
+                best, best_state = epoch, deepcopy(self.net.trained_state())
+            if self.state is not None and time.monotonic() - saved >= save_every_s:
+                self._save(self.state, number, best, best_state)
+                saved = time.monotonic()
+            after_epoch(epoch)
+        self.net.load_trained_state(best_state)
+        self.net.eval()
+        return best
+
+    def predict(self, rows: Rows) -> Predicted:
+        """What the network says of the patients in ``rows``."""
+        return predict(self.net, self.inputs, rows, self.settings)
+
+    def concordance(self, rows: Rows) -> float:
+        """The time-dependent concordance of the patients in ``rows``."""
+        time_months, event = self.outcomes.time_months[rows], self.outcomes.event[rows]
+        return concordance_td(self.grid, self.predict(rows).cif, time_months, event)
+
+    def _begin(self, train: Rows) -> tuple[Epoch, dict[str, Tensor], int]:
+        """The best epoch so far, its network, and how many epochs are done."""
+        if self.state is not None and self.state.is_file():
+            return self._resume(self.state)
+        centre = self.inputs.centre(train.tolist()) if self.settings.centre_features else None
+        if centre is not None and isinstance(self.net, SurvivalNet):
+            self.net.feature_centre.copy_(centre)
+        return Epoch(0, math.inf, -math.inf), deepcopy(self.net.trained_state()), 0
+
+    def _train_epoch(self, number: int, train: Rows) -> float:
+        """One pass over the training patients; returns the mean loss."""
+        torch.manual_seed(_mixed(self.seed, number))
+        rng = np.random.default_rng([self.seed, number])
+        self.net.train()
+        order = rng.permutation(train)
+        batches = np.array_split(order, range(self.settings.batch, len(order), self.settings.batch))
         total = 0.0
-        for rows in torch.randperm(len(train)).split(settings.batch):
-            features, mask = pad([train.features[row] for row in rows.tolist()])
-            loss = deephit_loss(net.forward_features(features, mask).logits, bins[rows], event[rows], settings.loss)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(rows)
-        epoch = Epoch(number, total / len(train), validation_concordance(net, validation))
-        after_epoch(epoch)
-        if not epoch.concordance < best.concordance:  # NaN, without a comparable pair: the last epoch
-            best, best_state = epoch, deepcopy(net.trained_state())
-    net.load_trained_state(best_state)
+        for step, start in enumerate(range(0, len(batches), self.settings.accumulate)):
+            group = batches[start : start + self.settings.accumulate]
+            self._set_rate(number, step, math.ceil(len(batches) / self.settings.accumulate))
+            self.optimizer.zero_grad()
+            total += sum(self._backward(rows, len(group), rng) for rows in group)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        return total / len(train)
+
+    def _backward(self, rows: Rows, group: int, rng: np.random.Generator) -> float:
+        """Gradients of one batch, as one of ``group`` for a step; returns its summed loss."""
+        batch = self.inputs.batch(rows.tolist(), rng)
+        with _autocast(self.device, self.settings):
+            logits = self.inputs.forward(self.net, batch).logits
+        chosen = torch.from_numpy(rows).to(self.device)
+        loss = deephit_loss(logits.float(), self.bins[chosen], self.event[chosen], self.settings.loss)
+        self.scaler.scale(loss / group).backward()
+        return loss.item() * len(rows)
+
+    def _set_rate(self, number: int, step: int, steps: int) -> None:
+        factor = learning_rate_factor(self.settings, steps, (number - 1) * steps + step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * factor
+
+    def _save(self, state: Path, done: int, best: Epoch, best_state: dict[str, Tensor]) -> None:
+        stream = io.BytesIO()
+        torch.save(
+            {
+                "done": done,
+                "best": tuple(best),
+                "best_state": best_state,
+                "state": self.net.trained_state(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+            },
+            stream,
+        )
+        write_whole(state, stream.getvalue())
+
+    def _resume(self, state: Path) -> tuple[Epoch, dict[str, Tensor], int]:
+        stored = torch.load(state, map_location="cpu", weights_only=True)
+        self.net.load_trained_state(stored["state"])
+        self.optimizer.load_state_dict(stored["optimizer"])
+        self.scaler.load_state_dict(stored["scaler"])
+        return Epoch(*stored["best"]), stored["best_state"], stored["done"]
+
+
+def predict(net: Net, inputs: Inputs, rows: Sequence[int] | Rows, settings: Fitting) -> Predicted:
+    """What ``net`` says of the patients in ``rows``, in eval mode and from the plain view."""
     net.eval()
-    return best
+    device = next(net.parameters()).device
+    frozen = not any(parameter.requires_grad for parameter in net.encoder.parameters())
+    size = PREDICTION_BATCH if frozen else settings.batch
+    pmf, attention = [], []
+    with torch.inference_mode():
+        for part in np.array_split(np.asarray(rows), range(size, len(rows), size)):
+            batch = inputs.batch(part.tolist())
+            with _autocast(device, settings):
+                output = inputs.forward(net, batch)
+            pmf.append(output.logits.double().softmax(dim=1).cpu().numpy())  # (B, K + 1)
+            attention += _real(output, batch.mask)
+    return Predicted(cif_from_pmf(np.concatenate(pmf)), attention)
 
 
 def learning_rate_factor(settings: Fitting, steps_an_epoch: int, step: int) -> float:
@@ -107,40 +231,18 @@ def _restarts_factor(epochs: float, least: float) -> float:
     return least + (1 - least) * 0.5 * (1 + math.cos(math.pi * epochs / length))
 
 
-def predict(net: SurvivalNet, patients: Sequence[PatientFeatures]) -> tuple[FloatArray, list[FloatArray]]:
-    """Cumulative incidences (B, K) and each patient's attention (S,)."""
-    net.eval()
-    pmf, attention = [], []
-    with torch.inference_mode():
-        for start in range(0, len(patients), PREDICTION_BATCH):
-            group = patients[start : start + PREDICTION_BATCH]
-            output = net.forward_features(*pad(group))
-            pmf.append(output.logits.double().softmax(dim=1).numpy())  # (B, K + 1)
-            if output.attention is not None:
-                shares = output.attention.double().numpy()  # (B, S)
-                attention += [row[: len(one.source)] for row, one in zip(shares, group, strict=True)]
-    return cif_from_pmf(np.concatenate(pmf)), attention
+def _real(output: Output, mask: Tensor) -> list[FloatArray]:
+    if output.attention is None:
+        return []
+    shares = output.attention.double()
+    return [row[real].cpu().numpy() for row, real in zip(shares, mask, strict=True)]
 
 
-def validation_concordance(net: SurvivalNet, group: Group) -> float:
-    """The time-dependent concordance of ``net`` on ``group``."""
-    cif, _ = predict(net, group.features)
-    return concordance_td(TimeGrid(net.config.n_bins), cif, group.time_months, group.event)
+def _autocast(device: torch.device, settings: Fitting) -> torch.autocast:
+    dtype = _DTYPES.get(settings.precision)
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
-def feature_mean(patients: Sequence[PatientFeatures]) -> Tensor:
-    """The mean over all slices of all patients, (F,)."""
-    total = sum(one.features.sum(axis=0, dtype=np.float64) for one in patients)
-    return torch.from_numpy(np.asarray(total / sum(len(one.features) for one in patients))).float()
-
-
-def pad(patients: Sequence[PatientFeatures]) -> tuple[Tensor, Tensor]:
-    """Features (B, S, F) float32, 0 on padding, and mask (B, S) of patients with different numbers of slices."""
-    longest = max(len(one.features) for one in patients)
-    width = patients[0].features.shape[1]
-    features = torch.zeros(len(patients), longest, width)
-    mask = torch.zeros(len(patients), longest, dtype=torch.bool)
-    for row, one in enumerate(patients):
-        features[row, : len(one.features)] = torch.from_numpy(one.features)
-        mask[row, : len(one.features)] = True
-    return features, mask
+def _mixed(seed: int, number: int) -> int:
+    """A seed for one epoch."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])

@@ -8,8 +8,8 @@ from survnode.model.checkpoint import Checkpoint, load_checkpoint
 from survnode.model.net.network import SurvivalNet
 from survnode.model.net.volumetric import VolumetricConfig, VolumetricNet
 from survnode.train.errors import InitialModelRefused
+from survnode.train.fit.features import Network, encoder_of
 from survnode.train.fit.inputs import Net
-from survnode.train.fit.views import Network, encoder_of
 from survnode.train.presets import Recipe
 
 

@@ -1,4 +1,4 @@
-"""The cache: one path with serving, one file a patient, whole or absent."""
+"""The features of phantoms: one path with serving, one file a phantom, whole or absent."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,17 +12,11 @@ from survnode.model.ct.preprocess import preprocess
 from survnode.model.net.network import SurvivalNet
 from survnode.train.cohorts.phantom import PhantomPatient, Scan
 from survnode.train.config import Training
-from survnode.train.fit.features import (
-    PatientFeatures,
-    cache_key,
-    cached_features,
-    extract,
-    read_features,
-    write_features,
-)
+from survnode.train.fit.phantoms import PhantomFeatures, cache_key, cached_features, extract
+from survnode.train.fit.store import write_arrays
 
 TRAINING = Training.demonstration()
-PATIENT = PhantomPatient(11, 20.0, 2.0, 5.0, event=True)
+PATIENT = PhantomPatient(11, 20.0, 2.0, 14.0, 5.0, event=True)
 
 
 @dataclass(frozen=True)
@@ -34,11 +28,11 @@ class Unscannable(PhantomPatient):
 
 
 @pytest.fixture(scope="module")
-def features() -> PatientFeatures:
+def features() -> PhantomFeatures:
     return extract(PATIENT, TRAINING)
 
 
-def test_features_are_those_of_the_serving_path(features: PatientFeatures) -> None:
+def test_features_are_those_of_the_serving_path(features: PhantomFeatures) -> None:
     volume = PATIENT.scan().volume
     stack = preprocess(volume, lung_segmenter(TRAINING.lungs), TRAINING.preprocessing)
     net = SurvivalNet(TRAINING.network)
@@ -50,19 +44,12 @@ def test_features_are_those_of_the_serving_path(features: PatientFeatures) -> No
     assert np.array_equal(features.source, stack.source)
 
 
-def test_file_holds_what_was_written(features: PatientFeatures, tmp_path: Path) -> None:
-    write_features(tmp_path / "one.safetensors", features)
-    read = read_features(tmp_path / "one.safetensors")
-    for name, array in vars(features).items():
-        assert np.array_equal(getattr(read, name), array)
-    assert [path.name for path in tmp_path.iterdir()] == ["one.safetensors"]
-
-
-def test_what_is_on_disk_is_not_computed_again(features: PatientFeatures, tmp_path: Path) -> None:
-    write_features(tmp_path / f"{cache_key(PATIENT, TRAINING)}.safetensors", features)
+def test_what_is_on_disk_is_not_computed_again(features: PhantomFeatures, tmp_path: Path) -> None:
+    write_arrays(tmp_path / f"{cache_key(PATIENT, TRAINING)}.safetensors", vars(features))
     done: list[None] = []
     found = cached_features([Unscannable(**vars(PATIENT))], TRAINING, tmp_path, done=lambda: done.append(None))
-    assert np.array_equal(found[0].features, features.features)
+    for name, array in vars(features).items():
+        assert np.array_equal(getattr(found[0], name), array)
     assert len(done) == 1
 
 
@@ -84,5 +71,5 @@ def test_key_does_not_change_with_what_trains_behind_the_encoder() -> None:
 
 
 def test_attention_is_added_up_over_source_images() -> None:
-    one = PatientFeatures(np.zeros((4, 2), np.float16), np.array([1, 1, 2, 4]), np.zeros(6, np.bool_))
+    one = PhantomFeatures(np.zeros((4, 2), np.float16), np.array([1, 1, 2, 4]), np.zeros(6, np.bool_))
     assert one.attention_by_image(np.array([0.1, 0.2, 0.3, 0.4])) == pytest.approx([0, 0.3, 0.3, 0, 0.4, 0])
