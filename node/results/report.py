@@ -35,7 +35,6 @@ from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, E
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.model.ct.volume import SourceImage
 from survnode.model.errors import Reason
-from survnode.model.prediction import ModelIdentity
 from survnode.node.records import ResultRole
 from survnode.node.results import codes, words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
@@ -53,7 +52,11 @@ CONSTRUCTORS: dict[str, type[Dataset]] = {
 
 def report(findings: Findings, envelope: Envelope) -> ResultObject:
     """The report of a prediction."""
-    groups = [_survival_group(findings, envelope), *(_slice_group(item, envelope) for item in findings.slices)]
+    groups = [
+        _headline_group(findings, envelope),
+        _curve_group(findings, envelope),
+        *(_slice_group(item, envelope) for item in findings.slices),
+    ]
     measurements = container(codes.IMAGING_MEASUREMENTS, [item for group in groups for item in group])
     evaluations = container(
         codes.QUALITATIVE_EVALUATIONS,
@@ -97,19 +100,28 @@ def in_class(report: Dataset, sop_class: str) -> Dataset:
     return other
 
 
-def _survival_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
-    """The curve, its headline first: that is what a viewer shows on top."""
-    headline = _percentage(codes.survival(findings.horizon), findings.survival_at(findings.horizon))
+def _headline_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
+    """The one number that is asked for, in a group of its own, so that a viewer shows it before all details.
+
+    The template wants the algorithm above the numbers of a group. Here it stands below the number, where a machine
+    finds it; viewers hide what lies so deep, and show it with the curve.
+    """
+    headline = Measurement(
+        name=codes.survival(findings.horizon),
+        value=findings.survival_at(findings.horizon),
+        unit=codes.PERCENT,
+        algorithm_id=_algorithm(findings),
+    )
+    return group(words.headline(findings.model), envelope.uid("tracking", "survival"), [headline])
+
+
+def _curve_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
+    """The cumulative incidence month by month, and what computed it."""
     curve = [
         _percentage(codes.cumulative_incidence(int(month)), float(value))
         for month, value in zip(findings.months, findings.incidence, strict=True)
     ]
-    return group(
-        "Overall survival",
-        envelope.uid("tracking", "survival"),
-        [headline, *curve],
-        _algorithm(findings.model, findings.horizon, len(findings.member_survival)),
-    )
+    return group("Survival curve", envelope.uid("tracking", "curve"), curve, _algorithm(findings))
 
 
 def _slice_group(item: RankedSlice, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
@@ -142,12 +154,13 @@ def _percentage(name: Code, value: float, images: Sequence[SourceImageForMeasure
     return Measurement(name=name, value=value, unit=codes.PERCENT, referenced_images=images)
 
 
-def _algorithm(model: ModelIdentity, n_bins: int, members: int) -> AlgorithmIdentification:
+def _algorithm(findings: Findings) -> AlgorithmIdentification:
     """TID 4019: what computed the numbers, exactly."""
+    model, members = findings.model, len(findings.member_survival)
     return AlgorithmIdentification(
         name=ascii_text(model.name),
         version=ascii_text(model.version),
-        parameters=[ascii_text(line) for line in words.parameters(model, n_bins, members)],
+        parameters=[ascii_text(line) for line in words.parameters(model, findings.horizon, members)],
         family=codes.ARTIFICIAL_INTELLIGENCE,
     )
 

@@ -1,6 +1,7 @@
 """What the results say in words: plain, in ASCII, without a patient's identity."""
 
 from collections.abc import Iterator
+from textwrap import wrap
 
 from survnode.model.errors import Reason
 from survnode.model.prediction import ModelIdentity
@@ -8,6 +9,7 @@ from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, Findings
 from survnode.node.results.identity import Run
 
 LINE = "\r\n"  # as DICOM text wants it
+LINE_CHARS = 92  # viewers do not wrap preformatted text
 
 NOT_FOR_CARE = (
     f"{RESEARCH_USE}. Not a medical device: not for diagnosis, prognosis or treatment of a patient. "
@@ -15,9 +17,16 @@ NOT_FOR_CARE = (
 )
 
 
+def headline(model: ModelIdentity) -> str:
+    """What stands above the first number."""
+    demonstration = "; demonstration model: knows nothing of patients" if model.demonstration else ""
+    return f"Overall survival ({RESEARCH_USE.lower()}{demonstration})"
+
+
 def summary(findings: Findings) -> str:
-    """What a radiologist reads: survival by month, the members' spread, the median, the cohort, the slices."""
-    return LINE.join([*_survival(findings), *_comparison(findings), *_attention(findings)])
+    """What a radiologist reads: survival by month, the models' spread, the median, the cohort, the slices."""
+    lines = [*_survival(findings), *_comparison(findings), *_attention(findings)]
+    return LINE.join(part for line in lines for part in wrap(line, LINE_CHARS, subsequent_indent="    "))
 
 
 def refusal(reason: Reason, detail: str) -> str:
@@ -60,24 +69,20 @@ def median(findings: Findings) -> str:
 
 def _survival(findings: Findings) -> Iterator[str]:
     yield "Predicted overall survival after this CT"
+    models = len(findings.member_survival)
     for month in findings.milestones:
         spread = findings.spread_at(month)
-        members = "" if spread is None else f"   members {spread[0]:6.2f} - {spread[1]:6.2f} %"
-        yield f"  {month:2d} months: {findings.survival_at(month):6.2f} %{members}"
+        of_models = "" if spread is None else f"   ({models} models: {spread[0]:.2f} - {spread[1]:.2f} %)"
+        yield f"  {month:2d} months: {findings.survival_at(month):6.2f} %{of_models}"
     yield f"Median survival: {median(findings)}"
-    if (spread := findings.spread_at(findings.horizon)) is not None:
-        yield (
-            f"The {len(findings.member_survival)} members of the ensemble lie between {spread[0]:.2f} and "
-            f"{spread[1]:.2f} % at {findings.horizon} months; their mean is reported."
-        )
+    if models > 1:
+        yield f"Each value is the mean of {models} models; the range is that of their predictions."
 
 
 def _comparison(findings: Findings) -> Iterator[str]:
     if findings.cohort_rank is not None:
-        yield (
-            f"Predicted survival at {findings.horizon} months is higher than in {findings.cohort_rank:.0f} % "
-            f"of the training cohort ({findings.model.cohort})."
-        )
+        yield f"At {findings.horizon} months it is higher than in {findings.cohort_rank:.0f} % of the training cohort."
+    yield f"Training cohort: {findings.model.cohort}"
 
 
 def _attention(findings: Findings) -> Iterator[str]:

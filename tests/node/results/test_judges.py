@@ -179,13 +179,14 @@ def test_an_independent_reader_reads_the_numbers_of_the_prediction(
     real: tuple[Prediction, Results], read_tid1500: Read, tmp_path: Path
 ) -> None:
     prediction, results = real
-    survival, *slices = read_tid1500(write(results[:1], tmp_path)[0])["Measurements"]
-    values = {item["quantity"]["CodeValue"]: float(item["value"]) for item in survival["measurementItems"]}
-    assert values.pop("OS-M24") == pytest.approx(100 * prediction.survival_at(24), abs=0.005)
-    assert [values[f"CIF-M{month:02d}"] for month in range(1, 25)] == pytest.approx(100 * prediction.cif, abs=0.005)
-    assert len(values) == 24
-    weights = [float(group["measurementItems"][0]["value"]) for group in slices]
-    assert weights == pytest.approx([100 * item.weight for item in prediction.ranked(5)], abs=0.005)
+    groups = read_tid1500(write(results[:1], tmp_path)[0])["Measurements"]
+    (survival, curve, *slices) = [
+        {item["quantity"]["CodeValue"]: float(item["value"]) for item in group["measurementItems"]} for group in groups
+    ]
+    assert survival["OS-M24"] == pytest.approx(100 * prediction.survival_at(24), abs=0.005)
+    assert [curve[f"CIF-M{month:02d}"] for month in range(1, 25)] == pytest.approx(100 * prediction.cif, abs=0.005)
+    assert (len(survival), len(curve)) == (1, 24)
+    assert [weights["ATTENTION"] for weights in slices] == pytest.approx([100 * item.weight for item in prediction.ranked(5)], abs=0.005)
 
 
 def test_an_independent_reader_finds_the_lungs_where_they_were_drawn(

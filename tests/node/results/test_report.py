@@ -13,6 +13,7 @@ from survnode.node.results.envelope import ResultObject, Source
 from survnode.node.results.findings import DEMONSTRATION
 from survnode.node.results.identity import REPORT_SOP_CLASSES, Layout, Predecessor
 from survnode.node.results.report import in_class
+from survnode.node.results.words import LINE_CHARS
 
 from .conftest import Headers, Predict, a_model, a_run
 
@@ -77,31 +78,62 @@ def test_each_ranked_slice_has_its_weight_and_its_source(report: Dataset, predic
 def test_every_group_can_be_tracked(report: Dataset) -> None:
     names = [item.TextValue for item in items(report) if name(item) == "112039"]
     uids = [item.UID for item in items(report) if name(item) == "112040"]
-    assert names == ["Overall survival", *(f"Attention rank {rank}" for rank in range(1, 6))]
-    assert len(set(uids)) == 6
+    assert names == [
+        "Overall survival (research use only)",
+        "Survival curve",
+        *(f"Attention rank {rank}" for rank in range(1, 6)),
+    ]
+    assert len(set(uids)) == 7
+
+
+def test_nothing_but_its_name_and_place_stands_between_the_top_of_the_findings_and_the_headline(
+    report: Dataset,
+) -> None:
+    (measurements,) = [item for item in report.ContentSequence if name(item) == "126010"]
+    headline = measurements.ContentSequence[0].ContentSequence
+    assert [name(item) for item in headline] == ["112039", "112040", "363698007", "OS-M24"]
 
 
 def test_every_container_is_separate_or_viewers_drop_its_labels(report: Dataset) -> None:
     containers = [report, *(item for item in items(report) if item.ValueType == "CONTAINER")]
     assert {item.ContinuityOfContent for item in containers} == {"SEPARATE"}
-    assert len(containers) == 9
+    assert len(containers) == 10
 
 
 def test_it_says_what_computed_it(report: Dataset) -> None:
-    assert texts(report, "111001") == ["survnode-test"]
-    assert texts(report, "111003") == ["1.2.0"]
-    parameters = "\n".join(texts(report, "111002"))
+    numbers_of = [item for item in items(report) if item.ValueType == "NUM"]
+    (curve,) = [item for item in items(report) if item.ValueType == "CONTAINER" and "CIF-M01" in map(name, items(item))
+                and name(item) == "125007"]  # fmt: skip
+    for told in (numbers_of[0], curve):  # the headline and the curve
+        assert texts(told, "111001") == ["survnode-test"]
+        assert texts(told, "111003") == ["1.2.0"]
+    parameters = "\n".join(texts(numbers_of[0], "111002"))
+    assert parameters == "\n".join(texts(curve, "111002"))
     for fact in ("ab" * 32, "cd" * 32, "threshold", "1.5 mm, lungs cropped", "24 bins of one month", "100 patients"):
         assert fact in parameters
 
 
 def test_the_words_carry_the_numbers_and_the_warning(report: Dataset) -> None:
     (summary,) = texts(report, "121071")
-    assert "24 months:  48.48 %   members  41.48 -  55.82 %" in summary
-    assert "between 41.48 and 55.82 % at 24 months" in summary
-    assert "higher than in 48 % of the training cohort" in summary
+    assert "24 months:  48.48 %   (3 models: 41.48 - 55.82 %)" in summary
+    assert "Each value is the mean of 3 models" in summary
+    assert "At 24 months it is higher than in 48 % of the training cohort." in summary
+    assert "Training cohort: a cohort of 100 patients" in summary
     assert "rank 1:" in summary
     assert texts(report, "121106")[0].startswith("Research use only.")
+
+
+def test_no_line_of_the_words_is_longer_than_a_viewer_shows(source: Source, volume: Volume, predict: Predict) -> None:
+    cohort = "421 patients of a cohort whose name is long, " * 5
+    report = analysed(source, volume, predict(cohort=cohort), a_run())[0].dataset
+    (summary,) = texts(report, "121071")
+    assert max(len(line) for line in summary.splitlines()) <= LINE_CHARS
+    assert " ".join(cohort.split()) in " ".join(summary.split())
+
+
+def test_one_model_has_no_range(source: Source, volume: Volume, predict: Predict) -> None:
+    report = analysed(source, volume, predict(members=1), a_run())[0].dataset
+    assert "models" not in texts(report, "121071")[0]
 
 
 def test_generated_text_is_ascii_and_survives_a_model_that_is_not(
@@ -115,6 +147,7 @@ def test_generated_text_is_ascii_and_survives_a_model_that_is_not(
 def test_a_demonstration_model_says_so_in_the_report(source: Source, volume: Volume, predict: Predict) -> None:
     honest = analysed(source, volume, predict(demonstration=True), a_run())[0].dataset
     assert f"{DEMONSTRATION}." in texts(honest, "121106")
+    assert "demonstration model: knows nothing of patients" in texts(honest, "112039")[0]  # above the headline
     plain = analysed(source, volume, predict(), a_run())[0].dataset
     assert not any(DEMONSTRATION in text for text in texts(plain, "121106"))
 
