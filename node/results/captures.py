@@ -24,8 +24,8 @@ SIZE = (1024, 512)  # width, height
 PANEL = 512
 STRIP = 40  # above and below the anatomy
 ANATOMY = SIZE[1] - 2 * STRIP
-MARGIN = 12
-BAR_WIDTH = 10
+MARGIN = 28  # left and right of all letters: viewers put their scroll bar there
+BAR_WIDTH = 12
 MAX_CHARS = 45  # of the model, so that it stays clear of its neighbour
 LABEL = 18  # height of a label at the end of the bar
 
@@ -67,16 +67,15 @@ def _panel(hu: NDArray[np.float32], spacing_mm: tuple[float, ...], window: tuple
 
 def _label_panel(pen: ImageDraw.ImageDraw, left: int, window: str) -> None:
     middle = STRIP + ANATOMY // 2
-    pen.text((left + 20, middle), "R", DIM, font(20), anchor="mm")
-    pen.text((left + PANEL - 20, middle), "L", DIM, font(20), anchor="mm")
-    pen.text((left + PANEL // 2, STRIP + ANATOMY + 10), window, PLAIN, font(14), anchor="mm")
+    pen.text((left + 26, middle), "R", PLAIN, font(22), anchor="mm")
+    pen.text((left + PANEL - 26, middle), "L", PLAIN, font(22), anchor="mm")
+    pen.text((left + PANEL // 2, STRIP + ANATOMY + 10), window, PLAIN, font(15), anchor="mm")
 
 
 def _write_strips(pen: ImageDraw.ImageDraw, item: RankedSlice, findings: Findings) -> None:
     right, top, bottom = SIZE[0] - MARGIN, STRIP // 2, SIZE[1] - 10
-    title = f"AI attention  {item.rank} of {len(findings.slices)}"
-    pen.text((MARGIN, top), title, PLAIN, font(22, bold=True), anchor="lm")
-    pen.text((PANEL, top), f"{item.weight:.2f} %   {item.name}", PLAIN, font(20), anchor="mm")
+    pen.text((MARGIN, top), f"AI rank {item.rank} of {len(findings.slices)}", PLAIN, font(24, bold=True), anchor="lm")
+    pen.text((PANEL, top), f"attention {item.weight:.2f} %   {item.name}", PLAIN, font(22), anchor="mm")
     pen.text((right, top), RESEARCH_USE.upper(), AMBER, font(18, bold=True), anchor="rm")
     model = ascii_text(f"{findings.model.name} {findings.model.version}")[:MAX_CHARS]
     pen.text((MARGIN, bottom), model, DIM, font(14), anchor="lm")

@@ -11,13 +11,15 @@ from survnode.node.records import ResultRole
 from survnode.node.results import words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
 from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, Findings
-from survnode.node.results.palette import AMBER, BLACK, CYAN, DIM, FAINT, PLAIN, fraction, heat
+from survnode.node.results.palette import AMBER, BLACK, CYAN, DIM, FAINT, GREY, PLAIN, fraction, heat
 from survnode.node.results.secondary_capture import Pixels, secondary_capture
 
 FILE_NAME = "curve.dcm"
-SIZE = (1024, 768)  # width, height
-DPI = 100
+SIZE = (1280, 960)  # width, height
+DPI = 125
 MAX_CHARS = 105  # of a line at the foot
+LEFT, RIGHT = 0.05, 0.95  # of the width
+TOP, FOOT = 0.905, 0.07  # of the height; above and below, viewers write their own words
 
 
 def curve(findings: Findings, software_version: str, envelope: Envelope) -> ResultObject:
@@ -31,7 +33,7 @@ def curve(findings: Findings, software_version: str, envelope: Envelope) -> Resu
 
 
 def draw(findings: Findings, software_version: str) -> Pixels:
-    """The picture, (768, 1024, 3)."""
+    """The picture, (960, 1280, 3)."""
     canvas = FigureCanvasAgg(page(findings, software_version))
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib annotates it in part only
     picture = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
@@ -41,13 +43,13 @@ def draw(findings: Findings, software_version: str) -> Pixels:
 def page(findings: Findings, software_version: str) -> Figure:
     """The page before it becomes pixels."""
     figure = blank()
-    _head(figure, findings)
+    head(figure, findings.model.demonstration)
     _milestones(figure, findings)
     has_cohort = findings.cohort_rank is not None
-    _survival(figure.add_axes((0.075, 0.34, 0.5 if has_cohort else 0.885, 0.32)), findings)
+    _survival(figure.add_axes((0.085, 0.37, 0.5 if has_cohort else 0.865, 0.255)), findings)
     if has_cohort:
-        _cohort(figure.add_axes((0.64, 0.34, 0.32, 0.32)), findings)
-    _attention(figure.add_axes((0.075, 0.135, 0.885, 0.06)), findings)
+        _cohort(figure.add_axes((0.65, 0.37, 0.3, 0.255)), findings)
+    _attention(figure.add_axes((0.085, 0.18, 0.865, 0.05)), findings)
     _foot(figure, findings, software_version)
     return figure
 
@@ -57,43 +59,46 @@ def blank() -> Figure:
     return Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, facecolor=fraction(BLACK))
 
 
-def _head(figure: Figure, findings: Findings) -> None:
-    figure.text(0.04, 0.94, "Predicted overall survival", size=22, weight="bold", color=fraction(PLAIN))
-    figure.text(0.96, 0.944, RESEARCH_USE.upper(), size=15, weight="bold", color=fraction(AMBER), ha="right")
-    if findings.model.demonstration:
-        figure.text(0.04, 0.9, DEMONSTRATION, size=13, weight="bold", color=fraction(AMBER))
+def head(figure: Figure, demonstration: bool) -> None:
+    """What stands on top of every page."""
+    figure.text(LEFT, TOP, "Predicted overall survival", size=21, weight="bold", color=fraction(PLAIN), va="top")
+    research = {"size": 15, "weight": "bold", "color": fraction(AMBER), "ha": "right", "va": "top"}
+    figure.text(RIGHT, TOP - 0.007, RESEARCH_USE.upper(), **research)
+    if demonstration:
+        figure.text(LEFT, TOP - 0.052, DEMONSTRATION, size=12.5, weight="bold", color=fraction(AMBER), va="top")
 
 
 def _milestones(figure: Figure, findings: Findings) -> None:
-    """Survival at 6, 12, 18 and 24 months, the last one largest, each with its spread."""
-    months = findings.milestones
+    """Survival at 6, 12, 18 and 24 months, the last one largest, each with the range of the ensemble's models."""
+    months, models = findings.milestones, len(findings.member_survival)
     for i, month in enumerate(months):
         last = month == findings.horizon
-        x = 0.04 + 0.92 * i / len(months)
+        x = LEFT + (RIGHT - LEFT) * i / len(months)
         figure.text(
-            x, 0.81, f"{findings.survival_at(month):.0f} %", size=44 if last else 32, weight="bold",
+            x, 0.745, f"{findings.survival_at(month):.0f} %", size=46 if last else 31, weight="bold",
             color=fraction(CYAN if last else PLAIN),
         )  # fmt: skip
-        figure.text(x, 0.775, f"alive at {month} months", size=13, color=fraction(PLAIN))
+        figure.text(x, 0.712, f"alive at {month} months", size=13, color=fraction(PLAIN))
         if (spread := findings.spread_at(month)) is not None:
-            figure.text(x, 0.745, f"members {spread[0]:.0f} - {spread[1]:.0f} %", size=11, color=fraction(DIM))
+            range_ = f"{models} models: {spread[0]:.0f} - {spread[1]:.0f} %"
+            figure.text(x, 0.684, range_, size=11.5, color=fraction(DIM))
 
 
 def _survival(axes: Axes, findings: Findings) -> None:
-    """The curve, and the spread of the ensemble's members behind it."""
+    """The curve, and the range of the ensemble's models behind it."""
     months = np.concatenate([[0], findings.months])
     axes.plot(months, np.concatenate([[100], findings.survival]), color=fraction(CYAN), linewidth=2.5, clip_on=False)
     if len(findings.member_survival) > 1:
         low, high = findings.member_survival.min(axis=0), findings.member_survival.max(axis=0)
         axes.fill_between(
             months, np.concatenate([[100], low]), np.concatenate([[100], high]),
-            color=fraction(CYAN), alpha=0.25, linewidth=0,
+            color=fraction(CYAN), alpha=0.3, linewidth=0,
         )  # fmt: skip
     at = np.array(findings.milestones)
     axes.plot(at, findings.survival[at - 1], "o", color=fraction(CYAN), markersize=7, clip_on=False)
     ticks = {"xticks": range(0, findings.horizon + 1, 6), "yticks": range(0, 101, 25)}
     axes.set(xlim=(0, findings.horizon), ylim=(0, 100), **ticks)
-    _plain(axes, "months after the CT", f"% alive   (median {words.median(findings)})")
+    _plain(axes, "months after the CT", f"% alive (100 - CIF)   median {words.median(findings)}")
     axes.grid(color=fraction(FAINT), linewidth=0.8)
 
 
@@ -101,11 +106,11 @@ def _cohort(axes: Axes, findings: Findings) -> None:
     """Where this patient lies among those that the model was trained on."""
     survival = float(findings.survival[-1])
     counts, edges = np.histogram(findings.cohort_survival, bins=25, range=(0, 100))
-    axes.bar(edges[:-1], counts, width=4, align="edge", color=fraction(FAINT), edgecolor=fraction(BLACK))
-    axes.axvline(survival, color=fraction(CYAN), linewidth=2.5, clip_on=False)
+    axes.bar(edges[:-1], counts, width=4, align="edge", color=fraction(GREY), edgecolor=fraction(BLACK))
+    axes.axvline(survival, color=fraction(CYAN), linewidth=3, clip_on=False)
     axes.set(xlim=(0, 100), xticks=range(0, 101, 25), yticks=[])
-    title = f"above {findings.cohort_rank:.0f} % of the training cohort"
-    _plain(axes, f"cohort: % alive at {findings.horizon} months", title)
+    title = f"higher than {findings.cohort_rank:.0f} % of the cohort"
+    _plain(axes, f"training cohort: % alive, month {findings.horizon}", title)
 
 
 def _attention(axes: Axes, findings: Findings) -> None:
@@ -118,8 +123,10 @@ def _attention(axes: Axes, findings: Findings) -> None:
         axes.plot([at, label], [1.0, 1.35], color=fraction(AMBER), linewidth=0.8, clip_on=False)
         axes.text(label, 1.42, str(item.rank), size=13, weight="bold", color=fraction(AMBER), ha="center")
     axes.set(xlim=(0, len(share)), ylim=(0, 1), xticks=[], yticks=[])
-    axes.text(0, -0.5, "feet", size=12, color=fraction(DIM))
-    axes.text(len(share), -0.5, "head", size=12, color=fraction(DIM), ha="right")
+    axes.text(0, -0.55, "feet", size=12, color=fraction(DIM))
+    axes.text(len(share), -0.55, "head", size=12, color=fraction(DIM), ha="right")
+    axes.text(len(share) / 2, -0.55, "attention over the slices, the highest numbered", size=12,
+              color=fraction(DIM), ha="center")  # fmt: skip
     _plain(axes, "", "")
 
 
@@ -139,10 +146,9 @@ def spread_labels(places: Sequence[float], gap: float) -> list[float]:
 
 def _foot(figure: Figure, findings: Findings, software_version: str) -> None:
     model = findings.model
-    figure.text(0.075, 0.245, "Attention over the slices, the highest numbered", size=13, color=fraction(DIM))
     line = f"{model.name} {model.version}   survnode {software_version}   weights {model.weights_sha256[:12]}"
-    figure.text(0.04, 0.055, ascii_text(line)[:MAX_CHARS], size=11, color=fraction(DIM))
-    figure.text(0.04, 0.025, ascii_text(f"Trained on {model.cohort}")[:MAX_CHARS], size=11, color=fraction(DIM))
+    for y, words_ in ((FOOT + 0.03, line), (FOOT, f"Trained on {model.cohort}")):
+        figure.text(LEFT, y, ascii_text(words_)[:MAX_CHARS], size=11, color=fraction(DIM))
 
 
 def _plain(axes: Axes, x_label: str, title: str) -> None:

@@ -8,6 +8,7 @@ BLACK: Colour = (0, 0, 0)
 PLAIN: Colour = (235, 238, 242)
 DIM: Colour = (150, 158, 168)
 FAINT: Colour = (52, 58, 66)
+GREY: Colour = (104, 112, 122)
 CYAN: Colour = (86, 196, 235)
 AMBER: Colour = (255, 190, 70)
 

@@ -15,12 +15,12 @@ from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.node.records import ResultRole
 from survnode.node.results import curve, words
 from survnode.node.results.envelope import DESCRIPTIONS, Envelope, ResultObject, ascii_text, referenced
-from survnode.node.results.findings import RESEARCH_USE, Findings
-from survnode.node.results.palette import AMBER, PLAIN, fraction
+from survnode.node.results.findings import Findings
+from survnode.node.results.palette import PLAIN, fraction
 
 FILE_NAME = "summary.pdf.dcm"
 LINE_CHARS = 100
-PAGE_LINES = 38
+PAGE_LINES = 29
 
 
 def pdf(findings: Findings, envelope: Envelope) -> ResultObject:
@@ -77,10 +77,9 @@ def _text_pages(findings: Findings, envelope: Envelope) -> Iterator[Figure]:
 
 def _text_page(lines: list[str]) -> Figure:
     figure = curve.blank()
-    figure.text(0.04, 0.94, "Predicted overall survival", size=18, weight="bold", color=fraction(PLAIN))
-    figure.text(0.96, 0.944, RESEARCH_USE.upper(), size=15, weight="bold", color=fraction(AMBER), ha="right")
+    curve.head(figure, demonstration=False)  # the words say it
     figure.text(
-        0.04, 0.9, "\n".join(lines), size=11, family="DejaVu Sans Mono", color=fraction(PLAIN), va="top",
+        curve.LEFT, 0.83, "\n".join(lines), size=11, family="DejaVu Sans Mono", color=fraction(PLAIN), va="top",
         linespacing=1.3, parse_math=False,
     )  # fmt: skip
     return figure

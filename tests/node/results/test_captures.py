@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from survnode.model.ct.volume import Volume
+from survnode.model.ct.volume import SourceImage, Volume
 from survnode.node.records import ResultRole
 from survnode.node.results import captures
 from survnode.node.results.captures import ANATOMY, PANEL, STRIP, draw
@@ -103,6 +105,26 @@ def test_no_text_lies_on_the_anatomy(findings: Findings, volume: Volume) -> None
 def test_the_strips_say_something_in_letters_that_can_be_read(picture: Pixels) -> None:
     assert (picture[:STRIP].max(axis=2) > 200).sum() > 1500
     assert (picture[STRIP + ANATOMY :].max(axis=2) > 100).sum() > 500
+
+
+@pytest.mark.parametrize("changes", [{}, {"demonstration": True, "name": "n" * 64}], ids=str)
+def test_nothing_stands_where_viewers_put_their_scroll_bar(
+    predict: Predict, volume: Volume, changes: dict[str, object]
+) -> None:
+    findings = findings_of(predict(**changes), 24, 5)
+    pixels = draw(findings.slices[0], findings, volume)
+    assert pixels[:, :16].max() == 0
+    assert pixels[:, -16:].max() == 0
+    assert pixels[:STRIP, 28:60].max() > 200  # and the words begin right beside it
+
+
+def test_words_of_the_strip_stay_apart_whatever_their_length(findings: Findings, volume: Volume) -> None:
+    image = SourceImage("1.2", "1.3", 1, 12345)
+    widest = replace(findings.slices[0], rank=50, weight=100.0, image=image)
+    many = replace(findings, slices=(widest,) * 50)
+    columns = np.flatnonzero(draw(widest, many, volume)[: STRIP - 4].max(axis=(0, 2)))
+    gaps = np.diff(columns)
+    assert sorted(gaps)[-2] > 30  # between rank and weight, and between image and "research use only"
 
 
 def test_each_rank_is_its_own_picture(findings: Findings, volume: Volume) -> None:

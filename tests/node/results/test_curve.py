@@ -16,7 +16,7 @@ def picture(predict: Predict, **changes: object) -> bytes:
 
 def test_the_page_is_one_image_with_the_headline_as_its_comment(results: Results) -> None:
     ds = results[-1].dataset
-    assert (ds.Rows, ds.Columns) == (768, 1024)
+    assert (ds.Rows, ds.Columns) == (960, 1280)
     assert ds.ImageComments == "AI predicted overall survival at 24 months: 48.48 %"
     assert ds.BurnedInAnnotation == "NO"
 
@@ -35,6 +35,17 @@ def test_it_shows_the_same_pixels_every_time(predict: Predict) -> None:
 )  # fmt: skip
 def test_everything_that_matters_is_to_be_seen(predict: Predict, changes: dict[str, object]) -> None:
     assert picture(predict) != picture(predict, **changes)
+
+
+@pytest.mark.parametrize("changes", [{}, {"demonstration": True, "cohort": "a long name " * 20}], ids=str)
+def test_what_viewers_write_at_the_top_and_at_the_foot_hides_nothing(
+    predict: Predict, changes: dict[str, object]
+) -> None:
+    rows = draw(findings_of(predict(**changes), 24, 5), "0.1.0").max(axis=(1, 2))
+    height = len(rows)
+    assert rows[: int(0.09 * height)].max() == 0
+    assert rows[int(0.94 * height) :].max() == 0
+    assert rows[int(0.09 * height) : int(0.13 * height)].max() > 200  # and the page begins right there
 
 
 def test_labels_of_slices_that_lie_apart_stay_where_they_are() -> None:

@@ -186,7 +186,8 @@ def test_an_independent_reader_reads_the_numbers_of_the_prediction(
     assert survival["OS-M24"] == pytest.approx(100 * prediction.survival_at(24), abs=0.005)
     assert [curve[f"CIF-M{month:02d}"] for month in range(1, 25)] == pytest.approx(100 * prediction.cif, abs=0.005)
     assert (len(survival), len(curve)) == (1, 24)
-    assert [weights["ATTENTION"] for weights in slices] == pytest.approx([100 * item.weight for item in prediction.ranked(5)], abs=0.005)
+    expected = [100 * item.weight for item in prediction.ranked(5)]
+    assert [weights["ATTENTION"] for weights in slices] == pytest.approx(expected, abs=0.005)
 
 
 def test_an_independent_reader_finds_the_lungs_where_they_were_drawn(
