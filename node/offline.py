@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from survnode.model.ct.volume import read_series
 from survnode.node.errors import InputRefused
 from survnode.node.intake.assembly import choose
 from survnode.node.results.identity import Layout, Run
+from survnode.node.results.source_time import newest_time
 from survnode.node.work.pipeline import Outcome, Pipeline, devices
 
 log = structlog.get_logger()
@@ -25,6 +25,9 @@ Headers = dict[Path, Dataset]
 
 def predict_folder(folder: Path, out: Path, *, model: str, device: str, lungs: Path | None = None) -> Outcome:
     """Analyse the one study in ``folder`` and write what the node would send, and ``prediction.json``.
+
+    There is no job whose time the results could bear, so they bear the newest time of their source: whoever repeats
+    it, wherever and whenever, gets the same bytes.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def predict_folder(folder: Path, out: Path, *, model: str, device: str, lungs: P
     choice = choose({uid: [headers[path] for path in paths] for uid, paths in by_series.items()})
     paths = by_series[choice.series_instance_uid]
     pipeline = Pipeline(checkpoint_folder(model), Layout(), devices(device)[0])
-    run = Run(datetime.now(UTC).astimezone(), 1, None, version("survnode"))
+    run = Run(newest_time(headers[path] for path in paths), 1, None, version("survnode"))
     if choice.reason is not None:
         outcome = pipeline.refuse([headers[path] for path in paths], choice.reason, choice.detail, run)
     else:

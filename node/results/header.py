@@ -49,6 +49,7 @@ ALLOWED = {
     "LossyImageCompression": {"00", "01"},
 }
 UNDECODABLE = "\ufffd"  # what pydicom writes for bytes that their character set does not hold
+OFFSET = re.compile(r"[+-](0\d|1[0-4])[0-5]\d")  # from UTC, hours and minutes
 METHOD_UNKNOWN = "Not stated by the source"  # type 1C where the identity was removed
 
 
@@ -74,11 +75,15 @@ class Subject:
     @property
     def time_zone(self) -> timezone | None:
         """The source's own, if it names one."""
-        offset = self.attributes.get("TimezoneOffsetFromUTC")
-        if offset is None:
-            return None
-        minutes = int(offset[1:3]) * 60 + int(offset[3:5])
-        return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
+        return time_zone(self.attributes.get("TimezoneOffsetFromUTC", ""))
+
+
+def time_zone(offset: str) -> timezone | None:
+    """What a Timezone Offset From UTC says; None if it is none."""
+    if not OFFSET.fullmatch(offset):
+        return None
+    minutes = int(offset[1:3]) * 60 + int(offset[3:5])
+    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
 
 
 @dataclass
@@ -128,7 +133,7 @@ class _Reader:
         cleaned, rule = clean(dictionary_VR(keyword), value)
         if cleaned is not None and cleaned not in ALLOWED.get(keyword, {cleaned}):
             cleaned, rule = None, "not one of the values that the standard allows: left out"
-        if keyword == "TimezoneOffsetFromUTC" and cleaned and not re.fullmatch(r"[+-](0\d|1[0-4])[0-5]\d", cleaned):
+        if keyword == "TimezoneOffsetFromUTC" and cleaned and not OFFSET.fullmatch(cleaned):
             cleaned, rule = None, "not an offset: left out"
         if rule is None and UNDECODABLE in value:
             rule = "bytes that its character set does not hold: replaced"

@@ -138,6 +138,21 @@ def test_predict_writes_what_the_node_would_send(tmp_path: Path, thorax64_series
     assert set(np.unique(sitk.GetArrayFromImage(mask))) == {0, 1, 2}
 
 
+def test_predict_repeated_elsewhere_and_later_gives_the_same_bytes(tmp_path: Path, thorax64_series: list[Path]) -> None:
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for number, path in enumerate(reversed(thorax64_series)):
+        shutil.copy(path, moved / f"{number}.img")
+    for folder, out in ((thorax64_series[0].parent, "first"), (moved, "second")):
+        assert survnode("predict", folder, "--out", tmp_path / out).returncode == 0
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / out).rglob("*") if path.is_file()}
+        for out in ("first", "second")
+    )
+    assert len(first) == 9
+    assert first == second
+
+
 def test_predict_says_why_a_study_is_not_analysed_and_still_writes_its_report(
     tmp_path: Path, thorax64_series: list[Path]
 ) -> None:
