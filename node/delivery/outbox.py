@@ -101,8 +101,8 @@ class Outbox:
                 raise errors.NotRetryable(f"Delivery {delivery_id} is {delivery.state}: {delivery.state.sentence}")
             connection.execute(update(deliveries).where(mine).values(_waiting(self.clock())))
 
-    def resend(self, job_id: int, destination: str, roles: Collection[ResultRole] = ORDER) -> int:
-        """Send the objects of a job to a destination, whether or not they were sent there before; how many."""
+    def resend(self, job_id: int, destination: str, roles: Collection[ResultRole]) -> int:
+        """Send a job's objects of those roles to a destination, whether or not they were sent before; how many."""
         now = self.clock()
         wanted = select(results).where(
             results.c.job_id == job_id, results.c.role.in_(roles), results.c.variant_of.is_(None)

@@ -6,7 +6,7 @@ that class, made when it is due: so a destination that was down, was added, or c
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 
 import structlog
@@ -28,9 +28,8 @@ from survnode.node.delivery.sender import Destination, probe
 from survnode.node.files import replace_durably
 from survnode.node.records import Delivery, DeliveryState, Profile, Result, ResultRole
 from survnode.node.records import ResultObject as ResultRow
-from survnode.node.results.envelope import ResultObject
 from survnode.node.results.identity import fall_back
-from survnode.node.results.report import in_class
+from survnode.node.results.variant import variant
 
 log = structlog.get_logger()
 
@@ -110,34 +109,49 @@ class Profiles:
         return [(delivery, of_id[delivery.result_id]) for delivery in found]
 
     def _change(self, delivery: Delivery, result: Result, sop_class: str) -> bool:
-        """Let a delivery carry the report in another class; False if its file cannot be read."""
+        """Let a delivery carry the report in another class; False if that cannot be made.
+
+        A report whose file cannot be read stays what it is, and sending it says so; one that breaks the node's own
+        rules in its other class is not sent at all.
+        """
         with self.database.reading() as connection:
             own = select(results).where(results.c.id == (result.variant_of or result.id))
             original = fetch(connection, Result, own)[0]
         fields = {"job": delivery.job_id, "destination": delivery.destination, "sop_class_uid": sop_class}
         try:
-            variant = self._write(original, sop_class)
+            row = self._write(original, sop_class)
+        except errors.ObjectFaulty as error:
+            log.error("report.faulty", **fields, error=str(error))
+            self._refuse(delivery, str(error))
+            return False
         except (OSError, InvalidDicomError) as error:
             log.error("report.not_changed", **fields, error=type(error).__name__)
             return False
         with self.database.transaction() as connection:
-            _carry(connection, delivery, _record(connection, original, variant, self.clock()))
+            _carry(connection, delivery, _record(connection, original, row, self.clock()))
         log.info("report.changed", **fields)
         return True
+
+    def _refuse(self, delivery: Delivery, error: str) -> None:
+        mine = (deliveries.c.id == delivery.id, deliveries.c.state == DeliveryState.WAITING)
+        values = {"state": DeliveryState.REFUSED, "settled_at": self.clock(), "error": error}
+        with self.database.transaction() as connection:
+            connection.execute(update(deliveries).where(*mine).values(values))
 
     def _write(self, original: Result, sop_class: str) -> ResultRow:
         """The report in another class, on disk; the original itself if it is of that class."""
         path = PurePosixPath(original.path)
-        ds = in_class(dcmread(self.folder / path), sop_class)
-        if sop_class != original.sop_class_uid:
-            path = path.with_name(f"{path.stem}-{sop_class.rpartition('.')[2]}{path.suffix}")
-            replace_durably(self.folder / path, ResultObject(original.role, path.name, ds).encode())
+        if sop_class == original.sop_class_uid:
+            return ResultRow(**{field.name: getattr(original, field.name) for field in fields(ResultRow)})
+        path = path.with_name(f"{path.stem}-{sop_class.rpartition('.')[2]}{path.suffix}")
+        made = variant(dcmread(self.folder / original.path), sop_class, original.role, path.name)
+        replace_durably(self.folder / path, made.encode())
         return ResultRow(
             role=original.role,
             rank=original.rank,
-            sop_class_uid=str(ds.SOPClassUID),
-            sop_instance_uid=str(ds.SOPInstanceUID),
-            series_instance_uid=str(ds.SeriesInstanceUID),
+            sop_class_uid=made.sop_class_uid,
+            sop_instance_uid=made.sop_instance_uid,
+            series_instance_uid=made.series_instance_uid,
             path=str(path),
         )
 
@@ -147,12 +161,12 @@ def sop_class_of(role: ResultRole, report_sop_class: str | None) -> str:
     return CLASS_OF_ROLE.get(role, report_sop_class or Comprehensive3DSRStorage)
 
 
-def _record(connection: Connection, original: Result, variant: ResultRow, now: float) -> int:
-    """The id of the row of ``variant``, new or known."""
-    mine = (results.c.job_id == original.job_id, results.c.sop_instance_uid == variant.sop_instance_uid)
+def _record(connection: Connection, original: Result, made: ResultRow, now: float) -> int:
+    """The id of the row of ``made``, new or known."""
+    mine = (results.c.job_id == original.job_id, results.c.sop_instance_uid == made.sop_instance_uid)
     known = connection.execute(select(results.c.id).where(*mine)).scalar()
     if known is None:
-        row = row_of(variant) | {"job_id": original.job_id, "created_at": now, "variant_of": original.id}
+        row = row_of(made) | {"job_id": original.job_id, "created_at": now, "variant_of": original.id}
         known = connection.execute(insert(results).values(row).returning(results.c.id)).scalar_one()
     return int(known)
 

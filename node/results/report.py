@@ -6,7 +6,6 @@ images), and no `method` or `manufacturer` (each is a validator's warning).
 """
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -30,7 +29,7 @@ from highdicom.sr import (
 )
 from pydicom import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.model.ct.volume import SourceImage
@@ -39,7 +38,6 @@ from survnode.node.records import ResultRole
 from survnode.node.results import codes, words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
 from survnode.node.results.findings import Findings, RankedSlice
-from survnode.node.results.identity import derived_uid
 
 FILE_NAME = "report.dcm"
 
@@ -82,24 +80,6 @@ def refusal(reason: Reason, detail: str, envelope: Envelope) -> ResultObject:
     return document([evaluations], envelope, ResultRole.REPORT, FILE_NAME)
 
 
-def in_class(report: Dataset, sop_class: str) -> Dataset:
-    """The same report in another of `REPORT_SOP_CLASSES`, under UIDs of its own; so is its predecessor's name."""
-    if report.SOPClassUID == sop_class:
-        return report
-    other = deepcopy(report)
-    other.SOPClassUID = other.file_meta.MediaStorageSOPClassUID = UID(sop_class)
-    other.SOPInstanceUID = derived_uid(sop_class, report.SOPInstanceUID)
-    other.file_meta.MediaStorageSOPInstanceUID = other.SOPInstanceUID
-    other.SeriesInstanceUID = derived_uid(sop_class, report.SeriesInstanceUID)
-    for study in other.get("PredecessorDocumentsSequence", []):
-        for series in study.ReferencedSeriesSequence:
-            series.SeriesInstanceUID = derived_uid(sop_class, series.SeriesInstanceUID)
-            for item in series.ReferencedSOPSequence:
-                item.ReferencedSOPClassUID = UID(sop_class)
-                item.ReferencedSOPInstanceUID = derived_uid(sop_class, item.ReferencedSOPInstanceUID)
-    return other
-
-
 def _headline_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
     """The one number that is asked for, in a group of its own, so that a viewer shows it before all details.
 
@@ -126,7 +106,8 @@ def _curve_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQuali
 
 def _slice_group(item: RankedSlice, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
     weight = attention(item.weight, item.image)
-    return group(f"Attention rank {item.rank}", envelope.uid("tracking", "slice", str(item.rank)), [weight])
+    name = f"Attention rank {item.rank}, {item.name}"
+    return group(name, envelope.uid("tracking", "slice", str(item.rank)), [weight])
 
 
 def group(

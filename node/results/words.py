@@ -56,7 +56,7 @@ def parameters(model: ModelIdentity, n_bins: int, members: int) -> Iterator[str]
     yield f"lungs: {model.lungs}"
     yield f"preprocessing: {model.preprocessing}"
     yield f"time grid: {n_bins} bins of one month (30.4375 days) and survival beyond them"
-    yield f"members of the ensemble: {members}"
+    yield f"models in the ensemble: {members}"
     yield f"training cohort: {model.cohort}"
 
 

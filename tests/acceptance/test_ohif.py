@@ -52,6 +52,14 @@ def test_the_report_shows_its_numbers_and_its_words(
     assert "Research use only. Not a medical device" in shown
 
 
+def test_the_report_shows_the_headline_and_that_it_is_research_before_what_computed_it(
+    seen: dict[int, list[str]],
+) -> None:
+    shown = seen[9101][0]
+    places = [shown.index(words) for words in ("research use only", "24-month overall survival", "Algorithm Name")]
+    assert places == sorted(places)
+
+
 def test_the_captures_open_on_rank_1_and_go_on_in_rank_order(seen: dict[int, list[str]]) -> None:
     assert [f"I:{rank} ({rank}/5)" in words for rank, words in enumerate(seen[9102], start=1)] == [True] * 5
 

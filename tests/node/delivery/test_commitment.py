@@ -19,7 +19,7 @@ from survnode.node.delivery.commitment import Commitments, record_answer
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.sender import Destination, OnCommitment, Outcome
 from survnode.node.intake.receiver import Listening, Receiver
-from survnode.node.records import CommitmentState, Delivery, Job
+from survnode.node.records import CommitmentState, Delivery, Job, ResultRole
 from survnode.node.retry import RetryPolicy
 from survnode.node.status import Status
 
@@ -204,7 +204,7 @@ def test_what_is_sent_again_is_asked_for_again(
     pacs = FakePacs()
     commitments.ask_due(PACS, pacs.ask)
     record_answer(database, 1, answer(*pacs.requests[0]))
-    Outbox(database, tmp_path, clock=lambda: times[-1]).resend(sent.id, "pacs")
+    Outbox(database, tmp_path, clock=lambda: times[-1]).resend(sent.id, "pacs", tuple(ResultRole))
     assert states(database) == [CommitmentState.NONE] * 5
 
 

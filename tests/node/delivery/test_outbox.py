@@ -11,7 +11,7 @@ from survnode.node.contexts import Answer, meaning_of
 from survnode.node.database import Database, deliveries, fetch
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.sender import Destination, Outcome, Outgoing
-from survnode.node.records import Delivery, DeliveryState, Job
+from survnode.node.records import Delivery, DeliveryState, Job, ResultRole
 from survnode.node.retry import RetryPolicy
 
 FinishJob = Callable[..., Job]
@@ -188,12 +188,19 @@ def test_outcomes_are_recorded_as_they_come(outbox: Outbox, database: Database, 
 def test_a_job_can_be_sent_again_and_elsewhere(outbox: Outbox, finish_job: FinishJob) -> None:
     job = finish_job("1.1", "pacs")
     outbox.deliver_due(PACS, FakePeer().send)
-    assert outbox.resend(job.id, "pacs") == 5
-    assert outbox.resend(job.id, "archive") == 5
+    assert outbox.resend(job.id, "pacs", tuple(ResultRole)) == 5
+    assert outbox.resend(job.id, "archive", tuple(ResultRole)) == 5
     again, elsewhere = FakePeer(), FakePeer()
     assert outbox.deliver_due(PACS, again.send) == 5
     assert outbox.deliver_due(replace(PACS, name="archive"), elsewhere.send) == 5
     assert again.seen == elsewhere.seen == IN_ORDER
+
+
+def test_only_the_roles_that_a_destination_takes_are_sent_again(outbox: Outbox, finish_job: FinishJob) -> None:
+    job = finish_job("1.1", "pacs")
+    outbox.deliver_due(PACS, FakePeer().send)
+    assert outbox.resend(job.id, "pacs", [ResultRole.REPORT, ResultRole.CURVE, ResultRole.PDF]) == 2
+    assert outbox.deliver_due(PACS, FakePeer().send) == 2
 
 
 def test_only_what_failed_is_retried(outbox: Outbox, finish_job: FinishJob) -> None:

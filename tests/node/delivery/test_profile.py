@@ -3,17 +3,17 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     UID,
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     EnhancedSRStorage,
-    ExplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
 )
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
+from survnode.model.errors import Reason
 from survnode.node import errors
 from survnode.node.contexts import REPORT_CLASSES, RESULT_TRANSFER_SYNTAXES, Answer, Contexts
 from survnode.node.database import Database, deliveries, fetch, results
@@ -23,7 +23,11 @@ from survnode.node.delivery.profile import CLASS_OF_ROLE, Profiles, sop_class_of
 from survnode.node.delivery.sender import Destination, Outcome, Outgoing
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.records import Delivery, DeliveryState, Job, Result, ResultRole
+from survnode.node.results.bundle import not_analysed
+from survnode.node.results.envelope import ResultObject, Source
 from survnode.node.results.identity import REPORT_SOP_CLASSES
+
+from ..results.conftest import a_header, a_run
 
 FinishJob = Callable[..., Job]
 
@@ -63,15 +67,20 @@ def outbox(database: Database, tmp_path: Path, times: list[float]) -> Outbox:
 @pytest.fixture
 def job(finish_job: FinishJob, tmp_path: Path) -> Job:
     """A job whose report is on disk."""
-    job = finish_job("1.1", "pacs", "other")
-    ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = Comprehensive3DSRStorage, f"9.{job.id}.1"
-    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = "1.1", f"9.{job.id}.10", "SR"
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    (tmp_path / str(job.id)).mkdir()
-    ds.save_as(tmp_path / f"{job.id}/report.dcm", enforce_file_format=True)
+    job = finish_job("1.2.3", "pacs", "other")
+    write_report(tmp_path / f"{job.id}/report.dcm", a_refusal())
     return job
+
+
+def a_refusal() -> Dataset:
+    """A whole report."""
+    (report,) = not_analysed(Source((a_header(1),)), Reason.NO_LUNGS, "", a_run(), None)
+    return report.dataset
+
+
+def write_report(path: Path, ds: Dataset) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(ResultObject(ResultRole.REPORT, path.name, ds).encode())
 
 
 def reports(database: Database, destination: str = "pacs") -> list[tuple[Delivery, Result]]:
@@ -150,7 +159,7 @@ def test_a_report_that_is_sent_again_goes_in_the_class_of_the_day_and_once(
 
     profiles.suit(FIXED)
     assert outbox.deliver_due(FIXED, store) == 5
-    assert outbox.resend(job.id, "pacs") == 5
+    assert outbox.resend(job.id, "pacs", tuple(ResultRole)) == 5
     profiles.suit(FIXED)
     ((delivery, result),) = reports(database)
     assert (delivery.state, result.sop_class_uid) == (DeliveryState.WAITING, EnhancedSRStorage)
@@ -161,6 +170,24 @@ def test_a_report_that_is_sent_again_goes_in_the_class_of_the_day_and_once(
         (DeliveryState.SENT, EnhancedSRStorage),
         (DeliveryState.WAITING, Comprehensive3DSRStorage),
     }
+
+
+def test_a_report_that_breaks_the_rules_is_not_sent_in_another_class_and_a_person_sees_that(
+    profiles: Profiles, outbox: Outbox, database: Database, job: Job, tmp_path: Path
+) -> None:
+    spoilt = a_refusal()
+    spoilt.VerificationFlag = "VERIFIED"
+    write_report(tmp_path / f"{job.id}/report.dcm", spoilt)
+    with capture_logs() as logs:
+        assert profiles.suit(FIXED) == 0
+    ((delivery, result),) = reports(database)
+    assert (delivery.state, result.sop_class_uid) == (DeliveryState.REFUSED, Comprehensive3DSRStorage)
+    assert "(0040,A493) must be UNVERIFIED" in delivery.error
+    assert [(event["event"], event["log_level"]) for event in logs] == [("report.faulty", "error")]
+    assert [path.name for path in (tmp_path / str(job.id)).iterdir()] == ["report.dcm"]
+    outbox.retry(delivery.id)
+    write_report(tmp_path / f"{job.id}/report.dcm", a_refusal())
+    assert profiles.suit(FIXED) == 1
 
 
 def test_a_lost_file_leaves_the_delivery_to_fail_in_the_open(

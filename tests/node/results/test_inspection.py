@@ -19,8 +19,8 @@ from survnode.node.results.content import content_items
 from survnode.node.results.envelope import ResultObject, Source
 from survnode.node.results.identity import Layout, Predecessor
 from survnode.node.results.inspection import inspect
-from survnode.node.results.report import in_class
 from survnode.node.results.summary import analysed_summary, not_analysed_summary
+from survnode.node.results.variant import in_class
 
 from .conftest import Geometry, Headers, a_prediction, a_run, placed_headers
 

@@ -27,7 +27,7 @@ from survnode.node.results.envelope import Envelope, ResultObject, Source
 from survnode.node.results.findings import findings_of
 from survnode.node.results.identity import Layout, Predecessor
 from survnode.node.results.inspection import inspect
-from survnode.node.results.report import in_class
+from survnode.node.results.variant import in_class
 from survnode.node.results.withdrawal import withdrawal
 
 from .conftest import (
