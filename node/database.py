@@ -24,12 +24,14 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Select,
     String,
     Table,
     TypeDecorator,
     UniqueConstraint,
     create_engine,
     event,
+    select,
 )
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
@@ -46,7 +48,7 @@ from survnode.node.records import (
     StudyState,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 15.0
 
 
@@ -163,7 +165,6 @@ jobs = Table(
     Column("started_at", Float),
     Column("ended_at", Float),
     Column("error", String, nullable=False, default=""),
-    UniqueConstraint("study_instance_uid", "input_digest", "device_uid"),
     UniqueConstraint("study_instance_uid", "version"),
     Index("jobs_to_claim", "state", "due_at"),
     sqlite_autoincrement=True,
@@ -302,6 +303,13 @@ def fetch_one(connection: Connection, record: type[RecordT], statement: Executab
     """The first row of ``statement`` as a record; None if there is none."""
     found = fetch(connection, record, statement)
     return found[0] if found else None
+
+
+def withdrawn_jobs(destination: str | None = None) -> Select[tuple[int]]:
+    """The jobs whose results were withdrawn, by a note or before they were sent; from one destination or from any."""
+    note = (deliveries.c.state == DeliveryState.WITHDRAWN) | (results.c.role == ResultRole.WITHDRAWAL)
+    found = select(deliveries.c.job_id).join(results, results.c.id == deliveries.c.result_id).where(note).distinct()
+    return found if destination is None else found.where(deliveries.c.destination == destination)
 
 
 def row_of(record: _DataclassInstance) -> dict[str, Any]:

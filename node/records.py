@@ -172,9 +172,9 @@ class Job:
     ----------
     series_instance_uid : the chosen series; with a ``reason``, the series that the reason is about
     sop_instance_uids : the images of that series when the study was judged, sorted
-    input_digest : of what the job depends on; with study and ``device_uid`` it is unique
+    input_digest : of what the job depends on, beside the model
     device_uid : of the model
-    version : 1 for the first job of the study; a changed input makes the next
+    version : 1 for the first job of the study; whatever differs from the newest that stands makes the next
     reason, detail : why there is no analysis, known before or found during the work; None if there is one
     verdicts : on each series of the study
     token : grows with each claim; only the holder of the newest may report

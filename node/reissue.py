@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from sqlalchemy import Connection, insert, select, update
 
 from survnode.node.config import DestinationConfig, NodeConfig
-from survnode.node.database import Database, deliveries, fetch, jobs, results, row_of, studies
+from survnode.node.database import Database, deliveries, fetch, jobs, results, row_of, studies, withdrawn_jobs
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.errors import InputRefused, RecordNotFound
 from survnode.node.files import replace_durably
@@ -39,6 +39,7 @@ Row = dict[str, Any]
 
 DELETED = "Its files were deleted after their retention time."
 NEVER_SENT = "Nothing of it went there."
+WITHDRAWN = "It was withdrawn there: have it made anew."  # a PACS hides a rejected UID even if it comes again
 IMAGES = (ResultRole.CAPTURE, ResultRole.CURVE, ResultRole.SEGMENTATION)
 IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 OF_REPORTS = ("ContentSequence", "CurrentRequestedProcedureEvidenceSequence", "PredecessorDocumentsSequence")
@@ -91,6 +92,8 @@ class Reissue:
     def send_again(self, selection: Selection) -> list[Row]:
         """Queue the newest of the selected results of each study, whether or not they were sent before.
 
+        What was withdrawn from a destination stays withdrawn there.
+
         Raises
         ------
         RecordNotFound
@@ -115,7 +118,8 @@ class Reissue:
     def make_anew(self, selection: Selection) -> list[Row]:
         """Have the selected studies judged again, for the model that the node has now.
 
-        A new version comes of it, with the old one as its predecessor, if model or images are not the same as before.
+        A new version comes of it, with the old one as its predecessor, if model or images are not the same as before,
+        or if the old one was withdrawn.
 
         Raises
         ------
@@ -138,6 +142,9 @@ class Reissue:
         with self.database.reading() as connection:
             wanted = results.c.role.in_(destination.objects)
             found = fetch(connection, Result, _originals(job).where(wanted))
+            withdrawn = connection.execute(withdrawn_jobs(destination.name).where(deliveries.c.job_id == job.id)).all()
+        if withdrawn:
+            return _row(job, destination.name, note=WITHDRAWN)
         if not self._all_there(found):
             return _row(job, destination.name, note=DELETED)
         outbox = Outbox(self.database, self.folder, clock=self.clock)

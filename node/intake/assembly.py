@@ -1,7 +1,8 @@
 """When a study is complete, which of its series is analysed, and why not the others.
 
 A study is judged when no image came for its quiet period. Exactly one job comes of it: to analyse one series, or to
-report why none can be. Judging it again makes a new job, as the next version, only if what the job depends on changed.
+report why none can be. Judging it again makes a new job, as the next version, if the newest one that stands is of other
+images or another model, or was withdrawn: so the newest version in a PACS always tells of the study as it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,12 @@ from pathlib import Path
 
 import structlog
 from pydicom import Dataset
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from survnode.model.ct.volume import MIN_SLICES, Arrangement, arrange, read_headers
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.node import errors
-from survnode.node.database import Database, fetch, fetch_one, instances, jobs, studies
+from survnode.node.database import Database, deliveries, fetch, instances, jobs, studies, withdrawn_jobs
 from survnode.node.records import Instance, InstanceState, Job, JobState, SeriesVerdict, Study, StudyState
 
 log = structlog.get_logger()
@@ -185,23 +186,26 @@ class Assembly:
         self, connection: Connection, study: Study, choice: Choice, uids: Sequence[str], now: float
     ) -> int | None:
         """The id of the job that the choice calls for; None if there is one already."""
-        of_study = jobs.c.study_instance_uid == study.study_instance_uid
-        of_model = jobs.c.device_uid == self.device_uid
         digest = input_digest(choice, uids)
-        same = fetch_one(connection, Job, select(jobs).where(of_study, of_model, jobs.c.input_digest == digest))
-        if same is not None and same.state is not JobState.SUPERSEDED:
-            log.info("study.unchanged", study_instance_uid=study.study_instance_uid, job=same.id)
+        of_study = select(jobs).where(jobs.c.study_instance_uid == study.study_instance_uid)
+        known = fetch(connection, Job, of_study.order_by(jobs.c.version.desc()))
+        of_known = deliveries.c.job_id.in_([job.id for job in known])
+        withdrawn = set(connection.execute(withdrawn_jobs().where(of_known)).scalars())
+        wanted = (self.device_uid, digest)
+        standing, replaced = standing_of([job for job in known if job.id not in withdrawn], wanted)
+        gone = update(jobs).where(jobs.c.id.in_([job.id for job in replaced]))
+        connection.execute(gone.values(state=JobState.SUPERSEDED, ended_at=now))
+        if standing is not None and (standing.device_uid, standing.input_digest) == wanted:
+            log.info("study.unchanged", study_instance_uid=study.study_instance_uid, job=standing.id)
             return None
-        replaced = update(jobs).where(of_study, of_model, jobs.c.state.in_(REPLACEABLE))
-        connection.execute(replaced.values(state=JobState.SUPERSEDED, ended_at=now))
-        newest = connection.execute(select(func.max(jobs.c.version)).where(of_study)).scalar() or 0
+        version = known[0].version + 1 if known else 1
         row = {
             "study_instance_uid": study.study_instance_uid,
             "series_instance_uid": choice.series_instance_uid,
             "sop_instance_uids": tuple(uids),
             "input_digest": digest,
             "device_uid": self.device_uid,
-            "version": newest + 1,
+            "version": version,
             "reason": choice.reason,
             "detail": choice.detail,
             "verdicts": choice.verdicts,
@@ -209,13 +213,28 @@ class Assembly:
             "created_at": now,
             "due_at": now,
         }
-        if same is None:
-            job_id = int(connection.execute(insert(jobs).values(row).returning(jobs.c.id)).scalar_one())
-        else:  # what it was superseded by is gone again, and it never ran
-            job_id = same.id
-            connection.execute(update(jobs).where(jobs.c.id == job_id).values(row | {"ended_at": None}))
-        log.info("job.created", job=job_id, version=newest + 1, reason=choice.reason, **_uids(study, choice))
+        job_id = int(connection.execute(insert(jobs).values(row).returning(jobs.c.id)).scalar_one())
+        log.info("job.created", job=job_id, version=version, reason=choice.reason, **_uids(study, choice))
         return job_id
+
+
+def standing_of(newest_first: Sequence[Job], wanted: tuple[str, str]) -> tuple[Job | None, list[Job]]:
+    """The job that says what the PACS holds of a study, or will hold; and the newer ones that a new job replaces.
+
+    It is the newest that runs or has run, so that a study which goes back to an earlier choice gets a new version, or
+    a waiting or failed one that is ``wanted`` all the same.
+
+    Parameters
+    ----------
+    wanted : model's Device UID and input digest
+    """
+    replaced = []
+    for job in newest_first:
+        if job.state in REPLACEABLE and (job.device_uid, job.input_digest) != wanted:
+            replaced.append(job)
+        elif job.state is not JobState.SUPERSEDED:
+            return job, replaced
+    return None, replaced
 
 
 def obstacle_of(study: Study, found: Sequence[Instance]) -> StudyState | None:

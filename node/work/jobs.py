@@ -207,7 +207,6 @@ def _supersede_older(connection: Connection, now: float) -> None:
     newer = jobs.alias()
     newer_exists = exists().where(
         newer.c.study_instance_uid == jobs.c.study_instance_uid,
-        newer.c.device_uid == jobs.c.device_uid,
         newer.c.version > jobs.c.version,
     )
     older = update(jobs).where(jobs.c.state == JobState.QUEUED, newer_exists)

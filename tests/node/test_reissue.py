@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, EnhancedSRStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, EnhancedSRStorage
 from sqlalchemy import select, update
 
+from survnode.model.errors import Reason
 from survnode.node import reissue
 from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.contexts import Answer
@@ -18,8 +18,13 @@ from survnode.node.delivery.sender import Destination, Outcome, Outgoing
 from survnode.node.errors import InputRefused, RecordNotFound
 from survnode.node.records import Delivery, DeliveryState, Job, Result, ResultRole, Study, StudyState
 from survnode.node.reissue import Reissue, Selection
+from survnode.node.results.bundle import not_analysed
 from survnode.node.results.content import references
+from survnode.node.results.envelope import ResultObject as MadeObject
+from survnode.node.results.envelope import Source
 from survnode.node.results.identity import Layout
+
+from .results.conftest import a_header, a_run
 
 FinishJob = Callable[..., Job]
 
@@ -44,17 +49,15 @@ def finish(finish_job: FinishJob, database: Database, tmp_path: Path) -> FinishJ
 
 
 def write(path: Path, study: str, result: Result) -> None:
-    ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = UID(result.sop_class_uid), result.sop_instance_uid
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = study, result.series_instance_uid
-    ds.PatientName, ds.PatientID, ds.PatientBirthDate, ds.PatientSex = "Phantom", "P1", "", ""
-    ds.StudyDate = ds.StudyTime = ds.StudyID = ds.AccessionNumber = ds.ReferringPhysicianName = ""
-    if result.role in {ResultRole.CAPTURE, ResultRole.CURVE}:
-        ds.Rows = ds.Columns = 1
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    """A file of that study; only of a report does anybody read more than its UIDs."""
+    header = a_header(1, StudyInstanceUID=study, PatientName="Phantom", PatientID="P1")
+    (refusal,) = not_analysed(Source((header,)), Reason.NO_LUNGS, "", a_run(), None)
+    ds = refusal.dataset
+    ds.SOPClassUID, ds.SOPInstanceUID = UID(result.sop_class_uid), UID(result.sop_instance_uid)
+    ds.SeriesInstanceUID = UID(result.series_instance_uid)
+    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
     path.parent.mkdir(exist_ok=True)
-    ds.save_as(path, enforce_file_format=True)
+    path.write_bytes(MadeObject(result.role, path.name, ds).encode())
 
 
 @pytest.fixture
@@ -98,6 +101,31 @@ def test_a_study_is_sent_again_to_each_destination_what_it_takes(
     assert [(row["destination"], row["objects"], row["note"]) for row in rows] == [("pacs", 5, ""), ("archive", 1, "")]
     assert len(deliver("pacs")) == 5
     assert deliver("archive") == ["report-22.dcm"]
+
+
+def test_what_was_withdrawn_from_a_destination_is_not_sent_there_again(
+    again: Reissue, finish: FinishJob, deliver: Callable[[str], list[str]], database: Database
+) -> None:
+    finish(), finish("1.2")
+    deliver("pacs"), deliver("archive")
+    Reissue(database, again.folder, (PACS,), again.clock).withdraw(ALL_OF_IT, Layout())
+    deliver("pacs")
+    rows = again.send_again(Selection(since=0.0))
+    assert {(row["study_instance_uid"], row["destination"], row["objects"], row["note"]) for row in rows} == {
+        ("1.1", "pacs", 0, reissue.WITHDRAWN),
+        ("1.1", "archive", 1, ""),
+        ("1.2", "pacs", 5, ""),
+        ("1.2", "archive", 1, ""),
+    }
+
+
+def test_what_was_withdrawn_before_it_was_sent_is_not_sent_again(
+    again: Reissue, finish: FinishJob, database: Database
+) -> None:
+    finish()
+    again.withdraw(ALL_OF_IT, Layout())
+    assert {row["note"] for row in again.send_again(ALL_OF_IT)} == {reissue.WITHDRAWN}
+    assert waiting(database) == []
 
 
 def test_of_several_versions_the_newest_is_sent_again(again: Reissue, finish: FinishJob) -> None:

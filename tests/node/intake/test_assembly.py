@@ -8,12 +8,23 @@ from sqlalchemy import select, update
 from survnode.model.ct.volume import read_headers
 from survnode.model.errors import Reason
 from survnode.node import errors
-from survnode.node.database import Database, fetch, instances, studies
+from survnode.node.database import Database, deliveries, fetch, instances, studies
 from survnode.node.database import jobs as job_table
 from survnode.node.intake.assembly import Assembly, choose
 from survnode.node.intake.received import Received
 from survnode.node.intake.store import Store
-from survnode.node.records import Instance, InstanceState, Job, JobState, Study, StudyState
+from survnode.node.records import (
+    DeliveryState,
+    Instance,
+    InstanceState,
+    Job,
+    JobState,
+    PlannedDelivery,
+    ResultObject,
+    ResultRole,
+    Study,
+    StudyState,
+)
 from survnode.node.work import jobs
 
 MakeCT = Callable[..., Dataset]
@@ -198,19 +209,85 @@ def test_an_unrelated_series_makes_no_new_job(
     assert study_of(database).state is StudyState.ASSEMBLED
 
 
+def choose_first_and_back(assembly: Assembly, store: Store, make_received: MakeReceived, finish: bool) -> None:
+    """A study whose choice is one series, then a second one, then the first again."""
+    for now, (numbers, series) in enumerate(
+        [
+            ((1, 2, 3), "1.2.3.1"),
+            ((11, 12, 13, 14), "1.2.3.2"),  # a better one: more slices
+            ((17,), "1.2.3.2"),  # with a gap, it is refused
+        ],
+        start=1,
+    ):
+        add(store, make_received, *numbers, series=series)
+        assembly.assemble_due(now * 1e3)
+        if finish:
+            finish_waiting(assembly.database)
+
+
+def finish_waiting(database: Database) -> None:
+    job = jobs.claim(database, "worker", now=1e9, lease_s=60)
+    assert job is not None
+    jobs.finish(database, job, [], [], now=1e9)
+
+
+def versions_of(database: Database) -> list[tuple[str, int, JobState]]:
+    return [(job.series_instance_uid, job.version, job.state) for job in jobs_of(database)]
+
+
 def test_a_choice_that_came_back_is_run_as_the_newest_version(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    choose_first_and_back(assembly, store, make_received, finish=False)
+    assert versions_of(database) == [
+        ("1.2.3.1", 1, JobState.SUPERSEDED),
+        ("1.2.3.2", 2, JobState.SUPERSEDED),
+        ("1.2.3.1", 3, JobState.QUEUED),
+    ]
+
+
+def test_a_choice_that_came_back_after_the_other_had_a_result_gets_a_newer_one(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    choose_first_and_back(assembly, store, make_received, finish=True)
+    assert versions_of(database) == [
+        ("1.2.3.1", 1, JobState.FINISHED),
+        ("1.2.3.2", 2, JobState.FINISHED),
+        ("1.2.3.1", 3, JobState.FINISHED),
+    ]
+    assembly.judge_again("1.2.3", 9e3)
+    assert assembly.assemble_due(9e3) == []  # now the newest version says what the study is
+
+
+def test_a_choice_that_came_back_before_the_other_was_started_keeps_its_result(
     assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
 ) -> None:
     add(store, make_received, 1, 2, 3)
     assembly.assemble_due(1e3)
-    add(store, make_received, 11, 12, 13, 14, series="1.2.3.2")  # a better one: more slices
+    finish_waiting(database)
+    add(store, make_received, 11, 12, 13, 14, series="1.2.3.2")
     assembly.assemble_due(2e3)
-    add(store, make_received, 17, series="1.2.3.2")  # with a gap, it is refused
+    add(store, make_received, 17, series="1.2.3.2")
+    assert assembly.assemble_due(3e3) == []
+    assert versions_of(database) == [("1.2.3.1", 1, JobState.FINISHED), ("1.2.3.2", 2, JobState.SUPERSEDED)]
+
+
+def test_a_result_that_was_withdrawn_is_made_anew_when_the_study_is_judged_again(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3)
+    assembly.assemble_due(1e3)
+    job = jobs.claim(database, "worker", now=1e9, lease_s=60)
+    assert job is not None
+    report = ResultObject(ResultRole.REPORT, 0, "1.2", "9.1", "9", "report.dcm")
+    jobs.finish(database, job, [report], [PlannedDelivery("9.1", "pacs")], now=1e9)
+    assembly.judge_again("1.2.3", 2e3)
+    assert assembly.assemble_due(2e3) == []
+    with database.transaction() as connection:
+        connection.execute(update(deliveries).values(state=DeliveryState.WITHDRAWN))
+    assembly.judge_again("1.2.3", 3e3)
     assembly.assemble_due(3e3)
-    assert [(job.series_instance_uid, job.version, job.state) for job in jobs_of(database)] == [
-        ("1.2.3.1", 3, JobState.QUEUED),
-        ("1.2.3.2", 2, JobState.SUPERSEDED),
-    ]
+    assert versions_of(database) == [("1.2.3.1", 1, JobState.FINISHED), ("1.2.3.1", 2, JobState.QUEUED)]
 
 
 def test_another_model_makes_a_job_of_its_own(
