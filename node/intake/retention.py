@@ -10,6 +10,7 @@ new model it is analysed. If only some of its images come again it is shown as P
 
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import rmtree
 
 from sqlalchemy import Connection, select, update
 
@@ -90,7 +91,10 @@ def delete_expired(
 
 
 def delete_reports(database: Database, results_folder: Path, *, now: float, retention_s: float) -> int:
-    """Delete the reports of deleted studies whose job ended ``retention_s`` ago; the number of files that went."""
+    """Delete what is left of deleted studies whose job ended ``retention_s`` ago; the number of objects that went.
+
+    These are the reports, and what was made of them since: reports in other classes, and notes of withdrawal.
+    """
     with database.reading() as connection:
         old = (
             select(jobs.c.id)
@@ -99,11 +103,18 @@ def delete_reports(database: Database, results_folder: Path, *, now: float, rete
         )
         objects = fetch(connection, Result, select(results).where(results.c.job_id.in_(old)))
         sent = fetch(connection, Delivery, select(deliveries).where(deliveries.c.job_id.in_(old)))
-    files = [results_folder / item.path for item in _arrived(objects, sent) if _is_report(item)]
-    there = [path for path in files if path.exists()]
+    there = [item.path for item in _arrived(objects, sent) if (results_folder / item.path).exists()]
     for path in there:
-        path.unlink(missing_ok=True)
+        (results_folder / path).unlink(missing_ok=True)
+    for home in {Path(path).parts[0] for path in there}:
+        _remove_if_done(results_folder / home)
     return len(there)
+
+
+def _remove_if_done(home: Path) -> None:
+    """Remove the folder of a job that holds no object any more."""
+    if home.is_dir() and not any(home.rglob("*.dcm")):
+        rmtree(home)
 
 
 def _mark_deleted(connection: Connection, uid: str, now: float, retention_s: float) -> list[Result] | None:

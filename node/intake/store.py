@@ -27,6 +27,7 @@ from sqlalchemy.dialects import sqlite
 
 from survnode.node import errors
 from survnode.node.database import Database, fetch_one, instances, quarantined, row_of, studies
+from survnode.node.files import sync_folder, write_durably
 from survnode.node.intake.received import Header, Received, read_header
 from survnode.node.records import Instance, InstanceState, Quarantined, StudyState
 
@@ -95,7 +96,7 @@ class Store:
             (folder / name).mkdir(parents=True, exist_ok=True)
         for made in (folder, *folder.absolute().parents):
             with suppress(OSError):  # of what is not ours to open, nothing was made here
-                _sync_folder(made)
+                sync_folder(made)
 
     def add(self, received: Received) -> Stored:
         """Store one instance; both file and row are durable on return.
@@ -157,10 +158,10 @@ class Store:
         temporary = self.folder / "incoming" / uuid4().hex
         target = self.folder / path
         try:
-            _write_durably(temporary, content)
+            write_durably(temporary, content)
             self._make_durable(target.parent)
             temporary.rename(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -172,7 +173,7 @@ class Store:
             return
         self._make_durable(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)  # also if it was there: the thread that made it may not have come so far
+        sync_folder(folder.parent)  # also if it was there: the thread that made it may not have come so far
         if len(self._durable_folders) >= _REMEMBERED_FOLDERS:
             self._durable_folders.clear()
         self._durable_folders.add(folder)
@@ -263,22 +264,6 @@ def _path_of(header: Header, received: Received) -> str:
     )
     study, series, instance = (sha256(name.encode()).hexdigest()[:32] for name in names)
     return f"studies/{study}/{series}/{instance}.dcm"
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("xb", buffering=0) as file:
-        view = memoryview(content)
-        while view:
-            view = view[file.write(view) :]
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_empty_folders(folder: Path) -> None:

@@ -3,10 +3,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
-from survnode.node.database import Database, deliveries, fetch, instances, studies
+from survnode.node.database import Database, deliveries, fetch, instances, row_of, studies
 from survnode.node.database import jobs as job_table
+from survnode.node.database import results as results_table
 from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.received import Received
 from survnode.node.intake.retention import delete_expired, delete_reports, has_arrived, may_delete
@@ -28,6 +29,7 @@ from survnode.node.work import jobs
 
 MakeReceived = Callable[..., Received]
 
+HOME = "00000001"  # the folder of job 1
 STUDY = Study("1.2", "P1", False, 0.0, 100.0, None, 1, StudyState.ASSEMBLED)
 JOB = Job(1, "1.2", "1.3", (), "d", "2.25.1", 1, None, "", (), JobState.FINISHED, 0.0, 0.0, ended_at=200.0)
 SENT = Delivery(1, 1, 1, "pacs", DeliveryState.SENT, 0.0, 0.0, settled_at=300.0)
@@ -88,17 +90,23 @@ def run_study(store: Store, database: Database, make_received: MakeReceived, res
     Assembly(database, store.folder, "2.25.1", min_slices=3).assemble_due(60.0)
     job = jobs.claim(database, "w", now=60.0, lease_s=60)
     assert job is not None
-    results.mkdir()
+    (results / HOME).mkdir(parents=True)
+    (results / HOME / "prediction.json").write_text("{}")
     made = []
     for role in (ResultRole.REPORT, ResultRole.CURVE):
-        (results / role.value).write_bytes(b"DICM")
-        made.append(ResultObject(role, 0, "1.2", f"9.{role.value}", "9", role.value))
+        path = f"{HOME}/{role.value}.dcm"
+        (results / path).write_bytes(b"DICM")
+        made.append(ResultObject(role, 0, "1.2", f"9.{role.value}", "9", path))
     planned = [PlannedDelivery(item.sop_instance_uid, "pacs") for item in made]
     jobs.finish(database, job, made, planned, now=70.0)
     with database.transaction() as connection:
         refused = {"state": DeliveryState.REFUSED, "settled_at": 80.0}
         connection.execute(update(deliveries).values(refused))
         connection.execute(update(deliveries).where(deliveries.c.id == 1).values(state=DeliveryState.SENT))
+
+
+def result_files(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
 def ct_files(store: Store) -> int:
@@ -116,7 +124,7 @@ def test_files_go_rows_stay_and_what_did_not_arrive_is_kept(
     assert delete_expired(database, store.folder, results, now=1079.0, retention_s=1000) == []
     assert delete_expired(database, store.folder, results, now=1080.0, retention_s=1000) == ["1.2.3"]
     assert ct_files(store) == 1  # of the other study
-    assert {path.name for path in results.iterdir()} == {"curve", "report"}
+    assert result_files(results) == {"curve.dcm", "report.dcm", "prediction.json"}
     assert bystander.exists()
     with database.reading() as connection:
         states = connection.execute(
@@ -136,7 +144,47 @@ def test_a_report_stays_longer_so_that_it_can_be_withdrawn(
     delete_expired(database, store.folder, results, now=2000.0, retention_s=1000)
     assert delete_reports(database, results, now=5069.0, retention_s=5000) == 0
     assert delete_reports(database, results, now=5070.0, retention_s=5000) == 1
-    assert [path.name for path in results.iterdir()] == ["curve"]
+    assert result_files(results) == {"curve.dcm", "prediction.json"}
+
+
+def test_what_was_made_of_a_report_later_goes_with_it_and_nothing_of_the_job_is_left(
+    tmp_path: Path, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    results = tmp_path / "results"
+    run_study(store, database, make_received, results)
+    with database.transaction() as connection:
+        connection.execute(update(deliveries).values(state=DeliveryState.SENT))
+    delete_expired(database, store.folder, results, now=2000.0, retention_s=1000)
+    assert result_files(results) == {"report.dcm", "prediction.json"}
+    add_later(database, results, ResultRole.REPORT, "enhanced", variant_of=1, state=DeliveryState.SENT)
+    note = add_later(database, results, ResultRole.WITHDRAWAL, "withdrawal", state=DeliveryState.WAITING)
+    assert delete_reports(database, results, now=9000.0, retention_s=5000) == 2
+    assert result_files(results) == {"withdrawal.dcm", "prediction.json"}  # it has not arrived yet
+    with database.transaction() as connection:
+        connection.execute(update(deliveries).where(deliveries.c.id == note).values(state=DeliveryState.SENT))
+    assert delete_reports(database, results, now=9000.0, retention_s=5000) == 1
+    assert list(results.iterdir()) == []
+
+
+def add_later(
+    database: Database,
+    folder: Path,
+    role: ResultRole,
+    name: str,
+    *,
+    state: DeliveryState,
+    variant_of: int | None = None,
+) -> int:
+    """The delivery of an object of job 1 that was made after its study was deleted."""
+    path = f"{HOME}/{name}.dcm"
+    (folder / path).write_bytes(b"DICM")
+    row = row_of(ResultObject(role, 0, "1.2", f"9.{name}", "9", path))
+    extra = {"job_id": 1, "created_at": 3000.0, "variant_of": variant_of}
+    with database.transaction() as connection:
+        made = connection.execute(insert(results_table).values(row | extra).returning(results_table.c.id)).scalar_one()
+        delivery = {"result_id": made, "job_id": 1, "destination": "pacs", "created_at": 3000.0, "due_at": 3000.0}
+        sent = insert(deliveries).values(delivery | {"state": state}).returning(deliveries.c.id)
+        return int(connection.execute(sent).scalar_one())
 
 
 def test_a_deleted_study_that_is_sent_again_makes_no_second_result_and_goes_again(
