@@ -1,6 +1,7 @@
 """What every result object has in common: whom it is about, who made it, when, and which object it is."""
 
 from collections.abc import Callable, Container, Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -190,8 +191,7 @@ class Envelope:
 
     def _address(self, ds: Dataset) -> None:
         """Write the patient, the study and the file meta information."""
-        for element in self.source.subject.attributes:
-            ds.add(element)
+        ds.update(deepcopy(self.source.subject.attributes))  # its own: objects that share elements change together
         ds.ProcedureCodeSequence = [coded(code) for code in self.source.subject.procedures]
         if not self.source.subject.procedures:
             del ds.ProcedureCodeSequence

@@ -42,6 +42,7 @@ REQUEST = (
 )  # fmt: skip
 COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 MULTIPLE = frozenset({"LossyImageCompressionRatio", "LossyImageCompressionMethod", "SoftwareVersions"})
+MEASURED = frozenset({"PatientSize", "PatientWeight"})
 ALLOWED = {
     "PatientSex": {"M", "F", "O"},
     "PatientIdentityRemoved": {"YES", "NO"},
@@ -135,6 +136,8 @@ class _Reader:
             cleaned, rule = None, "not one of the values that the standard allows: left out"
         if keyword == "TimezoneOffsetFromUTC" and cleaned and not OFFSET.fullmatch(cleaned):
             cleaned, rule = None, "not an offset: left out"
+        if keyword in MEASURED and cleaned and float(cleaned) == 0:
+            cleaned, rule = None, "zero, which nobody measures: left out"
         if rule is None and UNDECODABLE in value:
             rule = "bytes that its character set does not hold: replaced"
         if rule is not None:
@@ -144,7 +147,7 @@ class _Reader:
     def _texts(self, ds: Dataset, keyword: str) -> list[str]:
         try:
             value = ds.get(keyword)
-            return [str(part) for part in value] if isinstance(value, MultiValue) else [str(value or "")]
+            return [str(part) for part in value] if isinstance(value, MultiValue) else [str("" if value is None else value)]
         except Exception:  # noqa: BLE001  a damaged element raises what it likes
             self._changed(keyword, "unreadable: left out")
             return []

@@ -112,7 +112,8 @@ def _by_role(objects: Sequence[Inspected]) -> list[tuple[ResultRole, str, Datase
 
 
 def _place(ds: Dataset) -> tuple[str, str, int]:
-    return str(ds.get("SOPClassUID")), str(ds.get("SeriesInstanceUID")), int(ds.get("NumberOfFrames") or 1)
+    frames = str(ds.get("NumberOfFrames", ""))  # a foreign header may hold anything
+    return str(ds.get("SOPClassUID")), str(ds.get("SeriesInstanceUID")), int(frames) if frames.isdecimal() else 1
 
 
 # Rules of one object

@@ -94,6 +94,13 @@ def test_every_change_is_logged_by_its_tag_and_never_by_its_value(caplog: pytest
     assert not any(value in str(event) for value in bad.values() if len(value) > 2)
 
 
+def test_a_weight_of_zero_is_no_weight() -> None:
+    with capture_logs() as logs:
+        attributes = subject_of(a_header(1, PatientWeight="0.00", PatientSize="1.75")).attributes
+    assert ("PatientWeight" in attributes, float(attributes.PatientSize)) == (False, 1.75)
+    assert [event["changes"] for event in logs] == [["(0010,1030) zero, which nobody measures: left out"]]
+
+
 def test_a_removed_identity_gets_the_method_that_the_standard_demands() -> None:
     subject = subject_of(a_header(1, PatientIdentityRemoved="YES"))
     assert subject.attributes.DeidentificationMethod == METHOD_UNKNOWN

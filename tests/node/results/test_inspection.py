@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
+from pydicom.data import get_testdata_file
 from pydicom.uid import UID, ComprehensiveSRStorage, MRImageStorage
 
 from survnode.model.ct.volume import load_volume
@@ -67,6 +68,14 @@ def faults(objects: Results, source: Source, summary: Mapping[str, Any] | None =
     with pytest.raises(ObjectFaulty) as refusal:
         inspect(objects, source, summary)
     return [str(fault) for fault in refusal.value.faults]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR", "ignore:A value of type")
+def test_a_source_of_many_faults_is_no_reason_to_fail() -> None:
+    header = dcmread(str(get_testdata_file("badVR.dcm")), stop_before_pixels=True)
+    assert header["NumberOfFrames"].value == "1A"
+    source = Source((header,))
+    inspect(not_analysed(source, Reason.NOT_CT, "", a_run(), None), source)
 
 
 def test_what_the_node_makes_passes(whole: Results, source: Source, summary: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from pydicom.uid import (
 from survnode.model.ct.volume import SourceImage, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
+from survnode.node.errors import ObjectFaulty
 from survnode.node.records import ResultRole
 from survnode.node.results.attention_report import attention_report
 from survnode.node.results.bundle import analysed, not_analysed
@@ -76,6 +77,12 @@ SOURCES: dict[str, dict[str, Any]] = {
     "Korean": {"SpecificCharacterSet": ["", "ISO 2022 IR 149"], "PatientName": "Hong^Gildong=洪^吉洞=홍^길동"},
     "Greek": {"SpecificCharacterSet": "ISO_IR 126", "PatientName": "Διονυσιος^Α", "InstitutionName": "Ιατρείο"},
     "Cyrillic": {"SpecificCharacterSet": "ISO_IR 144", "PatientName": "Люкceмбypг^И", "Manufacturer": "Завод"},
+    "long and not Latin": {
+        "SpecificCharacterSet": "ISO_IR 192", "PatientName": "Константинопольский^Александр^Иннокентьевич",
+        "InstitutionName": "Городская клиническая больница имени Николая Ивановича Пирогова",
+        "StationName": "胸部CT装置一号機",
+        "StudyDescription": "胸部単純および造影CT検査、術前評価、肺癌疑い、前回検査との比較あり",
+    },
     "over-long": {
         "PatientName": "n" * 80 + "^x", "PatientID": "i" * 80, "AccessionNumber": "a" * 20, "StudyID": "s" * 20,
         "StudyDescription": "d" * 100, "InstitutionName": "h" * 100, "StationName": "t" * 30,
@@ -83,7 +90,8 @@ SOURCES: dict[str, dict[str, Any]] = {
     },
     "faulty": {
         "PatientSex": "U", "StudyTime": "10:15", "StudyDate": "2025.01.02", "PatientBirthDate": "19501399",
-        "PatientAge": "83", "PatientWeight": "72", "PatientIdentityRemoved": "YES", "TimezoneOffsetFromUTC": "+0100",
+        "PatientAge": "83", "PatientWeight": "0", "PatientSize": "0.0",
+        "PatientIdentityRemoved": "YES", "TimezoneOffsetFromUTC": "+0100",
     },
     "requested": {"RequestAttributesSequence": [a_request()], "ProcedureCodeSequence": [a_procedure()]},
 }  # fmt: skip
@@ -112,6 +120,13 @@ def test_every_object_is_valid_whatever_the_source_says(
     paths = write([*results, note], tmp_path)
     assert {path.name: dciodvfy(path) for path in paths} == {path.name: [] for path in paths}
     assert [line for line in inconsistencies(*paths) if "SOPInstanceUID that was referenced" not in line] == []
+
+
+def test_a_value_that_is_over_long_in_characters_is_still_a_fault(source: Source) -> None:
+    (spoilt,) = not_analysed(source, Reason.NO_LUNGS, "", a_run(), None)
+    spoilt.dataset.StudyDescription = "я" * 65
+    with pytest.raises(ObjectFaulty, match="has a value that is no LO"):
+        inspect([spoilt], source)
 
 
 def test_the_judge_and_its_allow_list_let_no_fault_pass(source: Source, dciodvfy: Judge, tmp_path: Path) -> None:
