@@ -108,7 +108,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     )  # fmt: skip
     chosen = read_folds(folds_file) if folds_file else None
     with bars() as told:
-        finished = run(load(source, recipe.months, caches, told), plan, folds=chosen, tell=told)
+        finished = run(load(source, recipe.months, caches, told, plan.workers), plan, folds=chosen, tell=told)
     show_evaluation(finished.evaluation, plan.name, out, as_json=as_json)
 
 
@@ -149,7 +149,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     )  # fmt: skip
     plan = Plan(model, Recipe(), out, caches, seed=seed, workers=workers or _processes(device), device=device)
     with bars() as told:
-        evaluation = score(model, load(source, MonthRule.EXACT, caches, told), plan, tell=told)
+        evaluation = score(model, load(source, MonthRule.EXACT, caches, told, plan.workers), plan, tell=told)
     show_evaluation(evaluation, f"{model} on {cohort}", out, as_json=as_json)
 
 

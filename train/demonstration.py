@@ -18,10 +18,10 @@ from survnode.train.fit.inputs import FeatureInputs, Net
 from survnode.train.fit.loop import Epoch, Outcomes, Predicted, Trainer, predict
 from survnode.train.fit.phantoms import PhantomFeatures, cached_features
 from survnode.train.fit.start import new_net
-from survnode.train.fit.store import one_thread_here
 from survnode.train.measure.attention import share_found
 from survnode.train.measure.calibration import calibration
 from survnode.train.measure.concordance import Pairs, compare_constant, compare_on_grid
+from survnode.train.workers import one_thread_here
 
 TRAINING, VALIDATION, UNSEEN = 0, 1, 2  # parts of the cohort
 TOP_IMAGES = 5

@@ -8,8 +8,11 @@
     ├── RunDiffers          the output folder holds a run with other settings, another cohort or other folds
     ├── RecipeRefused       a setting that is not known, or not possible
     ├── InitialModelRefused the checkpoint to start from does not fit the network that is to be trained
-    └── NothingToMeasure    no patient is left whose outcome and CT could be used
+    ├── NothingToMeasure    no patient is left whose outcome and CT could be used
+    └── WorkerLost          a process was killed from outside
 """
+
+import signal
 
 
 class TrainError(Exception):
@@ -34,3 +37,15 @@ class InitialModelRefused(TrainError):
 
 class NothingToMeasure(TrainError):
     """No patient is left."""
+
+
+class WorkerLost(TrainError):
+    """A process was killed from outside, most often because memory ran out; what was finished is kept."""
+
+    def __init__(self, exit_code: int | None) -> None:
+        self.exit_code = exit_code
+        how = f"by {signal.Signals(-exit_code).name}" if exit_code is not None and exit_code < 0 else "from outside"
+        super().__init__(
+            f"A worker process was ended {how}; the usual cause is memory that ran out. What is finished is kept: the"
+            " same command goes on where it was. Fewer --workers need less memory."
+        )

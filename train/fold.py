@@ -21,10 +21,10 @@ from survnode.train.fit.inputs import FeatureInputs, Inputs, Net, SliceInputs
 from survnode.train.fit.loop import Epoch, Outcomes, Rows, Trainer
 from survnode.train.fit.slices import SliceCache, lung_weights_sha256, standard_window
 from survnode.train.fit.start import initial, new_net, start_from
-from survnode.train.fit.store import one_thread_here
 from survnode.train.measure.concordance import concordance_td
 from survnode.train.presets import Intensity, Recipe
 from survnode.train.results import FoldResult, read_result, write_result
+from survnode.train.workers import one_thread_here
 
 STATE = "unfinished.pt"
 AfterEpoch = Callable[[Epoch], None]

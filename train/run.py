@@ -16,14 +16,10 @@ interrupted one comes to the same figures as one that was not.
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
-from queue import Empty, Queue
 
 from survnode.model.checkpoint import load_checkpoint, save_checkpoint
 from survnode.train.cohorts.cohort import Cohort
@@ -32,7 +28,7 @@ from survnode.train.cohorts.exclusions import write_exclusions
 from survnode.train.cohorts.folds import Fold, Role, make_folds, write_folds
 from survnode.train.errors import NothingToMeasure, RunDiffers
 from survnode.train.fit.loop import Epoch
-from survnode.train.fit.store import one_thread, write_whole
+from survnode.train.fit.store import write_whole
 from survnode.train.fold import Material, fit_fold, rounded, seal
 from survnode.train.journal import EPOCH, MEASURED, PROGRESS, Journal, Tell, silence
 from survnode.train.measure.evaluate import Evaluation, evaluate
@@ -40,8 +36,7 @@ from survnode.train.measure.resampling import RESAMPLES
 from survnode.train.model_card import model_card
 from survnode.train.presets import Intensity, Recipe
 from survnode.train.results import FoldResult, Predictions, gathered, write_attention, write_predictions
-
-TICK_S = 0.5  # between two looks at what the folds' processes tell
+from survnode.train.workers import Hear, each
 
 
 @dataclass(frozen=True)
@@ -175,7 +170,6 @@ def _claim(plan: Plan, material: Material, folds: Sequence[Fold]) -> None:
 def _fit(material: Material, folds: Sequence[Fold], plan: Plan, tell: Tell) -> tuple[FoldResult, ...]:
     """Fit every fold, one after the other or in processes of one thread."""
     folders = [plan.out / "folds" / str(fold.number) for fold in folds]
-    workers = min(plan.workers, len(folds))
     step = _steps(tell, "folds", len(folds))
 
     def told(result: FoldResult) -> FoldResult:
@@ -184,39 +178,17 @@ def _fit(material: Material, folds: Sequence[Fold], plan: Plan, tell: Tell) -> t
         step()
         return result
 
-    if workers <= 1:
-        return tuple(
-            told(fit_fold(material, fold, folder, partial(_tell_epoch, tell, fold.number)))
-            for fold, folder in zip(folds, folders, strict=True)
-        )
-    context = get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(workers, context, one_thread) as pool:
-        epochs: Queue[tuple[int, Epoch]] = manager.Queue()
-        pending = {
-            pool.submit(_fit_apart, material, fold, folder, epochs) for fold, folder in zip(folds, folders, strict=True)
-        }
-        results: list[FoldResult] = []
-        try:
-            while pending:
-                done, pending = wait(pending, TICK_S, FIRST_COMPLETED)
-                _drain(epochs, tell)
-                results += [told(future.result()) for future in done]
-        finally:
-            pool.shutdown(cancel_futures=True)
+    tasks = [(material, fold, folder) for fold, folder in zip(folds, folders, strict=True)]
+    results = [told(result) for result in each(_fit_fold, tasks, plan.workers, partial(_tell_epoch, tell))]
     return tuple(sorted(results, key=lambda result: result.fold.number))
 
 
-def _fit_apart(material: Material, fold: Fold, folder: Path, epochs: "Queue[tuple[int, Epoch]]") -> FoldResult:
-    return fit_fold(material, fold, folder, lambda epoch: epochs.put((fold.number, epoch)))
+def _fit_fold(hear: Hear, material: Material, fold: Fold, folder: Path) -> FoldResult:
+    return fit_fold(material, fold, folder, lambda epoch: hear((fold.number, epoch)))
 
 
-def _drain(epochs: "Queue[tuple[int, Epoch]]", tell: Tell) -> None:
-    with suppress(Empty):
-        while True:
-            _tell_epoch(tell, *epochs.get_nowait())
-
-
-def _tell_epoch(tell: Tell, fold: int, epoch: Epoch) -> None:
+def _tell_epoch(tell: Tell, told: tuple[int, Epoch]) -> None:
+    fold, epoch = told
     tell(EPOCH, fold=fold, number=epoch.number, loss=epoch.loss, validation_ctd=rounded(epoch.concordance))
 
 

@@ -32,12 +32,13 @@ class Source:
     exclude_faulty: bool = False
 
 
-def load(source: Source, months: MonthRule, caches: Path, tell: Tell) -> Cohort:
+def load(source: Source, months: MonthRule, caches: Path, tell: Tell, workers: int = 1) -> Cohort:
     """The cohort; phantoms are written first where there are none.
 
     Parameters
     ----------
     caches : what headers say is kept there
+    workers : processes that paint phantoms
 
     Raises
     ------
@@ -48,7 +49,7 @@ def load(source: Source, months: MonthRule, caches: Path, tell: Tell) -> Cohort:
     rules = rules_of(source, months)
     clinical = source.clinical
     if clinical is None and source.cohort is CohortName.PHANTOM:
-        clinical = _phantoms(source, tell)
+        clinical = _phantoms(source, tell, workers)
     if clinical is None:
         raise CohortUnnamed(f"The cohort {source.cohort} needs --clinical, a CSV of outcomes.")
     if not clinical.is_file():
@@ -91,7 +92,7 @@ def _columns(source: Source, default: Columns | None) -> Columns:
     return replace(columns, **given)  # type: ignore[arg-type]  # three fields that are text
 
 
-def _phantoms(source: Source, tell: Tell) -> Path:
+def _phantoms(source: Source, tell: Tell, workers: int) -> Path:
     """The table of the phantoms at ``data``, written if it is not there."""
     clinical = source.data / phantom_tree.CLINICAL
     if not clinical.exists():
@@ -102,5 +103,6 @@ def _phantoms(source: Source, tell: Tell) -> Path:
             done += 1
             tell(PROGRESS, stage="phantoms", done=done, total=source.patients)
 
-        phantom_tree.write_tree(source.data, phantom_tree.draw(source.patients, source.seed), done=count)
+        drawn = phantom_tree.draw(source.patients, source.seed)
+        phantom_tree.write_tree(source.data, drawn, workers=workers, done=count)
     return clinical

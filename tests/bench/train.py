@@ -25,9 +25,9 @@ from survnode.train.cohorts.phantom import PhantomCohort
 from survnode.train.fit.features import encode, encoder_of, intensities
 from survnode.train.fit.inputs import FeatureInputs
 from survnode.train.fit.loop import Outcomes, Trainer
-from survnode.train.fit.store import one_thread
 from survnode.train.names import Preset
 from survnode.train.presets import PRESETS
+from survnode.train.workers import one_thread
 
 PATIENTS, SLICES, FEATURES, VIEWS = 415, 72, 1280, 5
 TRAIN, VALIDATION = 335, 38

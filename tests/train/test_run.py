@@ -2,10 +2,15 @@
 
 import csv
 import json
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -18,7 +23,7 @@ from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.errors import ClinicalTableRefused, FoldsRefused
 from survnode.train.cohorts.folds import read_folds
 from survnode.train.cohorts.phantom_tree import CLINICAL
-from survnode.train.errors import CohortUnnamed, InitialModelRefused, RecipeRefused, RunDiffers
+from survnode.train.errors import CohortUnnamed, InitialModelRefused, RecipeRefused, RunDiffers, WorkerLost
 from survnode.train.names import Preset
 from survnode.train.run import Plan, Run, run
 
@@ -144,6 +149,33 @@ def test_run_killed_in_the_second_fold_comes_to_the_same_figures(whole: Run, tre
     assert result.exit_code == 0, result.output
     for name in ("predictions.csv", "attention.csv", "folds.csv", "folds/0/model.safetensors", "folds/1/model.json"):
         assert (out / name).read_bytes() == (whole.plan.out / name).read_bytes()
+
+
+def end_worker_when(out: Path, name: str) -> None:
+    """Kill a worker of this process as soon as a file of that name was written below ``out``."""
+    while not (list(out.rglob(name)) and multiprocessing.active_children()):
+        time.sleep(0.01)
+    os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("written", ["*.safetensors", "result.safetensors"])
+def test_run_that_loses_a_worker_says_so_and_goes_on_when_it_is_started_again(
+    whole: Run, tree: Path, tmp_path: Path, written: str
+) -> None:
+    """While slices and features are made, and between two folds."""
+    caches, out = tmp_path / "caches", tmp_path / "out"
+    words = ["--name", "tiny", "--workers", "2"]
+    killer = Thread(target=end_worker_when, args=(tmp_path, written))
+    killer.start()
+    result = command(tree, caches, out, *words)
+    killer.join()
+    assert isinstance(result.exception, WorkerLost), result.output
+    assert "SIGKILL" in str(result.exception)
+    assert not (out / "metrics.json").exists()
+    assert not multiprocessing.active_children()
+    again = command(tree, caches, out, *words)
+    assert again.exit_code == 0, again.output
+    assert (out / "predictions.csv").read_bytes() == (whole.plan.out / "predictions.csv").read_bytes()
 
 
 def test_folds_may_be_given_but_must_be_of_the_cohort(whole: Run, cohort: Cohort, tmp_path: Path) -> None:

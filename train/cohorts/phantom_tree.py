@@ -6,7 +6,7 @@ tumour, and which images show it.
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from survnode.model.ct.phantom import Phantom, Tumour, make_phantom, write_dicom
@@ -15,6 +15,7 @@ from survnode.train.cohorts.clinical import MonthRule
 from survnode.train.cohorts.lung1 import COLUMNS
 from survnode.train.cohorts.phantom import FIELD_MM, PhantomCohort, PhantomPatient
 from survnode.train.cohorts.table import Rules
+from survnode.train.workers import compute
 
 CLINICAL, TRUTH = "clinical.csv", "truth.csv"
 LUNG1_COLUMNS = (
@@ -51,6 +52,7 @@ def write_tree(
     patients: Sequence[PhantomPatient],
     *,
     matrix: Matrix = Matrix(),
+    workers: int = 1,
     done: Callable[[], None] = lambda: None,
 ) -> Path:
     """Write the CT of each patient who has none yet, and then the tables; returns the clinical one.
@@ -58,15 +60,11 @@ def write_tree(
     Patients are called PHANTOM-001 and so on. A change of any number changes the UIDs, so that no cache mistakes one
     for another.
     """
-    truths = []
-    for number, patient in enumerate(patients, start=1):
-        truths.append(_write_patient(folder, f"PHANTOM-{number:03d}", patient, matrix))
-        done()
-    _write_table(folder / TRUTH, ("PatientID", "radius_mm", "first", "end"), [
-        (f"PHANTOM-{number:03d}", truth.radius_mm, truth.first, truth.end) for number, truth in enumerate(truths, 1)
-    ])  # fmt: skip
-    rows = [_clinical_row(f"PHANTOM-{number:03d}", patient) for number, patient in enumerate(patients, start=1)]
-    _write_table(folder / CLINICAL, LUNG1_COLUMNS, rows)
+    named = {f"PHANTOM-{number:03d}": patient for number, patient in enumerate(patients, start=1)}
+    compute(_write_patient, [(folder, who, patient, matrix) for who, patient in named.items()], workers, done)
+    truths = [(who, *astuple(_read_note(_home(folder, who)))) for who in named]
+    _write_table(folder / TRUTH, ("PatientID", "radius_mm", "first", "end"), truths)
+    _write_table(folder / CLINICAL, LUNG1_COLUMNS, [_clinical_row(who, patient) for who, patient in named.items()])
     return folder / CLINICAL
 
 
@@ -82,24 +80,30 @@ def draw(count: int, seed: int) -> tuple[PhantomPatient, ...]:
     return PhantomCohort.draw(count, seed, part=20).patients
 
 
-def _write_patient(folder: Path, patient_id: str, patient: PhantomPatient, matrix: Matrix) -> Truth:
+def _home(folder: Path, patient_id: str) -> Path:
+    return folder / "CT" / patient_id / "01-01-2024-NA-NA-00001" / "0.000000-NA-00002"
+
+
+def _read_note(home: Path) -> Truth:
+    _, radius, first, end = home.with_suffix(".truth").read_text(encoding="utf-8").split()
+    return Truth(float(radius), int(first), int(end))
+
+
+def _write_patient(folder: Path, patient_id: str, patient: PhantomPatient, matrix: Matrix) -> None:
     """A study with one series in the archive's layout; whole or not there, as `truth` beside it says."""
     pixel_mm = matrix.pixel_mm or patient.pixel_mm
     study = f"{patient.key[:8]}/{matrix.slice_mm:g}/{pixel_mm:g}"
-    home = folder / "CT" / patient_id / "01-01-2024-NA-NA-00001" / "0.000000-NA-00002"
+    home = _home(folder, patient_id)
     note = home.with_suffix(".truth")
-    if note.exists():
-        written, radius, first, end = note.read_text(encoding="utf-8").split()
-        if written == study:
-            return Truth(float(radius), int(first), int(end))
+    if note.exists() and note.read_text(encoding="utf-8").split()[0] == study:
+        return
     phantom = _phantom(patient, matrix.slice_mm, pixel_mm)
     shown = phantom.tumour_slices
+    note.unlink(missing_ok=True)
     for old in home.glob("*.dcm"):
         old.unlink()
     write_dicom(phantom, home, patient_id=patient_id, study=study)
-    truth = Truth(patient.radius_mm, shown.start, shown.stop)
-    note.write_text(f"{study} {truth.radius_mm} {truth.first} {truth.end}\n", encoding="utf-8")
-    return truth
+    note.write_text(f"{study} {patient.radius_mm} {shown.start} {shown.stop}\n", encoding="utf-8")
 
 
 def _phantom(patient: PhantomPatient, slice_mm: float, pixel_mm: float) -> Phantom:

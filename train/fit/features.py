@@ -23,8 +23,9 @@ from survnode.model.net.volumetric import VOLUME_TRUNKS, VolumeEncoderName, Volu
 from survnode.train.cohorts.cohort import Patient
 from survnode.train.fit.augment import random_views
 from survnode.train.fit.slices import Done, SliceCache, read_slices
-from survnode.train.fit.store import compute, key_of, missing, write_arrays
+from survnode.train.fit.store import key_of, missing, write_arrays
 from survnode.train.presets import Augmentation, Recipe
+from survnode.train.workers import compute
 
 Network = NetworkConfig | VolumetricConfig
 PLAIN = 0  # the number of the view that is none

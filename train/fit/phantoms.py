@@ -17,7 +17,8 @@ from survnode.model.ct.preprocess import preprocess
 from survnode.train.cohorts.phantom import PhantomPatient
 from survnode.train.config import Training
 from survnode.train.fit.features import encode, encoder_of, intensities
-from survnode.train.fit.store import code_sha256, compute, key_of, missing, write_arrays
+from survnode.train.fit.store import code_sha256, key_of, missing, write_arrays
+from survnode.train.workers import compute
 
 
 @dataclass(frozen=True, eq=False)

@@ -177,11 +177,11 @@ def _cohorts(
     from survnode.train.paper.experiments import Population
     from survnode.train.sources import load
 
-    cohorts = {Population.FIRST: load(first, bench.recipe.months, bench.caches, told)}
+    cohorts = {Population.FIRST: load(first, bench.recipe.months, bench.caches, told, bench.workers)}
     if second is None:
         return cohorts, {}
     try:
-        cohorts[Population.SECOND] = load(second, bench.recipe.months, bench.caches, told)
+        cohorts[Population.SECOND] = load(second, bench.recipe.months, bench.caches, told, bench.workers)
     except TrainError as error:
         return cohorts, {Population.SECOND: str(error)}
     return cohorts, {}
