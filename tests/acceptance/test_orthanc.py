@@ -1,8 +1,6 @@
 """Orthanc as the PACS: it keeps CT and results, gives them back, commits to them, and shows them to those who ask."""
 
-import json
 import subprocess
-import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -130,16 +128,8 @@ def test_what_it_lost_it_does_not_commit_to_and_a_person_sees_that(
     assert "0x0112 no such object instance" in shown["commitment_error"]
 
 
-def survnode(node: RunningNode, *arguments: str) -> list[dict[str, Any]]:
-    """What a command says of the node that runs."""
-    command = [sys.executable, "-m", "survnode.node.cli", *arguments, "--config", str(node.config), "--json"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    rows: list[dict[str, Any]] = json.loads(done.stdout)
-    return rows
-
-
 def test_check_says_what_it_takes(node: RunningNode, orthanc: Orthanc) -> None:
-    (found,) = [row for row in survnode(node, "check") if row["what"] == "destination orthanc: classes"]
+    (found,) = [row for row in node.survnode("check") if row["what"] == "destination orthanc: classes"]
     assert found["ok"], orthanc
     assert found["detail"].endswith("reports go as Comprehensive 3D SR")
     assert "Storage Commitment" in found["detail"]
@@ -147,7 +137,7 @@ def test_check_says_what_it_takes(node: RunningNode, orthanc: Orthanc) -> None:
 
 def test_what_is_sent_again_is_committed_again(node: RunningNode, delivered: dict[str, Any]) -> None:
     study = ("--study", delivered["study_instance_uid"], "--destination", "orthanc")
-    assert [(row["objects"], row["note"]) for row in survnode(node, "send", *study)] == [(8, "")]
+    assert [(row["objects"], row["note"]) for row in node.survnode("send", *study)] == [(8, "")]
     states = until("the commitment", lambda: commitments(node, delivered, lambda rows: set(rows) == {"COMMITTED"}))
     assert states == ["COMMITTED"] * 8
 
@@ -156,9 +146,7 @@ def test_a_withdrawal_reaches_it_beside_what_it_rejects(
     node: RunningNode, orthanc: Orthanc, delivered: dict[str, Any], study_instance_uid: str
 ) -> None:
     model = ("--model", delivered["device_uid"], "--study", study_instance_uid, "--destination", "orthanc")
-    assert [(row["objects"], row["note"]) for row in survnode(node, "send", *model, "--withdraw")] == [
-        (8, "Withdrawn.")
-    ]
+    assert [(row["objects"], row["note"]) for row in node.survnode("send", *model, "--withdraw")] == [(8, "Withdrawn.")]
     node.await_delivered(delivered["job"], "orthanc")
     (found,) = orthanc.json(
         f"/dicom-web/studies/{study_instance_uid}/instances?SeriesNumber=9108&includefield=00081199"

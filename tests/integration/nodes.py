@@ -142,6 +142,13 @@ class RunningNode:
         command = [dcmtk("dcmsend"), "-aec", "SURVNODE", "+sd", "+r", "127.0.0.1", str(self.port), str(folder)]
         subprocess.run(command, check=True, env=FAST, capture_output=True)
 
+    def survnode(self, *arguments: str) -> list[dict[str, Any]]:
+        """What a command says of this node while it runs."""
+        command = [sys.executable, "-m", "survnode.node.cli", *arguments, "--config", str(self.config), "--json"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        rows: list[dict[str, Any]] = json.loads(done.stdout)
+        return rows
+
     def jobs_of(self, uid: str) -> list[dict[str, Any]]:
         """The jobs of a study, oldest first."""
         return [job for job in reversed(self.status.jobs()) if job["study_instance_uid"] == uid]
