@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it: ``survnode --help`` answers
 
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -168,6 +169,19 @@ def retry_study(
 ) -> None:
     """Take up whatever failed in a study: its judgement, its jobs, its deliveries."""
     _show_one(_status(config).retry_study(uid), as_json)
+
+
+@studies_app.command("put-aside")
+def put_study_aside(
+    uid: Annotated[str, typer.Argument(metavar="STUDY_UID")], config: Config, as_json: Json = False
+) -> None:
+    """Move a study whose images name several patients to quarantine, so that it can be sent again, corrected."""
+    from survnode.node.config import load_config
+    from survnode.node.intake.conflict import put_aside
+
+    settings = load_config(config)
+    moved = put_aside(_database(settings), settings.received_dir, uid, now=time.time())
+    _show_one({"study_instance_uid": uid, "images_in_quarantine": moved}, as_json)
 
 
 @jobs_app.command("list")

@@ -52,7 +52,10 @@ class StudyState(State):
 
     RECEIVING = "RECEIVING", "Images are coming in, or its quiet period has not passed."
     ASSEMBLED = "ASSEMBLED", "Its images were judged; its newest job says what came of it."
-    PATIENT_CONFLICT = "PATIENT_CONFLICT", "Its images name more than one patient: correct and send it again."
+    PATIENT_CONFLICT = (
+        "PATIENT_CONFLICT",
+        "Its images name several patients: put it aside, correct it, send it again.",
+    )
     UNASSEMBLED = "UNASSEMBLED", "Judging its images failed: see its error and have it judged again."
     PARTLY_DELETED = "PARTLY_DELETED", "Images came after the others were deleted: send the whole study again."
     DELETED = "DELETED", "Its files were deleted after their retention time; its rows and results' UIDs remain."

@@ -22,7 +22,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, case, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from survnode.node import errors
@@ -197,6 +197,7 @@ class Store:
             mine = instances.c.sop_instance_uid == row.sop_instance_uid
             known = fetch_one(connection, Instance, select(instances).where(mine))
             if known is None:
+                self._write_if_gone(path, received)
                 self._push_study(connection, row)
                 connection.execute(insert(instances).values(row_of(row)))
                 return Stored.NEW
@@ -211,14 +212,18 @@ class Store:
                 return Stored.QUARANTINED
             if known.state is not InstanceState.DELETED:
                 return Stored.DUPLICATE
-            if not (self.folder / path).exists():  # the retention sweep was between our file and this row
-                self._write(path, received.part10)
+            self._write_if_gone(path, received)
             self._push_study(connection, row)
             connection.execute(update(instances).where(mine).values(state=InstanceState.STORED, received_at=now))
             return Stored.NEW
 
+    def _write_if_gone(self, path: str, received: Received) -> None:
+        """Write a file again that the retention sweep, or a person, took away before its row was there."""
+        if not (self.folder / path).exists():
+            self._write(path, received.part10)
+
     def _push_study(self, connection: Connection, row: Instance) -> None:
-        """Let the study wait for a whole quiet period again."""
+        """Let the study wait for a whole quiet period again; one whose images are all gone begins anew."""
         now, due_at = row.received_at, row.received_at + self._quiet_period_s
         new = sqlite.insert(studies).values(
             study_instance_uid=row.study_instance_uid,
@@ -231,8 +236,10 @@ class Store:
             state=StudyState.RECEIVING,
             error="",
         )
+        gone, other = studies.c.state == StudyState.DELETED, studies.c.patient_id != row.patient_id
         again = {
-            "patient_conflict": or_(studies.c.patient_conflict, studies.c.patient_id != row.patient_id),
+            "patient_id": case((gone, row.patient_id), else_=studies.c.patient_id),
+            "patient_conflict": case((gone, False), else_=or_(studies.c.patient_conflict, other)),
             "last_received_at": now,
             "due_at": due_at,
             "revision": studies.c.revision + 1,

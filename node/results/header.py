@@ -147,7 +147,11 @@ class _Reader:
     def _texts(self, ds: Dataset, keyword: str) -> list[str]:
         try:
             value = ds.get(keyword)
-            return [str(part) for part in value] if isinstance(value, MultiValue) else [str("" if value is None else value)]
+            return (
+                [str(part) for part in value]
+                if isinstance(value, MultiValue)
+                else [str("" if value is None else value)]
+            )
         except Exception:  # noqa: BLE001  a damaged element raises what it likes
             self._changed(keyword, "unreadable: left out")
             return []

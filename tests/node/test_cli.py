@@ -90,6 +90,8 @@ def test_lists_are_json_for_a_script(tmp_path: Path) -> None:
     done = survnode("jobs", "retry", "7", "--config", config(tmp_path))
     assert done.returncode == 1
     assert "There is no job 7" in done.stderr
+    done = survnode("studies", "put-aside", "1.2.3", "--config", config(tmp_path))
+    assert (done.returncode, "There is no study 1.2.3" in done.stderr) == (1, True)
 
 
 def test_serve_refuses_weights_that_are_absent_before_it_receives_anything(tmp_path: Path) -> None:
