@@ -15,7 +15,8 @@ from survnode.node.database import Database
 from survnode.node.delivery.commitment import record_answer
 from survnode.node.errors import NodeError
 from survnode.node.files import replace_durably
-from survnode.node.intake.receiver import Listening, Storage, run_receiver
+from survnode.node.intake.receiver import Listening
+from survnode.node.intake.reception import Storage, run_receiver
 from survnode.node.lifetime import end_with_parent, stop_on_signals
 from survnode.node.logs import configure_logging
 from survnode.node.records import DEFAULT_ROLES

@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from sqlalchemy import Connection, insert, select, update
 
 from survnode.node.config import DestinationConfig, NodeConfig
-from survnode.node.database import Database, deliveries, fetch, jobs, results, row_of, studies, withdrawn_jobs
+from survnode.node.database import Database, fetch, row_of
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.errors import InputRefused, RecordNotFound
 from survnode.node.files import replace_durably
@@ -34,6 +34,7 @@ from survnode.node.results.envelope import Source
 from survnode.node.results.identity import Layout, Run
 from survnode.node.results.inspection import inspect
 from survnode.node.results.withdrawal import withdrawal
+from survnode.node.tables import deliveries, jobs, results, studies, withdrawn_jobs
 
 Row = dict[str, Any]
 

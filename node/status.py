@@ -7,11 +7,12 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from survnode.node.database import Database, deliveries, fetch, instances, jobs, results, studies
+from survnode.node.database import Database, fetch
 from survnode.node.delivery import outbox
 from survnode.node.delivery.commitment import Commitments
 from survnode.node.errors import NotRetryable, RecordNotFound
 from survnode.node.records import Delivery, DeliveryState, Job, JobState, Result, Study, StudyState
+from survnode.node.tables import deliveries, instances, jobs, results, studies
 from survnode.node.work import jobs as queue
 
 Row = dict[str, Any]

@@ -16,7 +16,6 @@ from sqlalchemy import or_, select
 from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.contexts import REPORT_CLASSES
 from survnode.node.database import Database, fetch
-from survnode.node.database import jobs as jobs_table
 from survnode.node.delivery.commitment import Commitments
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import Profiles
@@ -26,6 +25,7 @@ from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.retention import delete_expired, delete_reports
 from survnode.node.records import Job, JobState
 from survnode.node.retry import RetryPolicy
+from survnode.node.tables import jobs as jobs_table
 from survnode.node.work import jobs
 
 log = structlog.get_logger()

@@ -17,11 +17,12 @@ from sqlalchemy.dialects import sqlite
 
 from survnode.node import errors
 from survnode.node.contexts import Answer
-from survnode.node.database import Database, deliveries, fetch, fetch_one, results
+from survnode.node.database import Database, fetch, fetch_one
 from survnode.node.delivery.commitment import UNASKED
 from survnode.node.delivery.sender import Destination, Outcome, Outgoing, send
 from survnode.node.records import Delivery, DeliveryState, Result, ResultRole
 from survnode.node.retry import TryAgain, decide
+from survnode.node.tables import deliveries, results
 
 log = structlog.get_logger()
 

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, insert, select, update
 from survnode.model.ct.volume import MIN_SLICES, Arrangement, arrange, read_headers
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.node import errors
-from survnode.node.database import Database, deliveries, fetch, instances, jobs, studies, withdrawn_jobs
+from survnode.node.database import Database, fetch
 from survnode.node.records import Instance, InstanceState, Job, JobState, SeriesVerdict, Study, StudyState
+from survnode.node.tables import deliveries, instances, jobs, studies, withdrawn_jobs
 
 log = structlog.get_logger()
 
@@ -253,7 +254,7 @@ def _judge(uid: str, datasets: Sequence[Dataset], min_slices: int, lossy: bool) 
     except SeriesUnsuitable as error:
         return SeriesVerdict(uid, len(datasets), chosen=False, reason=error.reason, detail=error.detail)
     except Exception as error:  # noqa: BLE001  a header may hold anything: this series is refused, the others judged
-        detail = f"The headers of series {uid} cannot be used: {type(error).__name__}."
+        detail = f"Its headers cannot be used ({type(error).__name__})."
         return SeriesVerdict(uid, len(datasets), chosen=False, reason=Reason.NO_ELIGIBLE_SERIES, detail=detail)
 
 

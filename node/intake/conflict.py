@@ -11,9 +11,10 @@ from sqlalchemy import Connection, delete, select, update
 from sqlalchemy.dialects import sqlite
 
 from survnode.node import errors
-from survnode.node.database import Database, fetch, fetch_one, instances, jobs, quarantined, row_of, studies
+from survnode.node.database import Database, fetch, fetch_one, row_of
 from survnode.node.files import sync_folder
 from survnode.node.records import Instance, InstanceState, Quarantined, Study, StudyState
+from survnode.node.tables import instances, jobs, quarantined, studies
 
 
 def put_aside(database: Database, folder: Path, study_instance_uid: str, *, now: float) -> int:

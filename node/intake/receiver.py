@@ -1,20 +1,14 @@
 """Associations: C-ECHO, C-STORE and answers to storage commitment, each handed to a callable that says the status.
 
-`Receiver` is the network half and knows nothing of the store, so that a demonstration or a test can receive with it
-too. `run_receiver` is the node's receiver, in a process of its own: one busy Python thread beside it would cut its rate
-to a third.
+It knows nothing of the store, so that a demonstration or a test can receive with it too; `reception` joins the two.
 """
 
-import os
-import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import ip_address, ip_network
-from pathlib import Path
 from socketserver import BaseServer
 from typing import Any
 
@@ -30,12 +24,9 @@ from survnode.node.contexts import (
     Contexts,
     EventStatus,
     StoreStatus,
-    accepted_contexts,
     status_of,
 )
-from survnode.node.database import Database
 from survnode.node.intake.received import Received
-from survnode.node.intake.store import DiskWatermark, Store
 
 log = structlog.get_logger()
 
@@ -44,8 +35,6 @@ MAX_ANY_PDU_BYTES = 1 << 20  # an A-ASSOCIATE-RQ may be longer than that; nothin
 MAX_OBJECT_BYTES = 1 << 30  # of one data set; an enhanced CT of 1,500 slices is smaller
 PDU_TIMEOUT_S = 10.0  # for the whole of a PDU, however slowly it trickles
 BACKLOG = 128
-LOCK_WAIT_S = 30.0  # a receiver of the node before this one may still be draining
-WATCH_INTERVAL_S = 0.5
 POLL_S = 0.1  # how late the listening thread may notice that it is to stop
 
 OnStore = Callable[[Received], object]
@@ -190,87 +179,6 @@ class Receiver:
         except Exception as error:  # noqa: BLE001  the edge of an N-EVENT-REPORT: what is not recorded is not answered
             log.error("commitment.not_recorded", trace=errors.trace_of(error))
             return int(EventStatus.PROCESSING_FAILURE), None
-
-
-@dataclass(frozen=True)
-class Storage:
-    """Where the node's receiver puts what it gets; see `Store` and `DiskWatermark`."""
-
-    folder: Path
-    database: Path
-    quiet_period_s: float
-    refuse_below_bytes: int
-    accept_above_bytes: int
-
-
-def run_receiver(
-    listening: Listening,
-    storage: Storage,
-    on_ready: Callable[[int], object],
-    *,
-    on_commitment: Callable[[Database, int, Dataset], EventStatus] | None = None,
-    lossy: bool = False,
-    drain_s: float = 10.0,
-) -> None:
-    """Receive into the store until SIGTERM or SIGINT, or until the parent process is gone: the body of a process.
-
-    Parameters
-    ----------
-    on_ready : gets the port when associations are taken
-    on_commitment : records an answer to a request for storage commitment, see `Receiver`; None: none is expected
-    lossy : take images that were compressed with loss
-
-    Raises
-    ------
-    StoreInUse, ReceiverFailed, DatabaseFailed
-    """
-    parent = os.getppid()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    database = Database(storage.database)
-    store = Store(storage.folder, database, quiet_period_s=storage.quiet_period_s)
-    watermark = DiskWatermark(
-        storage.refuse_below_bytes, storage.accept_above_bytes, lambda: _free_bytes(storage.folder)
-    )
-    _sweep_when_free(store, stop)
-    answer = partial(on_commitment, database) if on_commitment else None
-    receiver = Receiver(listening, accepted_contexts(lossy=lossy), storing(store, watermark), answer)
-    receiver.start()
-    on_ready(receiver.port)
-    while not stop.wait(WATCH_INTERVAL_S) and os.getppid() == parent:
-        pass
-    receiver.stop(drain_s)
-    store.close()
-    database.close()
-
-
-def storing(store: Store, watermark: DiskWatermark) -> OnStore:
-    """What puts instances into the store while there is room."""
-
-    def on_store(received: Received) -> object:
-        watermark.check()
-        return store.add(received)
-
-    return on_store
-
-
-def _sweep_when_free(store: Store, stop: threading.Event) -> None:
-    deadline = time.monotonic() + LOCK_WAIT_S
-    while True:
-        try:
-            removed = store.sweep()
-        except errors.StoreInUse:
-            if time.monotonic() > deadline or stop.wait(WATCH_INTERVAL_S):
-                raise
-        else:
-            log.info("store.swept", removed=removed)
-            return
-
-
-def _free_bytes(folder: Path) -> int:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
 
 
 def _application_entity(listening: Listening, contexts: Contexts) -> AE:

@@ -14,7 +14,7 @@ from shutil import rmtree
 
 from sqlalchemy import Connection, select, update
 
-from survnode.node.database import Database, deliveries, fetch, fetch_one, instances, jobs, results, studies
+from survnode.node.database import Database, fetch, fetch_one
 from survnode.node.records import (
     CommitmentState,
     Delivery,
@@ -28,6 +28,7 @@ from survnode.node.records import (
     Study,
     StudyState,
 )
+from survnode.node.tables import deliveries, instances, jobs, results, studies
 
 ENDED = (JobState.FINISHED, JobState.SUPERSEDED)  # a failed or quarantined job still needs its images
 

@@ -62,8 +62,9 @@ def blank() -> Figure:
 def head(figure: Figure, demonstration: bool) -> None:
     """What stands on top of every page."""
     figure.text(LEFT, TOP, "Predicted overall survival", size=21, weight="bold", color=fraction(PLAIN), va="top")
-    research = {"size": 15, "weight": "bold", "color": fraction(AMBER), "ha": "right", "va": "top"}
-    figure.text(RIGHT, TOP - 0.007, RESEARCH_USE.upper(), **research)
+    figure.text(
+        RIGHT, TOP - 0.007, RESEARCH_USE.upper(), size=15, weight="bold", color=fraction(AMBER), ha="right", va="top"
+    )
     if demonstration:
         figure.text(LEFT, TOP - 0.052, DEMONSTRATION, size=12.5, weight="bold", color=fraction(AMBER), va="top")
 

@@ -17,11 +17,12 @@ from sqlalchemy import select
 from survnode.model.ct.volume import read_series
 from survnode.model.errors import ModelError
 from survnode.node import errors
-from survnode.node.database import Database, fetch, instances, jobs, results
+from survnode.node.database import Database, fetch
 from survnode.node.files import replace_durably, sync_folder
 from survnode.node.records import Instance, Job, JobState, PlannedDelivery, Result, ResultObject, ResultRole
 from survnode.node.results.identity import Predecessor, Run
 from survnode.node.retry import RetryPolicy, decide
+from survnode.node.tables import instances, jobs, results
 from survnode.node.work import jobs as queue
 from survnode.node.work.pipeline import Outcome, Pipeline
 

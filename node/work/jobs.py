@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Update, exists, func, insert, 
 
 from survnode.model.errors import Reason
 from survnode.node import errors
-from survnode.node.database import Database, deliveries, fetch, fetch_one, jobs, results, row_of
+from survnode.node.database import Database, fetch, fetch_one, row_of
 from survnode.node.records import (
     DeliveryState,
     Job,
@@ -21,6 +21,7 @@ from survnode.node.records import (
     ResultObject,
 )
 from survnode.node.retry import Decision, GiveUp
+from survnode.node.tables import deliveries, jobs, results
 
 MAX_KILLS = 2  # a job that took its worker with it so often is kept away from workers
 MAX_ATTEMPTS_AT_RESTART = 5  # a job that was running at so many restarts may be what brought the node down

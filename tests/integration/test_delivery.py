@@ -25,7 +25,7 @@ from sqlalchemy import insert
 
 from survnode.node import errors
 from survnode.node.contexts import RESULT_TRANSFER_SYNTAXES, VERIFICATION, Answer, Contexts
-from survnode.node.database import Database, jobs, row_of, studies
+from survnode.node.database import Database, row_of
 from survnode.node.delivery import sender
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.sender import Destination, Outgoing
@@ -42,6 +42,7 @@ from survnode.node.records import (
     StudyState,
 )
 from survnode.node.retry import RetryPolicy
+from survnode.node.tables import jobs, studies
 from survnode.node.work import jobs as queue
 
 STORESCP = Path("/usr/bin/storescp")

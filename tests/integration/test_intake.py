@@ -20,12 +20,14 @@ from pynetdicom import AE, _config
 from sqlalchemy import select
 
 from survnode.node.contexts import accepted_contexts
-from survnode.node.database import Database, fetch, instances
+from survnode.node.database import Database, fetch
 from survnode.node.intake import receiver as receiver_module
 from survnode.node.intake.received import Received
-from survnode.node.intake.receiver import Listening, Receiver, storing
+from survnode.node.intake.receiver import Listening, Receiver
+from survnode.node.intake.reception import storing
 from survnode.node.intake.store import DiskWatermark, Store
 from survnode.node.records import Instance
+from survnode.node.tables import instances
 
 DCMSEND, ECHOSCU = Path("/usr/bin/dcmsend"), Path("/usr/bin/echoscu")
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}  # else DCMTK waits 50 ms an image on loopback

@@ -11,9 +11,10 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
 
-from survnode.node.database import Database, jobs, row_of, studies
+from survnode.node.database import Database, row_of
 from survnode.node.intake.received import Received
 from survnode.node.records import Job, JobState, PlannedDelivery, ResultObject, ResultRole, Study, StudyState
+from survnode.node.tables import jobs, studies
 from survnode.node.work import jobs as queue
 
 MakeCT = Callable[..., Dataset]

@@ -7,8 +7,9 @@ from sqlalchemy import func, insert, select
 
 from survnode.model.errors import Reason
 from survnode.node import errors
-from survnode.node.database import SCHEMA_VERSION, Database, fetch_one, jobs, row_of, studies
+from survnode.node.database import Database, fetch_one, row_of
 from survnode.node.records import Job, JobState, SeriesVerdict, Study, StudyState
+from survnode.node.tables import SCHEMA_VERSION, jobs, studies
 
 STUDY = Study("1.2", "P1", False, 1.5, 2.5, 3.5, 1, StudyState.RECEIVING)
 

@@ -10,8 +10,7 @@ from survnode.model.errors import Reason
 from survnode.node import reissue
 from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.contexts import Answer
-from survnode.node.database import Database, deliveries, fetch, results, studies
-from survnode.node.database import jobs as jobs_table
+from survnode.node.database import Database, fetch
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import Profiles
 from survnode.node.delivery.sender import Destination, Outcome, Outgoing
@@ -23,6 +22,8 @@ from survnode.node.results.content import references
 from survnode.node.results.envelope import ResultObject as MadeObject
 from survnode.node.results.envelope import Source
 from survnode.node.results.identity import Layout
+from survnode.node.tables import deliveries, results, studies
+from survnode.node.tables import jobs as jobs_table
 
 from .results.conftest import a_header, a_run
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from survnode.node import errors
 from survnode.node.contexts import COMMITMENT, COMMITMENT_INSTANCE, Answer, EventStatus, accepted_contexts
-from survnode.node.database import Database, deliveries, fetch
+from survnode.node.database import Database, fetch
 from survnode.node.delivery import sender
 from survnode.node.delivery.commitment import Commitments, record_answer
 from survnode.node.delivery.outbox import Outbox
@@ -22,6 +22,7 @@ from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.records import CommitmentState, Delivery, Job, ResultRole
 from survnode.node.retry import RetryPolicy
 from survnode.node.status import Status
+from survnode.node.tables import deliveries
 
 FinishJob = Callable[..., Job]
 Reference = tuple[str, str]

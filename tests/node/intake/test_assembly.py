@@ -8,8 +8,7 @@ from sqlalchemy import select, update
 from survnode.model.ct.volume import read_headers
 from survnode.model.errors import Reason
 from survnode.node import errors
-from survnode.node.database import Database, deliveries, fetch, instances, studies
-from survnode.node.database import jobs as job_table
+from survnode.node.database import Database, fetch
 from survnode.node.intake.assembly import Assembly, choose
 from survnode.node.intake.received import Received
 from survnode.node.intake.store import Store
@@ -25,6 +24,8 @@ from survnode.node.records import (
     Study,
     StudyState,
 )
+from survnode.node.tables import deliveries, instances, studies
+from survnode.node.tables import jobs as job_table
 from survnode.node.work import jobs
 
 MakeCT = Callable[..., Dataset]

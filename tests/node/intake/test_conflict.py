@@ -5,13 +5,14 @@ import pytest
 from sqlalchemy import select
 
 from survnode.node import errors
-from survnode.node.database import Database, fetch, instances, quarantined, studies
-from survnode.node.database import jobs as job_table
+from survnode.node.database import Database, fetch
 from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.conflict import put_aside
 from survnode.node.intake.received import Received
 from survnode.node.intake.store import Store, Stored
 from survnode.node.records import Instance, Job, Quarantined, Study, StudyState
+from survnode.node.tables import instances, quarantined, studies
+from survnode.node.tables import jobs as job_table
 
 MakeReceived = Callable[..., Received]
 

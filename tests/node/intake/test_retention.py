@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, update
 
-from survnode.node.database import Database, deliveries, fetch, instances, row_of, studies
-from survnode.node.database import jobs as job_table
-from survnode.node.database import results as results_table
+from survnode.node.database import Database, fetch, row_of
 from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.received import Received
 from survnode.node.intake.retention import delete_expired, delete_reports, has_arrived, may_delete
@@ -25,6 +23,9 @@ from survnode.node.records import (
     Study,
     StudyState,
 )
+from survnode.node.tables import deliveries, instances, studies
+from survnode.node.tables import jobs as job_table
+from survnode.node.tables import results as results_table
 from survnode.node.work import jobs
 
 MakeReceived = Callable[..., Received]

@@ -5,9 +5,10 @@ from sqlalchemy import func, select
 
 from survnode.model.errors import Reason
 from survnode.node import errors
-from survnode.node.database import Database, deliveries, fetch, results
+from survnode.node.database import Database, fetch
 from survnode.node.records import Delivery, DeliveryState, Job, JobState, PlannedDelivery, ResultObject, ResultRole
 from survnode.node.retry import GiveUp, TryAgain
+from survnode.node.tables import deliveries, results
 from survnode.node.work import jobs
 
 AddJob = Callable[..., int]

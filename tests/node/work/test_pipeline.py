@@ -108,7 +108,7 @@ def test_the_images_are_analysed_while_nothing_is_spoilt(pipeline: Pipeline, fil
 def test_what_cannot_be_analysed_gets_a_valid_report_that_says_why(
     reason: Reason, pipeline: Pipeline, files: list[Path], dciodvfy: Judge, tmp_path: Path
 ) -> None:
-    images = [dcmread(path) for path in files]
+    images: list[Dataset] = [dcmread(path) for path in files]
     images = list(SPOILT[reason](images) or images)
     outcome = outcome_of(pipeline, images)
     assert outcome.reason is reason
