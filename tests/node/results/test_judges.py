@@ -110,6 +110,7 @@ def test_every_object_is_valid_whatever_the_source_says(
     volume: Volume,
     predict: Predict,
     dciodvfy: Judge,
+    read_tid1500: Read,
     tmp_path: Path,
 ) -> None:
     source = Source(tuple(as_received(ds) for ds in headers(**attributes)))
@@ -120,6 +121,21 @@ def test_every_object_is_valid_whatever_the_source_says(
     paths = write([*results, note], tmp_path)
     assert {path.name: dciodvfy(path) for path in paths} == {path.name: [] for path in paths}
     assert [line for line in inconsistencies(*paths) if "SOPInstanceUID that was referenced" not in line] == []
+    assert [line for line in printed(paths[0]) if line.startswith(("E:", "F:"))] == []
+    assert values_in(read_tid1500(paths[0]))[0] == {"OS-M24": pytest.approx(100 * predict().survival_at(24), abs=0.005)}
+
+
+def printed(path: Path) -> list[str]:
+    """A document as DCMTK shows it, and what it says of that."""
+    return output_of(find_tool("dsrdump", "/usr/bin"), "+Pl", path).splitlines()
+
+
+def values_in(report: Mapping[str, Any]) -> list[dict[str, float]]:
+    """The numbers of each group that dcmqi read, by their code."""
+    return [
+        {item["quantity"]["CodeValue"]: float(item["value"]) for item in group["measurementItems"]}
+        for group in report["Measurements"]
+    ]
 
 
 def test_a_value_that_is_over_long_in_characters_is_still_a_fault(source: Source) -> None:
@@ -194,10 +210,7 @@ def test_an_independent_reader_reads_the_numbers_of_the_prediction(
     real: tuple[Prediction, Results], read_tid1500: Read, tmp_path: Path
 ) -> None:
     prediction, results = real
-    groups = read_tid1500(write(results[:1], tmp_path)[0])["Measurements"]
-    (survival, curve, *slices) = [
-        {item["quantity"]["CodeValue"]: float(item["value"]) for item in group["measurementItems"]} for group in groups
-    ]
+    survival, curve, *slices = values_in(read_tid1500(write(results[:1], tmp_path)[0]))
     assert survival["OS-M24"] == pytest.approx(100 * prediction.survival_at(24), abs=0.005)
     assert [curve[f"CIF-M{month:02d}"] for month in range(1, 25)] == pytest.approx(100 * prediction.cif, abs=0.005)
     assert (len(survival), len(curve)) == (1, 24)
@@ -221,10 +234,9 @@ def test_an_independent_reader_finds_the_lungs_where_they_were_drawn(
 
 
 def test_dcmtk_prints_the_report_and_the_key_objects(real: tuple[Prediction, Results], tmp_path: Path) -> None:
-    dsrdump = find_tool("dsrdump", "/usr/bin")
     _, results = real
     chosen = [result for result in results if result.role in {ResultRole.REPORT, ResultRole.KEY_OBJECTS}]
-    report, key_objects = (output_of(dsrdump, "+Pl", path) for path in write(chosen, tmp_path))
+    report, key_objects = ("\n".join(printed(path)) for path in write(chosen, tmp_path))
     for said in (report, key_objects):
         assert not any(line.startswith(("E:", "F:")) for line in said.splitlines())
     assert report.count("contains NUM") == 30
