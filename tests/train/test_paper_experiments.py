@@ -69,10 +69,10 @@ def test_another_encoder_can_stand_for_the_papers() -> None:
 
 
 def test_a_presets_head_reaches_every_network() -> None:
-    base = NetworkConfig(n_bins=12, feature_scale=0.3, feature_dropout=0.5)
+    base = NetworkConfig(n_bins=12, feature_scale=0.3, feature_dropout=0.5, slice_dropout=0.25)
     slices = with_settings_of(PAPER["attention"].reference.network, base)
     volume = with_settings_of(VolumetricConfig(), base)
-    assert slices == NetworkConfig(n_bins=12, feature_scale=0.3, feature_dropout=0.5)
+    assert slices == NetworkConfig(n_bins=12, feature_scale=0.3, feature_dropout=0.5, slice_dropout=0.25)
     assert volume == VolumetricConfig(n_bins=12)
 
 

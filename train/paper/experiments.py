@@ -105,7 +105,7 @@ VOLUME_TITLES = {
         "Starts from random weights: nobody publishes any.",
     ),
 }
-SHARED_SETTINGS = ("deephit", "n_bins", "feature_scale", "feature_dropout")
+SHARED_SETTINGS = ("deephit", "n_bins", "feature_scale", "feature_dropout", "slice_dropout")
 TRANSFERS = (
     ("claro-transfer", "From the first cohort", Start.TRANSFER),
     ("claro-scratch", "From scratch", Start.PRETRAINED),
