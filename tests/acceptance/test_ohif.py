@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
+
+from survnode.model.ct.phantom import make_phantom, write_dicom
 
 from ..integration.nodes import FAST, RunningNode, dcmtk
 from . import peers
@@ -23,11 +26,19 @@ def seen(
 ) -> dict[int, list[str]]:
     """The words on the page at each step through each series, by its number."""
     ohif = peers.ohif()
+    archive(orthanc, ct)
+    node.await_delivered(job["job"], "orthanc")
+    return {series["number"]: series["steps"] for series in ohif.look(orthanc, study_instance_uid, screenshots(home))}
+
+
+def archive(orthanc: Orthanc, ct: list[Path]) -> None:
+    """Put a CT beside its results."""
     command = [dcmtk("dcmsend"), "-aec", orthanc.ae_title, "127.0.0.1", str(orthanc.dicom_port), *map(str, ct)]
     subprocess.run(command, check=True, env=FAST, capture_output=True)
-    node.await_delivered(job["job"], "orthanc")
-    out = Path(os.environ.get("SURVNODE_SCREENSHOTS", home / "screenshots"))
-    return {series["number"]: series["steps"] for series in ohif.look(orthanc, study_instance_uid, out)}
+
+
+def screenshots(home: Path) -> Path:
+    return Path(os.environ.get("SURVNODE_SCREENSHOTS", home / "screenshots"))
 
 
 def test_the_ct_still_opens_on_its_first_image(seen: dict[int, list[str]], ct: list[Path]) -> None:
@@ -66,3 +77,19 @@ def test_the_captures_open_on_rank_1_and_go_on_in_rank_order(seen: dict[int, lis
 
 def test_the_curve_page_opens(seen: dict[int, list[str]]) -> None:
     assert "AI survival curve (research use only)\n1/1" in seen[9104][0]
+
+
+def test_a_study_that_was_not_analysed_says_so_and_why(orthanc: Orthanc, node: RunningNode, home: Path) -> None:
+    phantom = make_phantom(13, shape=(40, 64, 64), spacing_mm=(6.0, 6.0, 6.0))
+    paths = write_dicom(phantom, home / "refused", study="3")
+    paths.pop(20).unlink()
+    assert set(node.send(paths)) == {0}
+    uid = str(dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID)
+    job = node.await_job(uid)
+    archive(orthanc, paths)
+    node.await_delivered(job["job"], "orthanc")
+    found = peers.ohif().look(orthanc, uid, screenshots(home) / "refused")
+    seen = {series["number"]: series["steps"] for series in found}
+    assert "Not analysed: no survival was predicted for this study." in seen[9101][0]
+    assert "The slices are not evenly spaced: some are missing or misplaced." in seen[9101][0]
+    assert "Research use only. Not a medical device" in seen[9101][0]
