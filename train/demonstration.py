@@ -16,7 +16,7 @@ from survnode.train.config import Training
 from survnode.train.fit.features import encoder_of
 from survnode.train.fit.inputs import FeatureInputs, Net
 from survnode.train.fit.loop import Epoch, Outcomes, Predicted, Trainer, predict
-from survnode.train.fit.phantoms import PhantomFeatures, cached_features
+from survnode.train.fit.phantoms import VIEWS, PhantomFeatures, cached_features
 from survnode.train.fit.start import new_net
 from survnode.train.measure.attention import share_found
 from survnode.train.measure.calibration import calibration
@@ -60,8 +60,8 @@ class Part:
 
     @property
     def inputs(self) -> FeatureInputs:
-        """As the loop wants them, from the plain view alone."""
-        return FeatureInputs([one.features[None] for one in self.features], probability=0)
+        """As the loop wants them."""
+        return FeatureInputs([one.features for one in self.features], VIEWS.probability)
 
     @property
     def outcomes(self) -> Outcomes:
@@ -89,12 +89,13 @@ def make_checkpoint(
     """
     settings = Training.demonstration()
 
-    def part(count: int, number: int) -> Part:
-        cohort = PhantomCohort.draw(count, plan.seed, number)
-        features = cached_features(cohort.patients, settings, plan.cache, workers=plan.workers, done=encoded)
-        return Part(cohort, features)
+    def part(count: int, number: int, views: int = 1) -> Part:
+        patients = PhantomCohort.draw(count, plan.seed, number).patients
+        features = cached_features(patients, settings, plan.cache, views=views, workers=plan.workers, done=encoded)
+        return Part(PhantomCohort(patients), features)
 
-    training, validation = part(plan.training, TRAINING), part(plan.validation, VALIDATION)
+    training = part(plan.training, TRAINING, 1 + VIEWS.views)
+    validation = part(plan.validation, VALIDATION)
     unseen = part(plan.unseen, UNSEEN)
     net = new_net(settings.network, plan.seed)
     best = fit(net, training, validation, plan.seed, after_epoch)
