@@ -1,6 +1,6 @@
 """What the results say in words: plain, in ASCII, without a patient's identity."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
 from survnode.model.errors import Reason
@@ -26,13 +26,17 @@ def headline(model: ModelIdentity) -> str:
 def summary(findings: Findings) -> str:
     """What a radiologist reads: survival by month, the models' spread, the median, the cohort, the slices."""
     lines = [*_survival(findings), *_comparison(findings), *_attention(findings)]
-    return LINE.join(part for line in lines for part in wrap(line, LINE_CHARS, subsequent_indent="    "))
+    return _wrapped(lines)
 
 
 def refusal(reason: Reason, detail: str) -> str:
     """Why there are no numbers."""
     lines = ["Not analysed: no survival was predicted for this study.", f"Reason: {reason.sentence}"]
-    return LINE.join([*lines, detail] if detail else lines)
+    return _wrapped([*lines, detail] if detail else lines)
+
+
+def _wrapped(lines: Iterable[str]) -> str:
+    return LINE.join(part for line in lines for part in wrap(line, LINE_CHARS, subsequent_indent="    "))
 
 
 def warnings(model: ModelIdentity | None) -> Iterator[str]:

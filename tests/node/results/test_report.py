@@ -126,6 +126,9 @@ def test_no_line_of_the_words_is_longer_than_a_viewer_shows(source: Source, volu
     (summary,) = texts(report, "121071")
     assert max(len(line) for line in summary.splitlines()) <= LINE_CHARS
     assert " ".join(cohort.split()) in " ".join(summary.split())
+    refused = not_analysed(source, Reason.NO_LUNGS, "Expected this and that, found " + "something " * 20, a_run(), None)
+    (text,) = texts(refused[0].dataset, "121071")
+    assert max(len(line) for line in text.splitlines()) <= LINE_CHARS
 
 
 def test_one_model_has_no_range(source: Source, volume: Volume, predict: Predict) -> None:
