@@ -106,8 +106,8 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
         name or f"{cohort} {preset}", recipe, out, caches, folds, 42 if seed is None else seed, init,
         workers or _processes(device), device,
     )  # fmt: skip
-    chosen = read_folds(folds_file) if folds_file else None
     with bars() as told:
+        chosen = read_folds(folds_file) if folds_file else None
         finished = run(load(source, recipe.months, caches, told, plan.workers), plan, folds=chosen, tell=told)
     show_evaluation(finished.evaluation, plan.name, out, as_json=as_json)
 
@@ -119,7 +119,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     data: Annotated[Path, typer.Option(help="Folder of DICOM files in any layout.")],
     out: Annotated[Path, typer.Option(help="Where predictions and figures are written.", show_default=False)],
     clinical: Clinical = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap, and of phantoms.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap, and of phantoms.")] = 42,
     patients: Patients = 240,
     cache: Cache = None,
     workers: Workers = None,

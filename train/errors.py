@@ -9,6 +9,7 @@
     ├── RecipeRefused       a setting that is not known, or not possible
     ├── InitialModelRefused the checkpoint to start from does not fit the network that is to be trained
     ├── NothingToMeasure    no patient is left whose outcome and CT could be used
+    ├── SystemRefused       a disk is full, a file or folder may not be read or written
     └── WorkerLost          a process was killed from outside
 """
 
@@ -37,6 +38,10 @@ class InitialModelRefused(TrainError):
 
 class NothingToMeasure(TrainError):
     """No patient is left."""
+
+
+class SystemRefused(TrainError):
+    """A disk is full, or a file or folder may not be read or written; what was finished is kept."""
 
 
 class WorkerLost(TrainError):

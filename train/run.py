@@ -15,11 +15,13 @@ interrupted one comes to the same figures as one that was not.
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from survnode.model.checkpoint import load_checkpoint, save_checkpoint
 from survnode.train.cohorts.cohort import Cohort
@@ -27,7 +29,9 @@ from survnode.train.cohorts.errors import FoldsRefused
 from survnode.train.cohorts.exclusions import write_exclusions
 from survnode.train.cohorts.folds import Fold, Role, make_folds, write_folds
 from survnode.train.errors import NothingToMeasure, RunDiffers
+from survnode.train.fit.features import encoder_of
 from survnode.train.fit.loop import Epoch
+from survnode.train.fit.start import initial
 from survnode.train.fit.store import write_whole
 from survnode.train.fold import Material, fit_fold, rounded, seal
 from survnode.train.journal import EPOCH, MEASURED, PROGRESS, Journal, Tell, silence
@@ -37,6 +41,8 @@ from survnode.train.model_card import model_card
 from survnode.train.presets import Intensity, Recipe
 from survnode.train.results import FoldResult, Predictions, gathered, write_attention, write_predictions
 from survnode.train.workers import Hear, each
+
+RUN = "run.json"
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ def run(cohort: Cohort, plan: Plan, *, folds: Sequence[Fold] | None = None, tell
         No CT could be used.
     WeightsMissing, WeightsChanged, InitialModelRefused, CheckpointRefused
     """
+    _refuse_early(plan)
     plan.out.mkdir(parents=True, exist_ok=True)
     with Journal(plan.out, [tell]) as journal:
         journal("started", name=plan.name, cohort=cohort.name, patients=len(cohort.patients), seed=plan.seed)
@@ -148,23 +155,41 @@ def _folds(cohort: Cohort, plan: Plan, folds: Sequence[Fold] | None) -> tuple[Fo
     return tuple(folds)
 
 
+def _refuse_early(plan: Plan) -> None:
+    """Look at all that a run would otherwise fail for after hours of preprocessing."""
+    _refuse_other(plan.out, _settings(plan))
+    encoder_of(plan.recipe.network)
+    if plan.init is not None:
+        initial(plan.init, 0)
+
+
 def _claim(plan: Plan, material: Material, folds: Sequence[Fold]) -> None:
     """Say whose folder it is, or refuse to mix two runs."""
     own = {
+        **_settings(plan),
+        "cohort": {"name": material.cohort.name, "sha256": material.cohort.sha256},
+        "folds": [{str(role): list(fold.of(role)) for role in Role} for fold in folds],
+    }
+    _refuse_other(plan.out, own)
+    write_whole(plan.out / RUN, (json.dumps(own, indent=2) + "\n").encode())
+
+
+def _settings(plan: Plan) -> dict[str, JsonValue]:
+    return {
         "name": plan.name,
         "seed": plan.seed,
-        "cohort": {"name": material.cohort.name, "sha256": material.cohort.sha256},
         "init": None if plan.init is None else str(plan.init.resolve()),
-        "folds": [{str(role): list(fold.of(role)) for role in Role} for fold in folds],
         "recipe": plan.recipe.model_dump(mode="json"),
     }
-    path = plan.out / "run.json"
+
+
+def _refuse_other(out: Path, own: Mapping[str, object]) -> None:
+    path = out / RUN
     if path.exists():
         begun = json.loads(path.read_text(encoding="utf-8"))
         differing = [key for key in own if begun.get(key) != own[key]]
         if differing:
-            raise RunDiffers(f"{plan.out} holds a run with another {', '.join(differing)}. Name another folder.")
-    write_whole(path, (json.dumps(own, indent=2) + "\n").encode())
+            raise RunDiffers(f"{out} holds a run with another {', '.join(differing)}. Name another folder.")
 
 
 def _fit(material: Material, folds: Sequence[Fold], plan: Plan, tell: Tell) -> tuple[FoldResult, ...]:

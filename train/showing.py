@@ -1,6 +1,7 @@
 """What a person sees of a run in a terminal: a bar a stage, and a table at the end."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from pydantic import JsonValue
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from survnode.train.errors import SystemRefused
 
 if TYPE_CHECKING:
     from survnode.train.measure.evaluate import Evaluation
@@ -41,18 +44,35 @@ class Bars:
 
 @contextmanager
 def bars() -> Iterator[Bars]:
-    """Bars on the standard error."""
-    with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
-        yield Bars(progress)
+    """Bars on the standard error, for work that can be interrupted and begun again.
+
+    Raises
+    ------
+    SystemRefused
+        A disk is full, or a file or folder may not be read or written.
+    """
+    try:
+        with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
+            yield Bars(progress)
+    except (OSError, sqlite3.Error) as error:
+        msg = f"{error}. What is finished is kept: the same command goes on where it was."
+        raise SystemRefused(msg) from error
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command goes on where it was.", err=True)
+        raise
 
 
 def show_evaluation(evaluation: "Evaluation", title: str, out: Path, *, as_json: bool) -> None:
     """Print all figures with their intervals."""
     if as_json:
         metrics = {name: estimate.model_dump(mode="json") for name, estimate in evaluation.metrics.items()}
-        typer.echo(json.dumps({"out": str(out), "patients": evaluation.patients, "metrics": metrics}))
+        settings = {name: getattr(evaluation, name) for name in ("patients", "deaths", "resamples", "seed")}
+        typer.echo(json.dumps({"out": str(out), **settings, "metrics": metrics}))
         return
-    table = Table("figure", "value", "95 % interval", title=f"{title}: {out}")
+    deaths = f"{evaluation.deaths} deaths, {evaluation.deaths_by_horizon} within {evaluation.horizon_months} months"
+    drawn = f"intervals from {evaluation.resamples} resamples of patients, seed {evaluation.seed}"
+    caption = f"{evaluation.patients} patients, {deaths}; {drawn}"
+    table = Table("figure", "value", "95 % interval", title=f"{title}: {out}", caption=caption)
     for name, estimate in evaluation.metrics.items():
         low, high = (_three_digits(value) for value in (estimate.low, estimate.high))
         table.add_row(name.replace("_", " "), _three_digits(estimate.value), f"{low} to {high}")

@@ -11,6 +11,7 @@ from survnode.model.checkpoint import Card, Checkpoint, checkpoint_folder, load_
 from survnode.model.errors import CheckpointRefused
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.exclusions import write_exclusions
+from survnode.train.errors import RunDiffers
 from survnode.train.fit.features import encoder_of
 from survnode.train.fit.loop import Predicted, predict
 from survnode.train.fit.slices import lung_weights_sha256
@@ -21,7 +22,7 @@ from survnode.train.journal import MEASURED, Journal, Tell, silence
 from survnode.train.measure.evaluate import Evaluation, evaluate
 from survnode.train.presets import Augmentation, Recipe
 from survnode.train.results import Predictions, write_attention, write_predictions
-from survnode.train.run import Plan, fill_features, prepared
+from survnode.train.run import RUN, Plan, fill_features, prepared
 
 
 def score(model: str, cohort: Cohort, plan: Plan, *, tell: Tell = silence) -> Evaluation:
@@ -34,9 +35,13 @@ def score(model: str, cohort: Cohort, plan: Plan, *, tell: Tell = silence) -> Ev
 
     Raises
     ------
+    RunDiffers
+        The folder holds a training run.
     CheckpointRefused, WeightsMissing, WeightsChanged
     NothingToMeasure
     """
+    if (plan.out / RUN).exists():
+        raise RunDiffers(f"{plan.out} holds a training run, whose figures would be overwritten. Name another folder.")
     checkpoint = load_checkpoint(checkpoint_folder(model))
     plan = replace(plan, recipe=recipe_of(checkpoint.card))
     plan.out.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from survnode.train import journal as journal_module
 from survnode.train.journal import EPOCH, MEASURED, PROGRESS, Journal, MLflow
 
 
@@ -34,6 +35,32 @@ def test_scalars_of_each_fold_are_in_tensorboard(tmp_path: Path) -> None:
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard" / "fold-3")).Reload()
     assert [(one.step, one.value) for one in events.Scalars("loss")] == [(1, 0.5), (2, 0.25)]
     assert [one.step for one in events.Scalars("validation_ctd")] == [2]
+
+
+def test_mlflow_is_not_imported_where_it_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # an import would raise
+    with Journal(tmp_path) as journal:
+        tell_all(journal)
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_mlflow_that_is_installed_hears_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mlflow.py").write_text(
+        "calls = []\n"
+        "def start_run(**words): calls.append(words)\n"
+        "def end_run(): calls.append('end')\n"
+        "def log_metrics(values, step=None): calls.append(values)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mlflow", raising=False)
+    (tmp_path / "out").mkdir()
+    with Journal(tmp_path / "out") as journal:
+        tell_all(journal)
+    calls = sys.modules.pop("mlflow").calls
+    assert calls[0] == {"run_name": "out"}
+    assert {"ctd": 0.58} in calls
+    assert calls[-1] == "end"
 
 
 def test_mlflow_gets_one_run_with_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

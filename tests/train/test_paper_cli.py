@@ -67,6 +67,26 @@ def test_when_nothing_could_run_the_reasons_are_shown_and_the_exit_code_is_1(
     assert "efficientnet_b0-imagenet" in page.read_text(encoding="utf-8")
 
 
+def test_the_second_cohort_of_q4_may_be_read_by_the_day_of_its_treatment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    (tmp_path / "ct").mkdir()
+    (tmp_path / "table.csv").write_text(TABLE)
+    columns = ("id-column", "id", "time-column", "months", "event-column", "died", "unit", "months")
+    named = [f"--{word}" if place % 2 == 0 else word for place, word in enumerate(columns)]
+    second = [f"--second-{word}" if place % 2 == 0 else word for place, word in enumerate(columns)]
+    table, tree = str(tmp_path / "table.csv"), str(tmp_path / "ct")
+    words = [
+        "run", "q4-transfer", "--cohort", "table", "--data", tree, "--clinical", table, *named, "--second-data", tree,
+        "--second-clinical", table, *second, "--second-treatment-column", "begun", "--second-day-format", "%d.%m.%Y",
+        "--second-ct-description", "planning", "--out", str(tmp_path / "out"), "--cache", str(tmp_path), "--json",
+    ]  # fmt: skip
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    remarks = {row["system"]: row["remark"] for row in json.loads(result.stdout)["systems"]}
+    assert "column 'begun'" in remarks["claro-transfer-0"]
+
+
 def test_the_report_says_which_settings_are_not_the_papers() -> None:
     paper = Bench(Path(), Path(), PRESETS[Preset.PAPER])
     assert origin(paper) == "10 folds, seed 42, reference encoder efficientnet_b0. Settings: the paper's."

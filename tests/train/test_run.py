@@ -17,13 +17,21 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from survnode.model.checkpoint import load_checkpoint, read_card
+from survnode.model.errors import CheckpointRefused, WeightsMissing
 from survnode.model.predict import Predictor
 from survnode.train.cli import app, evaluate_app
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.errors import ClinicalTableRefused, FoldsRefused
 from survnode.train.cohorts.folds import read_folds
 from survnode.train.cohorts.phantom_tree import CLINICAL
-from survnode.train.errors import CohortUnnamed, InitialModelRefused, RecipeRefused, RunDiffers, WorkerLost
+from survnode.train.errors import (
+    CohortUnnamed,
+    InitialModelRefused,
+    RecipeRefused,
+    RunDiffers,
+    SystemRefused,
+    WorkerLost,
+)
 from survnode.train.names import Preset
 from survnode.train.run import Plan, Run, run
 
@@ -199,11 +207,44 @@ def test_evaluation_scores_a_model_on_patients_as_it_is(whole: Run, tree: Path, 
         evaluate_app, [*map(str, words), "--cache", str(whole.plan.caches), "--workers", "1", "--json"]
     )
     assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["patients"] == len(PATIENTS)
+    told = json.loads(result.stdout)
+    assert (told["patients"], told["resamples"], told["seed"]) == (len(PATIENTS), 1000, 42)
     predicted = rows(tmp_path / "out" / "predictions.csv")
     volume = whole.material.cohort.patients[0].volume()
     expected = Predictor(load_checkpoint(whole.plan.out)).predict(volume).cif
     assert [float(row["cif"]) for row in predicted[:24]] == pytest.approx(expected, abs=2e-3)
+
+
+def test_evaluation_does_not_overwrite_a_training_run(whole: Run, tree: Path) -> None:
+    before = (whole.plan.out / "metrics.json").read_bytes()
+    words = ["--model", "demo", "--cohort", "phantom", "--data", tree, "--out", whole.plan.out]
+    result = CliRunner().invoke(evaluate_app, [*map(str, words), "--cache", str(whole.plan.caches)])
+    assert isinstance(result.exception, RunDiffers)
+    assert (whole.plan.out / "metrics.json").read_bytes() == before
+
+
+def test_what_would_fail_in_the_end_is_refused_in_the_beginning(
+    whole: Run, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caches, out = tmp_path / "caches", tmp_path / "out"
+    nowhere = command(tree, caches, out, "--init", str(tmp_path / "nowhere"))
+    assert isinstance(nowhere.exception, CheckpointRefused)
+    other = command(tree, caches, whole.plan.out)  # another name
+    assert isinstance(other.exception, RunDiffers)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
+    absent = command(tree, caches, out, "--set", "network.encoder=vgg16")
+    assert isinstance(absent.exception, WeightsMissing)
+    assert not (caches / "slices").exists()
+
+
+def test_what_the_system_refuses_is_refused_in_words(tree: Path, caches: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = command(tree, caches, tmp_path / "file" / "out")
+    assert isinstance(result.exception, SystemRefused)
+    assert "Not a directory" in str(result.exception)
+    folds = command(tree, caches, tmp_path / "out", "--folds-file", str(tmp_path / "absent.csv"))
+    assert isinstance(folds.exception, SystemRefused)
+    assert "absent.csv" in str(folds.exception)
 
 
 def test_whatever_reaches_the_encoder_trains_from_slices(cohort: Cohort, caches: Path, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from survnode.train.options import (
     Cache,
     Clinical,
     CohortOption,
+    CtDescription,
+    DayFormat,
     Device,
     EventColumn,
     ExcludeFaulty,
@@ -26,6 +28,7 @@ from survnode.train.options import (
     PaperExclusions,
     Patients,
     TimeColumn,
+    TreatmentColumn,
     Unit,
     Workers,
 )
@@ -74,6 +77,9 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     second_time_column: TimeColumn = None,
     second_event_column: EventColumn = None,
     second_unit: Unit = TimeUnit.DAYS,
+    second_treatment_column: TreatmentColumn = None,
+    second_day_format: DayFormat = "%Y-%m-%d",
+    second_ct_description: CtDescription = None,
     preset: Annotated[Preset, typer.Option(help="Preprocessing and fit.")] = Preset.PAPER,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting; repeatable.")
@@ -86,6 +92,9 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     time_column: TimeColumn = None,
     event_column: EventColumn = None,
     unit: Unit = TimeUnit.DAYS,
+    treatment_column: TreatmentColumn = None,
+    day_format: DayFormat = "%Y-%m-%d",
+    ct_description: CtDescription = None,
     paper_exclusions: PaperExclusions = True,
     exclude_faulty: ExcludeFaulty = False,
     cache: Cache = None,
@@ -111,11 +120,13 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     )  # fmt: skip
     first = Source(
         cohort, data, clinical, patients, id_column=id_column, time_column=time_column, event_column=event_column,
-        unit=unit, paper_exclusions=paper_exclusions, exclude_faulty=exclude_faulty,
+        unit=unit, treatment_column=treatment_column, day_format=day_format, description=ct_description,
+        paper_exclusions=paper_exclusions, exclude_faulty=exclude_faulty,
     )  # fmt: skip
     other = None if second_data is None else Source(
         second, second_data, second_clinical, patients, seed=2, id_column=second_id_column,
         time_column=second_time_column, event_column=second_event_column, unit=second_unit,
+        treatment_column=second_treatment_column, day_format=second_day_format, description=second_ct_description,
         exclude_faulty=exclude_faulty,
     )  # fmt: skip
     with bars() as told:
