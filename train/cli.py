@@ -65,7 +65,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation.")] = 10,
     folds_file: Annotated[Path | None, typer.Option(help="Take the folds from this CSV (a folds.csv).")] = None,
     init: Annotated[Path | None, typer.Option(help="Start each fold from that fold of this run or checkpoint.")] = None,
-    patients: Patients = 320,
+    patients: Patients = 400,
     unseen: Annotated[int, typer.Option(min=8, help="Phantoms to measure the demonstration model on.")] = 160,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of folds and networks.", show_default="42; phantoms: 100")
@@ -177,7 +177,7 @@ def _demonstrate(patients: int, unseen: int, seed: int | None, features: Path, o
     """Make the demonstration model anew."""
     from survnode.train.demonstration import Plan
 
-    card = _train_with_progress(Plan(patients, patients // 4, unseen, 100 if seed is None else seed, features), out)
+    card = _train_with_progress(Plan(patients, unseen, 100 if seed is None else seed, features), out)
     if as_json:
         typer.echo(json.dumps({"checkpoint": str(out), "metrics": card.metrics}))
     else:
@@ -186,16 +186,17 @@ def _demonstrate(patients: int, unseen: int, seed: int | None, features: Path, o
 
 def _train_with_progress(plan: "Plan", out: Path) -> "Card":
     from survnode.train.config import Training
-    from survnode.train.demonstration import make_checkpoint
+    from survnode.train.demonstration import FOLDS, make_checkpoint
     from survnode.train.fit.loop import Epoch
 
     with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
         encoding = progress.add_task("CT to features", total=plan.total)
-        fitting = progress.add_task("Head", total=Training.demonstration().fitting.epochs)
+        epochs = Training.demonstration().fitting.epochs
+        fitting = progress.add_task("Heads", total=FOLDS * epochs)
 
-        def after_epoch(epoch: Epoch) -> None:
-            words = f"Head: loss {epoch.loss:.3f}, validation C-td {epoch.concordance:.3f}"
-            progress.update(fitting, completed=epoch.number, description=words)
+        def after_epoch(fold: int, epoch: Epoch) -> None:
+            words = f"Head {fold + 1}: loss {epoch.loss:.3f}, validation C-td {epoch.concordance:.3f}"
+            progress.update(fitting, completed=fold * epochs + epoch.number, description=words)
 
         return make_checkpoint(plan, out, encoded=lambda: progress.advance(encoding), after_epoch=after_epoch)
 

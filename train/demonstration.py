@@ -1,8 +1,10 @@
-"""The demonstration checkpoint from nothing: phantoms -> features -> head -> figures on phantoms it never saw."""
+"""The demonstration checkpoint from nothing: phantoms -> features -> five heads -> figures on phantoms it never saw."""
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,15 @@ from survnode.train.config import Training
 from survnode.train.fit.features import encoder_of
 from survnode.train.fit.inputs import FeatureInputs, Net
 from survnode.train.fit.loop import Epoch, Outcomes, Predicted, Trainer, predict
-from survnode.train.fit.phantoms import VIEWS, PhantomFeatures, cached_features
+from survnode.train.fit.phantoms import PhantomFeatures, cached_features
 from survnode.train.fit.start import new_net
 from survnode.train.measure.attention import share_found
 from survnode.train.measure.calibration import calibration
 from survnode.train.measure.concordance import Pairs, compare_constant, compare_on_grid
 from survnode.train.workers import one_thread_here
 
-TRAINING, VALIDATION, UNSEEN = 0, 1, 2  # parts of the cohort
+TRAINING, UNSEEN = 0, 3  # parts of the cohort; 1 and 2 were looked at when the settings were chosen
+FOLDS = 5
 TOP_IMAGES = 5
 CALIBRATION_GROUPS = 5
 
@@ -32,10 +35,12 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plan:
-    """How many phantoms train the head, choose its best epoch, and measure it; where features are kept."""
+    """How many phantoms train the heads, and how many measure them; where features are kept.
+
+    Each of the heads leaves another fifth of the training phantoms out and chooses its best epoch by them.
+    """
 
     training: int
-    validation: int
     unseen: int
     seed: int
     cache: Path
@@ -44,7 +49,7 @@ class Plan:
     @property
     def total(self) -> int:
         """All phantoms."""
-        return self.training + self.validation + self.unseen
+        return self.training + self.unseen
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,23 +59,21 @@ class Part:
     cohort: PhantomCohort
     features: list[PhantomFeatures]
 
-    def __add__(self, other: "Part") -> "Part":
-        """The phantoms of both."""
-        return Part(PhantomCohort(self.cohort.patients + other.cohort.patients), self.features + other.features)
-
     @property
     def inputs(self) -> FeatureInputs:
-        """As the loop wants them."""
-        return FeatureInputs([one.features for one in self.features], VIEWS.probability)
+        """As the loop wants them, from the plain view alone."""
+        return FeatureInputs([one.features[None] for one in self.features], probability=0)
 
     @property
     def outcomes(self) -> Outcomes:
         """As the loop wants them."""
         return Outcomes(self.cohort.time_months, self.cohort.event)
 
-    def predicted_by(self, net: Net) -> Predicted:
-        """What ``net`` says of all of them."""
-        return predict(net, self.inputs, range(len(self.features)), Training.demonstration().fitting)
+    def predicted_by(self, nets: Sequence[Net]) -> Predicted:
+        """What ``nets`` say of all of them on average."""
+        fitting, rows = Training.demonstration().fitting, range(len(self.features))
+        cif, attention = zip(*(predict(net, self.inputs, rows, fitting) for net in nets), strict=True)
+        return Predicted(np.mean(cif, axis=0), [np.mean(each, axis=0) for each in zip(*attention, strict=True)])
 
 
 def make_checkpoint(
@@ -78,34 +81,31 @@ def make_checkpoint(
     folder: Path,
     *,
     encoded: Callable[[], None] = lambda: None,
-    after_epoch: Callable[[Epoch], None] = lambda _: None,
+    after_epoch: Callable[[int, Epoch], None] = lambda *_: None,
 ) -> Card:
-    """Train the head, measure it, and write the checkpoint to ``folder``; the card comes back sealed.
+    """Train the heads, measure them together, and write the checkpoint to ``folder``; the card comes back sealed.
 
     Parameters
     ----------
     encoded : called after each phantom whose features are there
-    after_epoch : called after each pass over the training phantoms
+    after_epoch : called with the fold after each pass over its training phantoms
     """
     settings = Training.demonstration()
 
-    def part(count: int, number: int, views: int = 1) -> Part:
-        patients = PhantomCohort.draw(count, plan.seed, number).patients
-        features = cached_features(patients, settings, plan.cache, views=views, workers=plan.workers, done=encoded)
-        return Part(PhantomCohort(patients), features)
+    def part(count: int, number: int) -> Part:
+        cohort = PhantomCohort.draw(count, plan.seed, number)
+        features = cached_features(cohort.patients, settings, plan.cache, workers=plan.workers, done=encoded)
+        return Part(cohort, features)
 
-    training = part(plan.training, TRAINING, 1 + VIEWS.views)
-    validation = part(plan.validation, VALIDATION)
-    unseen = part(plan.unseen, UNSEEN)
-    net = new_net(settings.network, plan.seed)
-    best = fit(net, training, validation, plan.seed, after_epoch)
+    training, unseen = part(plan.training, TRAINING), part(plan.unseen, UNSEEN)
+    heads, best = zip(*fits(training, plan.seed, after_epoch), strict=True)
     card = Card(
         name="survnode demonstration",
         version="1",
         network=settings.network.model_dump(mode="json"),
         preprocessing=settings.preprocessing,
         lungs=Lungs(method=settings.lungs),
-        backbone=Backbone(name=str(net.encoder.spec.weights), sha256=encoder_of(settings.network)[1]),
+        backbone=Backbone(name=str(heads[0].encoder.spec.weights), sha256=encoder_of(settings.network)[1]),
         cohort=Cohort(
             description=f"{plan.training} computed phantoms, no patients: hazard rises with the tumour's radius",
             n_patients=plan.training,
@@ -114,35 +114,39 @@ def make_checkpoint(
         ),
         metrics={
             "seed": plan.seed,
-            "epoch": best.number,
-            "validation": {"patients": plan.validation, "ctd": round(best.concordance, 4)},
-            "unseen": measure(net, unseen, plan.seed),
+            "folds": [{"epoch": epoch.number, "validation_ctd": _figure(epoch.concordance)} for epoch in best],
+            "unseen": measure(heads, unseen, plan.seed),
         },
-        cohort_survival=survival_quantiles(net, training),
+        cohort_survival=survival_quantiles(heads, training),
         intended_use="Demonstration and test of the software. Trained on phantoms, it knows nothing of patients.",
         licence="Apache-2.0",
         demonstration=True,
     )
-    state = {name: tensor.numpy() for name, tensor in net.trained_state().items()}
-    return save_checkpoint(folder, card, (state,))
+    states = ({name: tensor.half().numpy() for name, tensor in head.trained_state().items()} for head in heads)
+    return save_checkpoint(folder, card, tuple(states))
 
 
-def fit(net: Net, training: Part, validation: Part, seed: int, after_epoch: Callable[[Epoch], None]) -> Epoch:
-    """Train ``net`` in place; returns its best epoch. On one thread, so that figures do not depend on the machine's."""
-    both = training + validation
-    rows = np.arange(len(both.features))
-    train, chosen_by = np.split(rows, [len(training.features)])
-    with one_thread_here():
-        return Trainer(net, both.inputs, both.outcomes, Training.demonstration().fitting, seed).fit(
-            train, chosen_by, after_epoch
-        )
+def fits(training: Part, seed: int, after_epoch: Callable[[int, Epoch], None]) -> Iterator[tuple[Net, Epoch]]:
+    """A head for each fold, in the half precision that it is kept in, and its best epoch.
+
+    On one thread, so that the heads do not depend on the machine's number of them.
+    """
+    settings = Training.demonstration()
+    order = np.random.default_rng(seed).permutation(len(training.features))
+    for number, validation in enumerate(np.array_split(order, FOLDS)):
+        net = new_net(settings.network, seed + number)
+        trainer = Trainer(net, training.inputs, training.outcomes, settings.fitting, seed + number)
+        with one_thread_here():
+            best = trainer.fit(np.setdiff1d(order, validation), np.sort(validation), partial(after_epoch, number))
+        net.load_trained_state({name: tensor.half() for name, tensor in net.trained_state().items()})
+        yield net, best
 
 
-def measure(net: Net, part: Part, seed: int) -> dict[str, JsonValue]:
-    """The figures of ``net`` on phantoms that it never saw."""
-    grid, cohort = TimeGrid(net.config.n_bins), part.cohort
+def measure(nets: Sequence[Net], part: Part, seed: int) -> dict[str, JsonValue]:
+    """The figures of ``nets`` together on phantoms that they never saw."""
+    grid, cohort = TimeGrid(nets[0].config.n_bins), part.cohort
     horizon = grid.horizon_months
-    cif, attention = part.predicted_by(net)
+    cif, attention = part.predicted_by(nets)
     survival = 1 - cif[:, -1]
     truth = np.exp([-horizon * hazard_a_month(radius) for radius in cohort.radius_mm])
     groups = calibration(survival, cohort.time_months, cohort.event, horizon, CALIBRATION_GROUPS)
@@ -161,10 +165,15 @@ def measure(net: Net, part: Part, seed: int) -> dict[str, JsonValue]:
     }
 
 
-def survival_quantiles(net: Net, part: Part) -> tuple[float, ...]:
+def survival_quantiles(nets: Sequence[Net], part: Part) -> tuple[float, ...]:
     """Predicted survival at the horizon at the quantiles 0, 1, ..., 100 % of phantoms, ascending."""
-    cif, _ = part.predicted_by(net)
+    cif, _ = part.predicted_by(nets)
     return tuple(round(float(value), 6) for value in np.quantile(1 - cif[:, -1], np.linspace(0, 1, 101)))
+
+
+def _figure(value: float) -> float | None:
+    """A figure for the card; None where there is none, which JSON cannot say otherwise."""
+    return None if math.isnan(value) else round(value, 4)
 
 
 def _with_interval(pairs: Pairs, seed: int) -> JsonValue:

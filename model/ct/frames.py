@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.datadict import dictionary_description
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -106,13 +107,13 @@ def _is_secondary(image_type: list[str], ds: Dataset) -> bool:
 
 
 def _frame(ds: Dataset, groups: list[Dataset], number: int | None) -> Frame:
-    position = _vector(_find(groups, "PlanePositionSequence", "ImagePositionPatient"), 3)
-    orientation = _vector(_find(groups, "PlaneOrientationSequence", "ImageOrientationPatient"), 6)
-    spacing = _vector(_find(groups, "PixelMeasuresSequence", "PixelSpacing"), 2)
+    position = _vector(groups, "PlanePositionSequence", "ImagePositionPatient", 3)
+    orientation = _vector(groups, "PlaneOrientationSequence", "ImageOrientationPatient", 6)
+    spacing = _vector(groups, "PixelMeasuresSequence", "PixelSpacing", 2)
     row, column = orientation[:3], orientation[3:]
     lengths = np.array([np.linalg.norm(row), np.linalg.norm(column)])
     if np.any(np.abs(lengths - 1) > 0.01) or abs(row @ column) > 0.01 or np.any(spacing <= 0):
-        raise errors.MissingGeometry(f"Orientation {orientation.round(4)} or spacing {spacing} is not a grid.")
+        raise errors.MissingGeometry(f"Orientation {listed(orientation)} with spacing {listed(spacing)} mm is no grid.")
     slope = _find(groups, "PixelValueTransformationSequence", "RescaleSlope")
     intercept = _find(groups, "PixelValueTransformationSequence", "RescaleIntercept")
     if slope is None or intercept is None:
@@ -145,13 +146,22 @@ def _find(groups: list[Dataset], sequence: str, keyword: str) -> Any:
     return None
 
 
-def _vector(value: Any, length: int) -> NDArray[np.float64]:
+def listed(numbers: NDArray[np.float64]) -> str:
+    """Numbers as a person reads them: 1, 0, 0.3827."""
+    return ", ".join(f"{number:.4g}" for number in numbers.ravel())
+
+
+def _vector(groups: list[Dataset], sequence: str, keyword: str, length: int) -> NDArray[np.float64]:
+    value = _find(groups, sequence, keyword)
+    name = dictionary_description(keyword)
+    if value is None:
+        raise errors.MissingGeometry(f"{name} has no value.")
     try:
         vector = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
         vector = np.empty(0)
     if vector.shape != (length,) or not np.isfinite(vector).all():
-        raise errors.MissingGeometry(f"Expected {length} numbers, found {value!r}.")
+        raise errors.MissingGeometry(f"{name} is {value}, expected {length} numbers.")
     return vector
 
 

@@ -17,7 +17,7 @@ from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID
 
 from survnode.model import errors
-from survnode.model.ct.frames import Frame, frames_of
+from survnode.model.ct.frames import Frame, frames_of, listed
 
 # Tolerances. Positions are decimal strings that scanners round to 0.01-0.1 mm; a helical table moves evenly.
 SPACING_TOLERANCE_MM = 0.1  # of one gap from the median gap ...
@@ -187,7 +187,7 @@ def _check_one_grid(frames: Sequence[Frame]) -> None:
         directions = np.concatenate([frame.row_direction, frame.column_direction])
         reference = np.concatenate([first.row_direction, first.column_direction])
         if not np.allclose(directions, reference, rtol=0, atol=DIRECTION_TOLERANCE):
-            raise errors.MixedOrientation(f"Found {reference.round(4)} and {directions.round(4)}.")
+            raise errors.MixedOrientation(f"Found {listed(reference)} and {listed(directions)}.")
 
 
 def _check_axial(row: NDArray[np.float64], column: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
@@ -261,7 +261,7 @@ def _decoded(ds: Dataset) -> Iterable[NDArray[np.integer[Any]]]:
         yield from iter_pixels(ds, raw=True)
     except Exception as error:
         name = UID(ds.file_meta.TransferSyntaxUID).name
-        raise errors.UnreadablePixels(f"Image {ds.get('InstanceNumber')}, {name}: {type(error).__name__}.") from error
+        raise errors.UnreadablePixels(f"Image {ds.get('InstanceNumber')} cannot be decoded ({name}).") from error
 
 
 def _to_hu(stored: NDArray[np.integer[Any]], frame: Frame) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """The whole command on a tiny cohort, and the packaged model that it made: its figures, measured anew."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,18 @@ from scipy.stats import spearmanr
 from typer.testing import CliRunner, Result
 
 from survnode.model.checkpoint import DEMO, load_checkpoint, read_card
-from survnode.model.ct.phantom import Tumour, make_phantom
 from survnode.model.predict import Predictor
 from survnode.train.cli import app
-from survnode.train.cohorts.phantom import PhantomCohort, as_volume
+from survnode.train.cohorts.phantom import PhantomCohort
 from survnode.train.config import Training
+from survnode.train.demonstration import FOLDS
 from survnode.train.measure.attention import share_found
 
 FRESH = 9  # a part of the cohort that the command never draws
 
 
 def run(out: Path, cache: Path, *more: str) -> Result:
-    sizes = ["--patients", "8", "--unseen", "8", "--seed", "5"]
+    sizes = ["--patients", "10", "--unseen", "8", "--seed", "5"]
     return CliRunner().invoke(app, ["--cohort", "phantom", "--out", str(out), "--cache", str(cache), *sizes, *more])
 
 
@@ -35,7 +36,8 @@ def test_command_trains_measures_and_says_so(tiny: tuple[Path, Result]) -> None:
     assert result.exit_code == 0, result.output
     card = read_card(folder / "first")
     assert card.demonstration
-    assert card.cohort.n_patients == 8
+    assert card.cohort.n_patients == 10
+    assert card.members == FOLDS
     assert len(card.cohort_survival) == 101
     assert list(card.cohort_survival) == sorted(card.cohort_survival)
     assert "unseen ctd value" in result.output
@@ -68,9 +70,9 @@ def test_packaged_model_has_the_settings_of_the_command_and_states_that_it_meets
     assert unseen["ctd"]["value"] >= unseen["ctd_of_true_radius"]["value"] - 0.05
     assert unseen["ctd_of_true_radius"]["value"] == pytest.approx(0.85, abs=0.04)
     found = unseen["tumour_among_top_images"]
-    assert found["diameter_over_40_mm"]["share"] >= 0.9  # a radius over 20 mm
-    assert found["diameter_over_20_mm"]["share"] >= 0.8  # many of these hardly change the hazard
-    assert sum(path.stat().st_size for path in DEMO.iterdir()) < 2_000_000
+    assert found["diameter_over_40_mm"]["share"] >= 0.95  # a radius over 20 mm
+    assert found["diameter_over_20_mm"]["share"] >= 0.88  # the smaller of these hardly change the hazard
+    assert sum(path.stat().st_size for path in DEMO.iterdir()) < 5_000_000
 
 
 def test_packaged_model_finds_tumours_and_their_size_in_phantoms_drawn_anew() -> None:
@@ -86,18 +88,17 @@ def test_packaged_model_finds_tumours_and_their_size_in_phantoms_drawn_anew() ->
             weights[[item.index for item in prediction.attention]] = [item.weight for item in prediction.attention]
             attention.append(weights)
             shown.append(scan.tumour)
-    assert spearmanr([patient.radius_mm for patient in patients], survival).statistic < -0.3
-    assert share_found(attention, shown, 5) >= 0.5  # of a handful: 0.93 of 91 is what the card states
+    assert spearmanr([patient.radius_mm for patient in patients], survival).statistic < -0.5
+    assert share_found(attention, shown, 5) >= 0.75  # of a handful: 0.98 of 99 is what the card states
 
 
-def test_packaged_model_finds_the_tumour_and_ranks_by_it_on_a_ct_of_the_usual_resolution() -> None:
-    """It was trained on coarse sampling: at 0.8 mm it takes every phantom for healthier, but keeps their order."""
+def test_packaged_model_says_the_same_of_a_patient_whatever_the_sampling_and_noise() -> None:
     predictor = Predictor(load_checkpoint(DEMO))
-    survival = {}
-    for radius in (0.0, 35.0):
-        phantom = make_phantom(77, tumour=Tumour(radius) if radius else None)  # 512 x 512 x 100, 0.8 mm
-        prediction = predictor.predict(as_volume(phantom.hu, phantom.spacing_mm))
-        survival[radius] = prediction.survival_at(24)
-        if radius:
-            assert {item.index for item in prediction.ranked(5)} & set(phantom.tumour_slices)
-    assert survival[35.0] < survival[0.0] - 0.1
+    patient = next(one for one in PhantomCohort.draw(20, 100, FRESH).patients if one.radius_mm > 30)
+    scanners = ((0.8, 10.0), (1.2, 18.0), (1.6, 14.0))  # 512 x 512 pixels of 0.8 mm are the usual ones
+    survival = [
+        predictor.predict(replace(patient, pixel_mm=pixel, noise_hu=noise).scan().volume).survival_at(24)
+        for pixel, noise in scanners
+    ]
+    assert max(survival) - min(survival) < 0.05
+    assert max(survival) < 0.2

@@ -16,13 +16,9 @@ from survnode.model.ct.lungs import lung_segmenter
 from survnode.model.ct.preprocess import preprocess
 from survnode.train.cohorts.phantom import PhantomPatient
 from survnode.train.config import Training
-from survnode.train.fit.augment import random_views
 from survnode.train.fit.features import encode, encoder_of, intensities
 from survnode.train.fit.store import code_sha256, key_of, missing, write_arrays
-from survnode.train.presets import Augmentation
 from survnode.train.workers import compute
-
-VIEWS = Augmentation(probability=0.5, views=1)  # of the phantoms that train
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +27,7 @@ class PhantomFeatures:
 
     Parameters
     ----------
-    features : (V, S, F) float16, feet to head: the plain view and random ones
+    features : (S, F) float16, feet to head
     source : (S,) int64, as in `SliceStack`
     tumour : (D,) bool, which source images show the tumour
     """
@@ -45,8 +41,8 @@ class PhantomFeatures:
         return np.bincount(self.source, attention, minlength=len(self.tumour)).astype(np.float64)
 
 
-def extract(patient: PhantomPatient, training: Training, views: int = 1) -> PhantomFeatures:
-    """The features of one phantom in ``views`` views, the plain one by the path that serving takes from CT to encoder.
+def extract(patient: PhantomPatient, training: Training) -> PhantomFeatures:
+    """The features of one phantom, by the path that serving takes from CT to encoder.
 
     Raises
     ------
@@ -56,10 +52,8 @@ def extract(patient: PhantomPatient, training: Training, views: int = 1) -> Phan
     scan = patient.scan()
     stack = preprocess(scan.volume, lung_segmenter(training.lungs), training.preprocessing)
     slices = intensities(stack.hu, training.preprocessing.window_hu)
-    rng = np.random.default_rng(patient.seed)
     with torch.inference_mode():
-        seen = [slices, *(random_views(slices, VIEWS, rng, together=False) for _ in range(1, views))]
-        features = torch.stack([encode(encoder_of(training.network)[0], training.network, view) for view in seen])
+        features = encode(encoder_of(training.network)[0], training.network, slices)
     return PhantomFeatures(features.numpy().astype(np.float16), stack.source, scan.tumour)
 
 
@@ -68,30 +62,27 @@ def cached_features(
     training: Training,
     folder: Path,
     *,
-    views: int = 1,
     workers: int = 2,
     done: Callable[[], None] = lambda: None,
 ) -> list[PhantomFeatures]:
-    """The features of ``patients`` in ``views`` views, in their order.
+    """The features of ``patients``, in their order.
 
     What ``folder`` lacks is computed in ``workers`` processes; ``done`` is called after each patient.
     """
-    paths = [folder / f"{cache_key(patient, training, views)}.safetensors" for patient in patients]
+    paths = [folder / f"{cache_key(patient, training)}.safetensors" for patient in patients]
     absent = missing(zip(patients, paths, strict=True))
     for _ in range(len(paths) - len(absent)):
         done()
-    compute(_make, [(patient, path, training, views) for patient, path in absent], workers, done)
+    compute(_make, [(patient, path, training) for patient, path in absent], workers, done)
     return [PhantomFeatures(**load_file(path)) for path in paths]
 
 
-def cache_key(patient: PhantomPatient, training: Training, views: int = 1) -> str:
+def cache_key(patient: PhantomPatient, training: Training) -> str:
     """Changes with anything that changes a phantom's features: CT, preprocessing, lungs, encoder, weights, code."""
     network = training.network
     encoder = f"{network.encoder}/{network.stem_channels}/{encoder_of(network)[1]}"
-    seen = VIEWS.model_dump_json() if views > 1 else ""
-    path = training.preprocessing.model_dump_json(), training.lungs, encoder, code_sha256()
-    return key_of(patient.key, views, seen, *path)
+    return key_of(patient.key, training.preprocessing.model_dump_json(), training.lungs, encoder, code_sha256())
 
 
-def _make(patient: PhantomPatient, path: Path, training: Training, views: int) -> None:
-    write_arrays(path, vars(extract(patient, training, views)))
+def _make(patient: PhantomPatient, path: Path, training: Training) -> None:
+    write_arrays(path, vars(extract(patient, training)))
