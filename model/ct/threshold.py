@@ -41,7 +41,8 @@ LUMEN_HU = -800.0
 TRACHEA_MM2 = (60.0, 800.0)
 BRONCHUS_MM2 = 30.0
 GROWTH = 1.8
-TRACHEA_LENGTH_MM = 20.0  # over which it must be seen to be one
+TRACHEA_LENGTH_MM = 40.0  # over which the first from the top is one; the throat above it is seen over less
+LEAST_LENGTH_MM = 20.0  # of the longest, where none is that long
 MIDLINE_MM = 45.0  # distance of the trachea from the middle of the body
 AIRWAY_WALL_MM = 3.0
 
@@ -114,12 +115,18 @@ def find_airways(lumen: Region, body: Region, mm: tuple[float, ...]) -> Region:
     labels = np.asarray(ndimage.label(lumen, IN_PLANE_ALL)[0], np.int32)
     areas = np.asarray(np.bincount(labels.ravel()) * mm[1] * mm[2], np.float64)
     middle = _middle(body)
+    longest, length = np.zeros_like(lumen), 0.0
     for top in range(len(labels) - 1, 0, -1):
         for start in _tracheas(labels[top], areas, middle, mm):
+            if longest[top][labels[top] == start].any():
+                continue
             airways = _follow(labels, areas, top, start)
-            if airways.any(axis=(1, 2)).sum() * mm[0] >= TRACHEA_LENGTH_MM:
-                return airways
-    return np.zeros_like(lumen)
+            here = airways.any(axis=(1, 2)).sum() * mm[0]
+            if here > length:
+                longest, length = airways, here
+            if length >= TRACHEA_LENGTH_MM:
+                return longest
+    return longest if length >= LEAST_LENGTH_MM else np.zeros_like(lumen)
 
 
 def _middle(body: Region) -> float:
