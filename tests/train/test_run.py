@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -159,21 +160,28 @@ def test_run_killed_in_the_second_fold_comes_to_the_same_figures(whole: Run, tre
         assert (out / name).read_bytes() == (whole.plan.out / name).read_bytes()
 
 
-def end_worker_when(out: Path, name: str) -> None:
-    """Kill a worker of this process as soon as a file of that name was written below ``out``."""
-    while not (list(out.rglob(name)) and multiprocessing.active_children()):
+def slices_are_made(folder: Path) -> bool:
+    return any(folder.rglob("*.safetensors"))
+
+
+def a_fold_is_fitted(folder: Path) -> bool:
+    return any('"epoch"' in log.read_text(encoding="utf-8") for log in folder.rglob("log.jsonl"))
+
+
+def end_worker_when(so_far: Callable[[Path], bool], folder: Path) -> None:
+    """Kill a worker of this process as soon as a run in ``folder`` has come that far."""
+    while not (so_far(folder) and multiprocessing.active_children()):
         time.sleep(0.01)
     os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("written", ["*.safetensors", "result.safetensors"])
+@pytest.mark.parametrize("so_far", [slices_are_made, a_fold_is_fitted])
 def test_run_that_loses_a_worker_says_so_and_goes_on_when_it_is_started_again(
-    whole: Run, tree: Path, tmp_path: Path, written: str
+    whole: Run, tree: Path, tmp_path: Path, so_far: Callable[[Path], bool]
 ) -> None:
-    """While slices and features are made, and between two folds."""
     caches, out = tmp_path / "caches", tmp_path / "out"
     words = ["--name", "tiny", "--workers", "2"]
-    killer = Thread(target=end_worker_when, args=(tmp_path, written))
+    killer = Thread(target=end_worker_when, args=(so_far, tmp_path))
     killer.start()
     result = command(tree, caches, out, *words)
     killer.join()

@@ -86,7 +86,8 @@ def test_killed_process_ends_the_work_with_its_signal() -> None:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 def test_no_process_outlives_the_one_that_asked(ended_by: signal.Signals, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "import signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it\n"
         "from test_workers import for_ever; from survnode.train.workers import compute\n"
         "if __name__ == '__main__': compute(for_ever, [(Path(sys.argv[2]), n) for n in range(2)], 2)"
     )

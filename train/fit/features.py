@@ -93,10 +93,11 @@ def encoder_of(network: Network) -> tuple[Encoder, str]:
 @cache
 def _encoder(name: EncoderName | VolumeEncoderName, stem_channels: int) -> tuple[Encoder, str]:
     trunk = VOLUME_TRUNKS[name] if isinstance(name, VolumeEncoderName) else TRUNKS[name]
-    with torch.random.fork_rng(devices=[]):
+    # Whoever asks first may be in inference mode: weights made in it could never be copied into again.
+    with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder = Encoder(trunk, stem_channels, Freezing.TRUNK).eval()
-    return encoder, encoder.load_pretrained() if trunk.weights else "random"
+        return encoder, encoder.load_pretrained() if trunk.weights else "random"
 
 
 def encode(encoder: Encoder, network: Network, slices: Tensor) -> Tensor:
