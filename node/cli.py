@@ -52,7 +52,7 @@ def main() -> None:
 def serve(config: Config) -> None:
     """Run the node until SIGTERM."""
     from survnode.node.config import load_config
-    from survnode.node.service import Service
+    from survnode.node.service.service import Service
 
     Service(load_config(config)).run()
 
@@ -60,7 +60,7 @@ def serve(config: Config) -> None:
 @app.command()
 def check(config: Config, as_json: Json = False) -> None:
     """Look at configuration, checkpoint, weights, disk and every destination."""
-    from survnode.node.check import run_checks
+    from survnode.node.commands.check import run_checks
 
     findings = list(run_checks(config))
     rows = [{"what": it.what, "ok": it.ok, "detail": it.detail} for it in findings]
@@ -79,14 +79,14 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Analyse the CT in a folder as the node would, without a network."""
-    from survnode.node.offline import predict_folder
+    from survnode.node.commands.predict import predict_folder
 
     with Console(stderr=True).status("Loading the model and analysing the CT ..."):
         outcome = predict_folder(folder, out, model=model, device=device, lungs=lungs)
     if as_json:
         sys.stdout.write(json.dumps(outcome.summary, indent=2) + "\n")
     elif outcome.reason is None:
-        from survnode.node.showing import show_prediction
+        from survnode.node.commands.terminal import show_prediction
 
         show_prediction(Console(), outcome.summary, out)
     if outcome.reason is not None:
@@ -104,7 +104,7 @@ def demo(
     ),
 ) -> None:
     """Run a whole node on this machine: a CT goes in over DICOM, its report and slices come out."""
-    from survnode.node.demo import run_demo
+    from survnode.node.commands.demo import run_demo
 
     run_demo(ct, out)
 
@@ -176,8 +176,8 @@ def put_study_aside(
     uid: Annotated[str, typer.Argument(metavar="STUDY_UID")], config: Config, as_json: Json = False
 ) -> None:
     """Move a study whose images name several patients to quarantine, so that it can be sent again, corrected."""
+    from survnode.node.commands.put_aside import put_aside
     from survnode.node.config import load_config
-    from survnode.node.intake.conflict import put_aside
 
     settings = load_config(config)
     moved = put_aside(_database(settings), settings.received_dir, uid, now=time.time())
@@ -217,9 +217,9 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
     as_json: Json = False,
 ) -> None:
     """Send results again, withdraw them, or have them made anew; what is given must all be true of them."""
+    from survnode.node.commands.send import Reissue, Selection, destinations_of
     from survnode.node.config import load_config
-    from survnode.node.processes import layout_of
-    from survnode.node.reissue import Reissue, Selection, destinations_of
+    from survnode.node.service.children import layout_of
 
     if not any((study, since, until, model)):
         raise typer.BadParameter("Say which results: --study, --since, --until or --model.")
@@ -237,15 +237,15 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
 
 
 def _status(config: Path) -> Any:
+    from survnode.node.commands.status import Status
     from survnode.node.config import load_config
-    from survnode.node.status import Status
 
     return Status(_database(load_config(config)))
 
 
 def _database(config: Any) -> Any:
     """The database of a node that has run; database and configuration are imported only when a command needs them."""
-    from survnode.node.database import Database
+    from survnode.node.state.database import Database
 
     if not config.database_path.exists():
         raise InputRefused(f"There is no database at {config.database_path}: no node has run with this configuration.")

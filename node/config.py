@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints, ValidationError, model_validator
 
 from survnode.node.errors import ConfigurationRefused
-from survnode.node.records import DEFAULT_ROLES, ResultRole
+from survnode.node.roles import DEFAULT_ROLES, ResultRole
 
 # PS3.5 6.2: at most 16 characters of the default repertoire, no backslash, no control characters, not only spaces.
 AETitle = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -\[\]-~]{1,16}$")]

@@ -17,11 +17,11 @@ from sqlalchemy import Connection, or_, select, update
 
 from survnode.node import errors
 from survnode.node.contexts import EventStatus
-from survnode.node.database import Database, fetch
 from survnode.node.delivery.sender import Destination, OnCommitment, request_commitment
-from survnode.node.records import CommitmentState, Delivery, DeliveryState, Result
 from survnode.node.retry import GiveUp, RetryPolicy, TryAgain, decide
-from survnode.node.tables import deliveries, results
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import CommitmentState, Delivery, DeliveryState, Result
+from survnode.node.state.tables import deliveries, results
 
 log = structlog.get_logger()
 

@@ -17,12 +17,13 @@ from sqlalchemy.dialects import sqlite
 
 from survnode.node import errors
 from survnode.node.contexts import Answer
-from survnode.node.database import Database, fetch, fetch_one
 from survnode.node.delivery.commitment import UNASKED
 from survnode.node.delivery.sender import Destination, Outcome, Outgoing, send
-from survnode.node.records import Delivery, DeliveryState, Result, ResultRole
 from survnode.node.retry import TryAgain, decide
-from survnode.node.tables import deliveries, results
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, fetch, fetch_one
+from survnode.node.state.records import Delivery, DeliveryState, Result
+from survnode.node.state.tables import deliveries, results
 
 log = structlog.get_logger()
 

@@ -23,14 +23,15 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
 from survnode.node import errors
-from survnode.node.database import Database, fetch, fetch_one, row_of
 from survnode.node.delivery.sender import Destination, probe
-from survnode.node.files import replace_durably
-from survnode.node.records import Delivery, DeliveryState, Profile, Result, ResultRole
-from survnode.node.records import ResultObject as ResultRow
+from survnode.node.results.documents.variant import variant
 from survnode.node.results.identity import fall_back
-from survnode.node.results.variant import variant
-from survnode.node.tables import deliveries, profiles, results
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, fetch, fetch_one, row_of
+from survnode.node.state.files import replace_durably
+from survnode.node.state.records import Delivery, DeliveryState, Profile, Result
+from survnode.node.state.records import ResultObject as ResultRow
+from survnode.node.state.tables import deliveries, profiles, results
 
 log = structlog.get_logger()
 

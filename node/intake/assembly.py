@@ -17,9 +17,9 @@ from sqlalchemy import Connection, insert, select, update
 from survnode.model.ct.volume import MIN_SLICES, Arrangement, arrange, read_headers
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.node import errors
-from survnode.node.database import Database, fetch
-from survnode.node.records import Instance, InstanceState, Job, JobState, SeriesVerdict, Study, StudyState
-from survnode.node.tables import deliveries, instances, jobs, studies, withdrawn_jobs
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import Instance, InstanceState, Job, JobState, SeriesVerdict, Study, StudyState
+from survnode.node.state.tables import deliveries, instances, jobs, studies, withdrawn_jobs
 
 log = structlog.get_logger()
 

@@ -26,7 +26,7 @@ from survnode.node.contexts import (
     StoreStatus,
     status_of,
 )
-from survnode.node.intake.received import Received
+from survnode.node.intake.instance import Received
 
 log = structlog.get_logger()
 

@@ -26,11 +26,11 @@ from sqlalchemy import Connection, case, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from survnode.node import errors
-from survnode.node.database import Database, fetch_one, row_of
-from survnode.node.files import sync_folder, write_durably
-from survnode.node.intake.received import Header, Received, read_header
-from survnode.node.records import Instance, InstanceState, Quarantined, StudyState
-from survnode.node.tables import instances, quarantined, studies
+from survnode.node.intake.instance import Header, Received, read_header
+from survnode.node.state.database import Database, fetch_one, row_of
+from survnode.node.state.files import sync_folder, write_durably
+from survnode.node.state.records import Instance, InstanceState, Quarantined, StudyState
+from survnode.node.state.tables import instances, quarantined, studies
 
 log = structlog.get_logger()
 

@@ -9,17 +9,17 @@ from pydicom import Dataset
 from survnode.model.ct.volume import Mask, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import ModelIdentity, Prediction
-from survnode.node.records import ResultRole
-from survnode.node.results.attention_report import attention_report
-from survnode.node.results.captures import captures
-from survnode.node.results.curve import curve
+from survnode.node.results.documents.attention_report import attention_report
+from survnode.node.results.documents.key_objects import key_objects
+from survnode.node.results.documents.pdf import pdf
+from survnode.node.results.documents.report import refusal, report
 from survnode.node.results.envelope import Envelope, ResultObject, Source
 from survnode.node.results.findings import Findings, findings_of
 from survnode.node.results.identity import Layout, Run, digest
-from survnode.node.results.key_objects import key_objects
-from survnode.node.results.pdf import pdf
-from survnode.node.results.report import refusal, report
-from survnode.node.results.segmentation import segmentation
+from survnode.node.results.pictures.captures import captures
+from survnode.node.results.pictures.curve import curve
+from survnode.node.results.pictures.segmentation import segmentation
+from survnode.node.roles import ResultRole
 
 
 def analysed(

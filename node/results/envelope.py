@@ -15,10 +15,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.model.prediction import ModelIdentity
-from survnode.node.records import ResultRole
 from survnode.node.results import codes
-from survnode.node.results.header import REQUIRED, Subject, subject_of
 from survnode.node.results.identity import IMPLEMENTATION_CLASS_UID, Layout, Run, derived_uid, digest
+from survnode.node.results.source.subject import REQUIRED, Subject, subject_of
+from survnode.node.roles import ResultRole
 
 UNICODE = "ISO_IR 192"
 DESCRIPTIONS = {

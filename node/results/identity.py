@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
-from survnode.node.records import ResultRole
+from survnode.node.roles import ResultRole
 
 NAMESPACE = UUID("6ac2ea02-1b16-5b29-9f3e-2d6a1c2d7b54")  # of every UID that the node makes; never changes
 

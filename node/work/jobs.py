@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Update, exists, func, insert, 
 
 from survnode.model.errors import Reason
 from survnode.node import errors
-from survnode.node.database import Database, fetch, fetch_one, row_of
-from survnode.node.records import (
+from survnode.node.retry import Decision, GiveUp
+from survnode.node.state.database import Database, fetch, fetch_one, row_of
+from survnode.node.state.records import (
     DeliveryState,
     Job,
     JobState,
@@ -20,8 +21,7 @@ from survnode.node.records import (
     Result,
     ResultObject,
 )
-from survnode.node.retry import Decision, GiveUp
-from survnode.node.tables import deliveries, jobs, results
+from survnode.node.state.tables import deliveries, jobs, results
 
 MAX_KILLS = 2  # a job that took its worker with it so often is kept away from workers
 MAX_ATTEMPTS_AT_RESTART = 5  # a job that was running at so many restarts may be what brought the node down

@@ -15,12 +15,12 @@ from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.model.predict import Predictor
 from survnode.model.prediction import Prediction
 from survnode.node.errors import InputRefused
-from survnode.node.records import ResultRole
 from survnode.node.results.bundle import analysed, not_analysed
 from survnode.node.results.envelope import ResultObject, Source
 from survnode.node.results.identity import Layout, Run
-from survnode.node.results.inspection import inspect
+from survnode.node.results.inspection.inspection import inspect
 from survnode.node.results.summary import analysed_summary, not_analysed_summary
+from survnode.node.roles import ResultRole
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedSRStorage, KeyObjectSelectionDocumentStorage, SecondaryCaptureImageStorage
 
-from survnode.model.ct.phantom import make_phantom, write_dicom
+from survnode.model.phantom.phantom import make_phantom, write_dicom
 
 from ..integration.nodes import RunningNode
 from . import peers

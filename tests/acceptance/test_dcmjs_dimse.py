@@ -7,7 +7,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage
 
-from survnode.model.ct.phantom import make_phantom, write_dicom
+from survnode.model.phantom.phantom import make_phantom, write_dicom
 
 from ..integration.nodes import RunningNode, evidence, numbers
 from .conftest import values_of

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
-from survnode.model.ct.phantom import make_phantom, write_dicom
+from survnode.model.phantom.phantom import make_phantom, write_dicom
 
 from ..integration.nodes import FAST, RunningNode, dcmtk
 from . import peers

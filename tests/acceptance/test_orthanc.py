@@ -12,13 +12,13 @@ from pydicom.uid import KeyObjectSelectionDocumentStorage
 from sqlalchemy import select, update
 
 from survnode.node.contexts import COMMITMENT, RESULT_SOP_CLASSES
-from survnode.node.database import Database, fetch
 from survnode.node.delivery import sender
 from survnode.node.delivery.commitment import UNASKED
 from survnode.node.delivery.sender import Destination
-from survnode.node.records import Result
-from survnode.node.tables import deliveries
-from survnode.node.tables import results as results_table
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import Result
+from survnode.node.state.tables import deliveries
+from survnode.node.state.tables import results as results_table
 
 from ..integration.nodes import FAST, RunningNode, dcmtk, evidence, until
 from .peers import Orthanc

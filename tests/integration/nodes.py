@@ -18,12 +18,12 @@ from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import CTImageStorage
 
+from survnode.node.commands.status import Status
 from survnode.node.contexts import result_contexts
-from survnode.node.database import Database
 from survnode.node.delivery.sender import Destination, Outgoing, send
-from survnode.node.intake.received import Received
+from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
-from survnode.node.status import Status
+from survnode.node.state.database import Database
 
 START_S = 120.0
 WORK_S = 180.0

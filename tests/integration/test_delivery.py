@@ -25,24 +25,16 @@ from sqlalchemy import insert
 
 from survnode.node import errors
 from survnode.node.contexts import RESULT_TRANSFER_SYNTAXES, VERIFICATION, Answer, Contexts
-from survnode.node.database import Database, row_of
 from survnode.node.delivery import sender
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.sender import Destination, Outgoing
-from survnode.node.intake.received import Received
+from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
-from survnode.node.records import (
-    DeliveryState,
-    Job,
-    JobState,
-    PlannedDelivery,
-    ResultObject,
-    ResultRole,
-    Study,
-    StudyState,
-)
 from survnode.node.retry import RetryPolicy
-from survnode.node.tables import jobs, studies
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, row_of
+from survnode.node.state.records import DeliveryState, Job, JobState, PlannedDelivery, ResultObject, Study, StudyState
+from survnode.node.state.tables import jobs, studies
 from survnode.node.work import jobs as queue
 
 STORESCP = Path("/usr/bin/storescp")

@@ -20,14 +20,14 @@ from pynetdicom import AE, _config
 from sqlalchemy import select
 
 from survnode.node.contexts import accepted_contexts
-from survnode.node.database import Database, fetch
 from survnode.node.intake import receiver as receiver_module
-from survnode.node.intake.received import Received
+from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
-from survnode.node.intake.reception import storing
 from survnode.node.intake.store import DiskWatermark, Store
-from survnode.node.records import Instance
-from survnode.node.tables import instances
+from survnode.node.service.receiving import storing
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import Instance
+from survnode.node.state.tables import instances
 
 DCMSEND, ECHOSCU = Path("/usr/bin/dcmsend"), Path("/usr/bin/echoscu")
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}  # else DCMTK waits 50 ms an image on loopback

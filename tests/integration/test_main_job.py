@@ -17,7 +17,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from survnode.model.ct.phantom import make_phantom, write_dicom
+from survnode.model.phantom.phantom import make_phantom, write_dicom
 from survnode.node.errors import AssociationRejected
 
 from .nodes import FAST, Pacs, RunningNode, dcmtk, evidence, free_port, numbers, until

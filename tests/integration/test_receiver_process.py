@@ -18,11 +18,11 @@ from sqlalchemy import select
 
 from survnode.node import errors
 from survnode.node.contexts import Answer
-from survnode.node.database import Database, fetch
 from survnode.node.delivery import sender
 from survnode.node.delivery.sender import Destination, Outgoing
-from survnode.node.records import Instance
-from survnode.node.tables import instances
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import Instance
+from survnode.node.state.tables import instances
 
 START_S = 60.0
 
@@ -30,7 +30,7 @@ RECEIVE = """
 import sys
 from pathlib import Path
 from survnode.node.intake.receiver import Listening
-from survnode.node.intake.reception import Storage, run_receiver
+from survnode.node.service.receiving import Storage, run_receiver
 
 folder = Path(sys.argv[1])
 storage = Storage(folder / "store", folder / "node.sqlite", 60.0, 1000, 2000)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydicom import Dataset, dcmread
 
-from survnode.model.ct.phantom import make_phantom, write_dicom
-from survnode.node.records import DEFAULT_ROLES
+from survnode.model.phantom.phantom import make_phantom, write_dicom
+from survnode.node.roles import DEFAULT_ROLES
 
 from .nodes import Pacs, RunningNode, evidence, numbers, until
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from survnode.model.checkpoint import Backbone, Card, Checkpoint, Cohort, Lungs
 from survnode.model.ct.lungs import LungMethod
-from survnode.model.ct.phantom import Tumour, make_phantom, write_dicom
 from survnode.model.ct.preprocess import Preprocessing
 from survnode.model.ct.volume import Volume, load_volume, read_series
 from survnode.model.errors import CheckpointRefused, WeightsMissing
 from survnode.model.net.network import NetworkConfig, SurvivalNet
 from survnode.model.net.trunks import EncoderName
+from survnode.model.phantom.phantom import Tumour, make_phantom, write_dicom
 from survnode.model.predict import Predictor
 from survnode.model.weights import WeightsName, find_weights, sha256_of
 

@@ -11,10 +11,11 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
 
-from survnode.node.database import Database, row_of
-from survnode.node.intake.received import Received
-from survnode.node.records import Job, JobState, PlannedDelivery, ResultObject, ResultRole, Study, StudyState
-from survnode.node.tables import jobs, studies
+from survnode.node.intake.instance import Received
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, row_of
+from survnode.node.state.records import Job, JobState, PlannedDelivery, ResultObject, Study, StudyState
+from survnode.node.state.tables import jobs, studies
 from survnode.node.work import jobs as queue
 
 MakeCT = Callable[..., Dataset]

@@ -11,8 +11,8 @@ import pytest
 import SimpleITK as sitk
 from pydicom import dcmread
 
-from survnode.model.ct.phantom import make_phantom, write_dicom
-from survnode.node.database import Database
+from survnode.model.phantom.phantom import make_phantom, write_dicom
+from survnode.node.state.database import Database
 
 
 def survnode(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -16,8 +16,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from survnode.model.ct.phantom import Tumour, make_phantom
 from survnode.model.ct.volume import SourceImage, Volume
+from survnode.model.phantom.phantom import Tumour, make_phantom
 
 SHARE_WITHOUT_TUMOUR = 0.1
 RADIUS_MM = (5.0, 45.0)

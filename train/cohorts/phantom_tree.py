@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from survnode.model.ct.phantom import Phantom, Tumour, make_phantom, write_dicom
+from survnode.model.phantom.phantom import Phantom, Tumour, make_phantom, write_dicom
 from survnode.model.timegrid import DAYS_PER_MONTH
 from survnode.train.cohorts.clinical import MonthRule
 from survnode.train.cohorts.lung1 import COLUMNS

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from survnode.model import ct
+from survnode.model import ct, phantom
 
 Item = TypeVar("Item")
 
@@ -40,9 +40,9 @@ def key_of(*parts: object) -> str:
 
 @cache
 def code_sha256() -> str:
-    """The hash of the code between a CT and the encoder."""
+    """The hash of the code between a CT, or a phantom, and the encoder."""
     digest = hashlib.sha256()
-    for path in sorted(Path(ct.__file__).parent.glob("*.py")):
+    for path in sorted(path for package in (ct, phantom) for path in Path(str(package.__file__)).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

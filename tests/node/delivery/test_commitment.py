@@ -12,17 +12,18 @@ from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr
 from sqlalchemy import select
 
 from survnode.node import errors
+from survnode.node.commands.status import Status
 from survnode.node.contexts import COMMITMENT, COMMITMENT_INSTANCE, Answer, EventStatus, accepted_contexts
-from survnode.node.database import Database, fetch
 from survnode.node.delivery import sender
 from survnode.node.delivery.commitment import Commitments, record_answer
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.sender import Destination, OnCommitment, Outcome
 from survnode.node.intake.receiver import Listening, Receiver
-from survnode.node.records import CommitmentState, Delivery, Job, ResultRole
 from survnode.node.retry import RetryPolicy
-from survnode.node.status import Status
-from survnode.node.tables import deliveries
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import CommitmentState, Delivery, Job
+from survnode.node.state.tables import deliveries
 
 FinishJob = Callable[..., Job]
 Reference = tuple[str, str]

@@ -8,12 +8,13 @@ from sqlalchemy import select
 
 from survnode.node import errors
 from survnode.node.contexts import Answer, meaning_of
-from survnode.node.database import Database, fetch
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.sender import Destination, Outcome, Outgoing
-from survnode.node.records import Delivery, DeliveryState, Job, ResultRole
 from survnode.node.retry import RetryPolicy
-from survnode.node.tables import deliveries
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import Delivery, DeliveryState, Job
+from survnode.node.state.tables import deliveries
 
 FinishJob = Callable[..., Job]
 

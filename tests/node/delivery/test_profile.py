@@ -16,17 +16,18 @@ from structlog.testing import capture_logs
 from survnode.model.errors import Reason
 from survnode.node import errors
 from survnode.node.contexts import REPORT_CLASSES, RESULT_TRANSFER_SYNTAXES, Answer, Contexts
-from survnode.node.database import Database, fetch
 from survnode.node.delivery import sender
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import CLASS_OF_ROLE, Profiles, sop_class_of
 from survnode.node.delivery.sender import Destination, Outcome, Outgoing
 from survnode.node.intake.receiver import Listening, Receiver
-from survnode.node.records import Delivery, DeliveryState, Job, Result, ResultRole
 from survnode.node.results.bundle import not_analysed
 from survnode.node.results.envelope import ResultObject, Source
 from survnode.node.results.identity import REPORT_SOP_CLASSES
-from survnode.node.tables import deliveries, results
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import Delivery, DeliveryState, Job, Result
+from survnode.node.state.tables import deliveries, results
 
 from ..results.conftest import a_header, a_run
 

@@ -8,11 +8,12 @@ from sqlalchemy import select, update
 from survnode.model.ct.volume import read_headers
 from survnode.model.errors import Reason
 from survnode.node import errors
-from survnode.node.database import Database, fetch
 from survnode.node.intake.assembly import Assembly, choose
-from survnode.node.intake.received import Received
+from survnode.node.intake.instance import Received
 from survnode.node.intake.store import Store
-from survnode.node.records import (
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import (
     DeliveryState,
     Instance,
     InstanceState,
@@ -20,12 +21,11 @@ from survnode.node.records import (
     JobState,
     PlannedDelivery,
     ResultObject,
-    ResultRole,
     Study,
     StudyState,
 )
-from survnode.node.tables import deliveries, instances, studies
-from survnode.node.tables import jobs as job_table
+from survnode.node.state.tables import deliveries, instances, studies
+from survnode.node.state.tables import jobs as job_table
 from survnode.node.work import jobs
 
 MakeCT = Callable[..., Dataset]

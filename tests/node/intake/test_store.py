@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select, update
 
 from survnode.node import errors
-from survnode.node.database import Database, fetch, fetch_one
-from survnode.node.intake.received import Received
+from survnode.node.intake.instance import Received
 from survnode.node.intake.store import DiskWatermark, Store, Stored
-from survnode.node.records import Instance, InstanceState, Quarantined, Study, StudyState
-from survnode.node.tables import instances, quarantined, studies
+from survnode.node.state.database import Database, fetch, fetch_one
+from survnode.node.state.records import Instance, InstanceState, Quarantined, Study, StudyState
+from survnode.node.state.tables import instances, quarantined, studies
 
 MakeReceived = Callable[..., Received]
 

@@ -12,10 +12,10 @@ from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.model.ct.volume import SourceImage, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
-from survnode.node.records import ResultRole
 from survnode.node.results.bundle import analysed, not_analysed, preview_png
 from survnode.node.results.envelope import ResultObject, Source
 from survnode.node.results.identity import Layout, Predecessor
+from survnode.node.roles import ResultRole
 
 from .conftest import Headers, Predict, a_model, a_prediction, a_run, a_volume
 

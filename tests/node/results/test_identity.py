@@ -4,8 +4,8 @@ from datetime import datetime
 import pytest
 from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, CTImageStorage, EnhancedSRStorage
 
-from survnode.node.records import ResultRole
 from survnode.node.results.identity import Layout, derived_uid, fall_back
+from survnode.node.roles import ResultRole
 
 from .conftest import a_run
 

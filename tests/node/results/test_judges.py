@@ -21,15 +21,15 @@ from survnode.model.ct.volume import SourceImage, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
 from survnode.node.errors import ObjectFaulty
-from survnode.node.records import ResultRole
-from survnode.node.results.attention_report import attention_report
 from survnode.node.results.bundle import analysed, not_analysed
+from survnode.node.results.documents.attention_report import attention_report
+from survnode.node.results.documents.variant import in_class
+from survnode.node.results.documents.withdrawal import withdrawal
 from survnode.node.results.envelope import Envelope, ResultObject, Source
 from survnode.node.results.findings import findings_of
 from survnode.node.results.identity import Layout, Predecessor
-from survnode.node.results.inspection import inspect
-from survnode.node.results.variant import in_class
-from survnode.node.results.withdrawal import withdrawal
+from survnode.node.results.inspection.inspection import inspect
+from survnode.node.roles import ResultRole
 
 from .conftest import (
     Headers,

@@ -5,10 +5,11 @@ from sqlalchemy import func, select
 
 from survnode.model.errors import Reason
 from survnode.node import errors
-from survnode.node.database import Database, fetch
-from survnode.node.records import Delivery, DeliveryState, Job, JobState, PlannedDelivery, ResultObject, ResultRole
 from survnode.node.retry import GiveUp, TryAgain
-from survnode.node.tables import deliveries, results
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, PlannedDelivery, ResultObject
+from survnode.node.state.tables import deliveries, results
 from survnode.node.work import jobs
 
 AddJob = Callable[..., int]

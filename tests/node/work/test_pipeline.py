@@ -8,11 +8,11 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from survnode.model.checkpoint import checkpoint_folder
-from survnode.model.ct.phantom import make_phantom, write_dicom
 from survnode.model.errors import Reason
+from survnode.model.phantom.phantom import make_phantom, write_dicom
 from survnode.node.intake.assembly import choose
-from survnode.node.results.content import content_items, numbers, texts
 from survnode.node.results.identity import Layout
+from survnode.node.results.inspection.content import content_items, numbers, texts
 from survnode.node.work.pipeline import Outcome, Pipeline
 
 from ..results.conftest import Judge, a_run, dciodvfy, write

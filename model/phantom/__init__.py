@@ -1,0 +1,1 @@
+"""A thorax that needs no patient."""

@@ -1,0 +1,263 @@
+"""Results that went out before: sent again, withdrawn or made anew, for a study, a time span or a version of the model.
+
+Everything here only writes rows; the running node does the rest. It works while no node runs, too.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import UID
+from sqlalchemy import Connection, insert, select, update
+
+from survnode.node.config import DestinationConfig, NodeConfig
+from survnode.node.delivery.outbox import Outbox
+from survnode.node.errors import InputRefused, RecordNotFound
+from survnode.node.results.documents.withdrawal import withdrawal
+from survnode.node.results.envelope import Source
+from survnode.node.results.identity import Layout, Run
+from survnode.node.results.inspection.inspection import inspect
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, fetch, row_of
+from survnode.node.state.files import replace_durably
+from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, Result, ResultObject, StudyState
+from survnode.node.state.tables import deliveries, jobs, results, studies, withdrawn_jobs
+
+Row = dict[str, Any]
+
+DELETED = "Its files were deleted after their retention time."
+NEVER_SENT = "Nothing of it went there."
+WITHDRAWN = "It was withdrawn there: have it made anew."  # a PACS hides a rejected UID even if it comes again
+IMAGES = (ResultRole.CAPTURE, ResultRole.CURVE, ResultRole.SEGMENTATION)
+IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
+OF_REPORTS = ("ContentSequence", "CurrentRequestedProcedureEvidenceSequence", "PredecessorDocumentsSequence")
+UNSENT = (DeliveryState.WAITING, DeliveryState.REFUSED, DeliveryState.FAILED)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which results are meant: those that fulfil all that is given.
+
+    Parameters
+    ----------
+    since, until : when the job ended, seconds since the epoch; ``until`` is no longer in it
+    device_uid : of the model
+    """
+
+    study_instance_uid: str | None = None
+    since: float | None = None
+    until: float | None = None
+    device_uid: str | None = None
+
+    def includes(self, job: Job) -> bool:
+        """Whether the results of ``job`` are meant."""
+        ended_at = job.ended_at or 0.0
+        return (
+            job.state is JobState.FINISHED
+            and self.study_instance_uid in {None, job.study_instance_uid}
+            and self.device_uid in {None, job.device_uid}
+            and (self.since is None or self.since <= ended_at)
+            and (self.until is None or ended_at < self.until)
+        )
+
+
+@dataclass(frozen=True)
+class Reissue:
+    """Sends again, withdraws, and has made anew.
+
+    Parameters
+    ----------
+    folder : that the paths of result objects are relative to
+    destinations : to which; all others are left alone
+    clock : seconds since the epoch
+    """
+
+    database: Database
+    folder: Path
+    destinations: Sequence[DestinationConfig]
+    clock: Callable[[], float] = time.time
+
+    def send_again(self, selection: Selection) -> list[Row]:
+        """Queue the newest of the selected results of each study, whether or not they were sent before.
+
+        What was withdrawn from a destination stays withdrawn there.
+
+        Raises
+        ------
+        RecordNotFound
+            There are no such results.
+        """
+        newest = {job.study_instance_uid: job for job in self._selected(selection)}
+        return [self._send_again(job, destination) for job in newest.values() for destination in self.destinations]
+
+    def withdraw(self, selection: Selection, layout: Layout) -> list[Row]:
+        """Queue a rejection note on all of the selected results, of every version, that went to a destination.
+
+        What still waits for a destination is not sent to it any more.
+
+        Raises
+        ------
+        RecordNotFound
+            There are no such results.
+        """
+        selected = self._selected(selection)
+        return [self._withdraw(job, destination, layout) for job in selected for destination in self.destinations]
+
+    def make_anew(self, selection: Selection) -> list[Row]:
+        """Have the selected studies judged again, for the model that the node has now.
+
+        A new version comes of it, with the old one as its predecessor, if model or images are not the same as before,
+        or if the old one was withdrawn.
+
+        Raises
+        ------
+        RecordNotFound
+            There are no such results.
+        """
+        newest = {job.study_instance_uid: job for job in self._selected(selection)}
+        with self.database.transaction() as connection:
+            return [_row(job, note=self._judge_again(connection, job)) for job in newest.values()]
+
+    def _selected(self, selection: Selection) -> list[Job]:
+        with self.database.reading() as connection:
+            known = fetch(connection, Job, select(jobs).order_by(jobs.c.id))
+        found = [job for job in known if selection.includes(job)]
+        if not found:
+            raise RecordNotFound("There are no results of that study, time or model.")
+        return found
+
+    def _send_again(self, job: Job, destination: DestinationConfig) -> Row:
+        with self.database.reading() as connection:
+            wanted = results.c.role.in_(destination.objects)
+            found = fetch(connection, Result, _originals(job).where(wanted))
+            withdrawn = connection.execute(withdrawn_jobs(destination.name).where(deliveries.c.job_id == job.id)).all()
+        if withdrawn:
+            return _row(job, destination.name, note=WITHDRAWN)
+        if not self._all_there(found):
+            return _row(job, destination.name, note=DELETED)
+        outbox = Outbox(self.database, self.folder, clock=self.clock)
+        return _row(job, destination.name, objects=outbox.resend(job.id, destination.name, destination.objects))
+
+    def _withdraw(self, job: Job, destination: DestinationConfig, layout: Layout) -> Row:
+        with self.database.transaction() as connection:
+            _hold_back(connection, job, destination.name, self.clock())
+            sent = _sent(connection, job, destination.name)
+        if not sent:
+            return _row(job, destination.name, note=NEVER_SENT)
+        with self.database.reading() as connection:
+            (report,) = fetch(connection, Result, _originals(job).where(results.c.role == ResultRole.REPORT))
+        if not self._all_there([report]):
+            return _row(job, destination.name, note=DELETED)
+        note = self._write_note(job, sent, report, layout)
+        with self.database.transaction() as connection:
+            _queue(connection, job, note, destination.name, self.clock())
+        return _row(job, destination.name, objects=len(sent), note="Withdrawn.")
+
+    def _write_note(self, job: Job, sent: Sequence[Result], report: Result, layout: Layout) -> ResultObject:
+        """The note on ``sent``, on disk; the report, which is kept longest, says whom they are about."""
+        header = dcmread(self.folder / report.path)
+        withdrawn = [_header(result, header) for result in sent]
+        created = datetime.fromtimestamp(self.clock(), UTC).astimezone()
+        note = withdrawal(withdrawn, Run(created, job.version, None, version("survnode")), layout)
+        inspect((note,), Source(tuple(withdrawn)))
+        path = f"{Path(report.path).parts[0]}/withdrawal-{note.sop_instance_uid[-12:]}.dcm"
+        if not (self.folder / path).exists():  # the same note under another time would be other bytes of one UID
+            replace_durably(self.folder / path, note.encode())
+        return ResultObject(
+            role=note.role,
+            rank=0,
+            sop_class_uid=note.sop_class_uid,
+            sop_instance_uid=note.sop_instance_uid,
+            series_instance_uid=note.series_instance_uid,
+            path=path,
+        )
+
+    def _judge_again(self, connection: Connection, job: Job) -> str:
+        mine = (studies.c.study_instance_uid == job.study_instance_uid, studies.c.state == StudyState.ASSEMBLED)
+        again = {"due_at": self.clock(), "state": StudyState.RECEIVING, "error": ""}
+        judged = connection.execute(update(studies).where(*mine).values(again)).rowcount
+        return "It is judged again." if judged else "Its images are not all here: send the study again."
+
+    def _all_there(self, found: Iterable[Result]) -> bool:
+        return all((self.folder / result.path).exists() for result in found)
+
+
+def destinations_of(config: NodeConfig, name: str | None) -> tuple[DestinationConfig, ...]:
+    """The destination of that name, or all.
+
+    Raises
+    ------
+    InputRefused
+        There is none of that name.
+    """
+    found = tuple(destination for destination in config.destinations if name in {None, destination.name})
+    if not found:
+        names = ", ".join(destination.name for destination in config.destinations) or "none"
+        raise InputRefused(f"There is no destination {name or ''}; the configuration has: {names}.")
+    return found
+
+
+def _originals(job: Job) -> Any:
+    return select(results).where(results.c.job_id == job.id, results.c.variant_of.is_(None))
+
+
+def _header(result: Result, report: Dataset) -> Dataset:
+    """What a note needs to know of ``result``, whether or not its file is still there."""
+    ds = Dataset()
+    ds.update({element.tag: element for element in report if element.keyword not in IDENTITY + OF_REPORTS})
+    ds.SOPClassUID, ds.SOPInstanceUID = UID(result.sop_class_uid), result.sop_instance_uid
+    ds.SeriesInstanceUID = result.series_instance_uid
+    if result.role in IMAGES:
+        ds.Rows = ds.Columns = 1
+    return ds
+
+
+def _hold_back(connection: Connection, job: Job, destination: str, now: float) -> None:
+    """Let what is withdrawn not be sent any more."""
+    mine = (
+        deliveries.c.job_id == job.id,
+        deliveries.c.destination == destination,
+        deliveries.c.state.in_(UNSENT),
+        deliveries.c.result_id.in_(select(results.c.id).where(results.c.role != ResultRole.WITHDRAWAL)),
+    )
+    connection.execute(update(deliveries).where(*mine).values(state=DeliveryState.WITHDRAWN, settled_at=now))
+
+
+def _sent(connection: Connection, job: Job, destination: str) -> list[Result]:
+    """What of a job went to a destination, in the class in which it went."""
+    arrived = (
+        select(results)
+        .join(deliveries, deliveries.c.result_id == results.c.id)
+        .where(results.c.job_id == job.id, results.c.role != ResultRole.WITHDRAWAL)
+        .where(deliveries.c.destination == destination, deliveries.c.state == DeliveryState.SENT)
+        .order_by(results.c.id)
+    )
+    return fetch(connection, Result, arrived)
+
+
+def _queue(connection: Connection, job: Job, note: ResultObject, destination: str, now: float) -> None:
+    """Record the note, and that it goes to a destination, unless it went there already."""
+    known = select(results).where(results.c.job_id == job.id, results.c.sop_instance_uid == note.sop_instance_uid)
+    if not fetch(connection, Result, known):
+        connection.execute(insert(results).values(row_of(note) | {"job_id": job.id, "created_at": now}))
+    (result,) = fetch(connection, Result, known)
+    to_it = select(deliveries).where(deliveries.c.result_id == result.id, deliveries.c.destination == destination)
+    if not fetch(connection, Delivery, to_it):
+        row = {"result_id": result.id, "job_id": job.id, "destination": destination, "created_at": now, "due_at": now}
+        connection.execute(insert(deliveries).values(row | {"state": DeliveryState.WAITING}))
+
+
+def _row(job: Job, destination: str | None = None, *, objects: int = 0, note: str = "") -> Row:
+    return {
+        "study_instance_uid": job.study_instance_uid,
+        "job": job.id,
+        "version": job.version,
+        "destination": destination,
+        "objects": objects,
+        "note": note,
+    }

@@ -1,0 +1,1 @@
+"""Results to be read: the report and its relatives."""

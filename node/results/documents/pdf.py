@@ -1,0 +1,102 @@
+"""The curve page and the summary as a document, for systems that show documents but no structured reports."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from textwrap import wrap
+from typing import Any
+
+from highdicom import ContributingEquipment, SOPClass
+from matplotlib.backends.backend_pdf import PdfPages
+from matplotlib.figure import Figure
+from pydicom import Dataset
+from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
+
+from survnode.model.ct.frames import OWN_MANUFACTURER
+from survnode.node.results import words
+from survnode.node.results.envelope import DESCRIPTIONS, Envelope, ResultObject, ascii_text, referenced
+from survnode.node.results.findings import Findings
+from survnode.node.results.pictures import curve
+from survnode.node.results.pictures.palette import PLAIN, fraction
+from survnode.node.roles import ResultRole
+
+FILE_NAME = "summary.pdf.dcm"
+LINE_CHARS = 100
+PAGE_LINES = 29
+
+
+def pdf(findings: Findings, envelope: Envelope) -> ResultObject:
+    """The document as an Encapsulated PDF object (PS3.3 A.45.1)."""
+    ds = envelope.build(
+        _encapsulated,
+        ResultRole.PDF,
+        study_instance_uid=envelope.source.subject.attributes.StudyInstanceUID,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    )
+    ds.ConversionType = "WSD"
+    ds.AcquisitionDateTime = None  # of what was converted, which was never acquired
+    ds.BurnedInAnnotation = "NO"  # nothing on the pages names the patient
+    ds.RecognizableVisualFeatures = "NO"
+    ds.SourceInstanceSequence = [referenced(item) for item in envelope.source.evidence]
+    ds.DocumentTitle = DESCRIPTIONS[ResultRole.PDF]
+    ds.ConceptNameCodeSequence = None
+    ds.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    ds.EncapsulatedDocument, ds.EncapsulatedDocumentLength = _padded(draw(findings, envelope))
+    if envelope.source.subject.requests:
+        ds.RequestAttributesSequence = list(envelope.source.subject.requests)
+    return ResultObject(ResultRole.PDF, FILE_NAME, ds)
+
+
+def draw(findings: Findings, envelope: Envelope) -> bytes:
+    """The pages; the same bytes for the same run."""
+    metadata = {
+        "Title": DESCRIPTIONS[ResultRole.PDF],
+        "Creator": OWN_MANUFACTURER,
+        "Producer": f"{OWN_MANUFACTURER} {envelope.run.software_version}",
+        "CreationDate": envelope.created,
+    }
+    buffer = BytesIO()
+    with PdfPages(buffer, metadata=metadata) as pages:
+        pages.savefig(curve.page(findings, envelope.run.software_version))
+        for figure in _text_pages(findings, envelope):
+            pages.savefig(figure)
+    return buffer.getvalue()
+
+
+def _text_pages(findings: Findings, envelope: Envelope) -> Iterator[Figure]:
+    """The report's words, and what computed the numbers."""
+    paragraphs = [
+        *words.comments(envelope.run, envelope.model),
+        "",
+        *words.summary(findings).split(words.LINE),
+        "",
+        *words.parameters(findings.model, findings.horizon, len(findings.member_survival)),
+    ]
+    lines = [line for paragraph in paragraphs for line in _wrapped(ascii_text(paragraph))]
+    for start in range(0, len(lines), PAGE_LINES):
+        yield _text_page(lines[start : start + PAGE_LINES])
+
+
+def _text_page(lines: list[str]) -> Figure:
+    figure = curve.blank()
+    curve.head(figure, demonstration=False)  # the words say it
+    figure.text(
+        curve.LEFT, 0.83, "\n".join(lines), size=11, family="DejaVu Sans Mono", color=fraction(PLAIN), va="top",
+        linespacing=1.3, parse_math=False,
+    )  # fmt: skip
+    return figure
+
+
+def _wrapped(line: str) -> list[str]:
+    return wrap(line, LINE_CHARS, subsequent_indent="    ") or [""]
+
+
+def _padded(document: bytes) -> tuple[bytes, int]:
+    """``document`` of even length, as OB wants it, and its own length."""
+    return document + b"\0" * (len(document) % 2), len(document)
+
+
+def _encapsulated(*, contributing_equipment: list[ContributingEquipment], **shared: Any) -> Dataset:
+    """What highdicom's constructors do for the classes that it has."""
+    ds = SOPClass(sop_class_uid=EncapsulatedPDFStorage, modality="DOC", **shared)
+    ds.ContributingEquipmentSequence = contributing_equipment
+    return ds

@@ -1,0 +1,1 @@
+"""Results to be looked at."""

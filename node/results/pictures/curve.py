@@ -1,0 +1,161 @@
+"""The curve page: the whole prediction on one picture that is taken in within a second."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from survnode.node.results import words
+from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
+from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, Findings
+from survnode.node.results.pictures.palette import AMBER, BLACK, CYAN, DIM, FAINT, GREY, PLAIN, fraction, heat
+from survnode.node.results.pictures.secondary_capture import Pixels, secondary_capture
+from survnode.node.roles import ResultRole
+
+FILE_NAME = "curve.dcm"
+SIZE = (1280, 960)  # width, height
+DPI = 125
+MAX_CHARS = 105  # of a line at the foot
+LEFT, RIGHT = 0.05, 0.95  # of the width
+TOP, FOOT = 0.905, 0.07  # of the height; above and below, viewers write their own words
+
+
+def curve(findings: Findings, software_version: str, envelope: Envelope) -> ResultObject:
+    """The curve page as one image."""
+    month = findings.horizon
+    comment = f"AI predicted overall survival at {month} months: {findings.survival_at(month):.2f} %"
+    pixels = draw(findings, software_version)
+    sources = [item.image for item in findings.slices]
+    ds = secondary_capture(pixels, envelope, ResultRole.CURVE, 1, comment, sources)
+    return ResultObject(ResultRole.CURVE, FILE_NAME, ds)
+
+
+def draw(findings: Findings, software_version: str) -> Pixels:
+    """The picture, (960, 1280, 3)."""
+    canvas = FigureCanvasAgg(page(findings, software_version))
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib annotates it in part only
+    picture = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(picture[..., :3])
+
+
+def page(findings: Findings, software_version: str) -> Figure:
+    """The page before it becomes pixels."""
+    figure = blank()
+    head(figure, findings.model.demonstration)
+    _milestones(figure, findings)
+    has_cohort = findings.cohort_rank is not None
+    _survival(figure.add_axes((0.085, 0.37, 0.5 if has_cohort else 0.865, 0.255)), findings)
+    if has_cohort:
+        _cohort(figure.add_axes((0.65, 0.37, 0.3, 0.255)), findings)
+    _attention(figure.add_axes((0.085, 0.18, 0.865, 0.05)), findings)
+    _foot(figure, findings, software_version)
+    return figure
+
+
+def blank() -> Figure:
+    """A page with nothing on it."""
+    return Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, facecolor=fraction(BLACK))
+
+
+def head(figure: Figure, demonstration: bool) -> None:
+    """What stands on top of every page."""
+    figure.text(LEFT, TOP, "Predicted overall survival", size=21, weight="bold", color=fraction(PLAIN), va="top")
+    figure.text(
+        RIGHT, TOP - 0.007, RESEARCH_USE.upper(), size=15, weight="bold", color=fraction(AMBER), ha="right", va="top"
+    )
+    if demonstration:
+        figure.text(LEFT, TOP - 0.052, DEMONSTRATION, size=12.5, weight="bold", color=fraction(AMBER), va="top")
+
+
+def _milestones(figure: Figure, findings: Findings) -> None:
+    """Survival at 6, 12, 18 and 24 months, the last one largest, each with the range of the ensemble's models."""
+    months, models = findings.milestones, len(findings.member_survival)
+    for i, month in enumerate(months):
+        last = month == findings.horizon
+        x = LEFT + (RIGHT - LEFT) * i / len(months)
+        figure.text(
+            x, 0.745, f"{findings.survival_at(month):.0f} %", size=46 if last else 31, weight="bold",
+            color=fraction(CYAN if last else PLAIN),
+        )  # fmt: skip
+        figure.text(x, 0.712, f"alive at {month} months", size=13, color=fraction(PLAIN))
+        if (spread := findings.spread_at(month)) is not None:
+            range_ = f"{models} models: {spread[0]:.0f} - {spread[1]:.0f} %"
+            figure.text(x, 0.684, range_, size=11.5, color=fraction(DIM))
+
+
+def _survival(axes: Axes, findings: Findings) -> None:
+    """The curve, and the range of the ensemble's models behind it."""
+    months = np.concatenate([[0], findings.months])
+    axes.plot(months, np.concatenate([[100], findings.survival]), color=fraction(CYAN), linewidth=2.5, clip_on=False)
+    if len(findings.member_survival) > 1:
+        low, high = findings.member_survival.min(axis=0), findings.member_survival.max(axis=0)
+        axes.fill_between(
+            months, np.concatenate([[100], low]), np.concatenate([[100], high]),
+            color=fraction(CYAN), alpha=0.3, linewidth=0,
+        )  # fmt: skip
+    at = np.array(findings.milestones)
+    axes.plot(at, findings.survival[at - 1], "o", color=fraction(CYAN), markersize=7, clip_on=False)
+    ticks = {"xticks": range(0, findings.horizon + 1, 6), "yticks": range(0, 101, 25)}
+    axes.set(xlim=(0, findings.horizon), ylim=(0, 100), **ticks)
+    _plain(axes, "months after the CT", f"% alive (100 - CIF)   median {words.median(findings)}")
+    axes.grid(color=fraction(FAINT), linewidth=0.8)
+
+
+def _cohort(axes: Axes, findings: Findings) -> None:
+    """Where this patient lies among those that the model was trained on."""
+    survival = float(findings.survival[-1])
+    counts, edges = np.histogram(findings.cohort_survival, bins=25, range=(0, 100))
+    axes.bar(edges[:-1], counts, width=4, align="edge", color=fraction(GREY), edgecolor=fraction(BLACK))
+    axes.axvline(survival, color=fraction(CYAN), linewidth=3, clip_on=False)
+    axes.set(xlim=(0, 100), xticks=range(0, 101, 25), yticks=[])
+    title = f"higher than {findings.cohort_rank:.0f} % of the cohort"
+    _plain(axes, f"training cohort: % alive, month {findings.horizon}", title)
+
+
+def _attention(axes: Axes, findings: Findings) -> None:
+    """Attention over the slices, the ranked ones numbered."""
+    share = findings.attention / max(float(findings.attention.max()), 1e-9)
+    colours = np.array([heat(float(value)) for value in share], np.uint8)
+    axes.imshow(colours[None], aspect="auto", interpolation="nearest", extent=(0, len(share), 0, 1))
+    places = [item.index + 0.5 for item in findings.slices]
+    for item, at, label in zip(findings.slices, places, spread_labels(places, 0.025 * len(share)), strict=True):
+        axes.plot([at, label], [1.0, 1.35], color=fraction(AMBER), linewidth=0.8, clip_on=False)
+        axes.text(label, 1.42, str(item.rank), size=13, weight="bold", color=fraction(AMBER), ha="center")
+    axes.set(xlim=(0, len(share)), ylim=(0, 1), xticks=[], yticks=[])
+    axes.text(0, -0.55, "feet", size=12, color=fraction(DIM))
+    axes.text(len(share), -0.55, "head", size=12, color=fraction(DIM), ha="right")
+    axes.text(len(share) / 2, -0.55, "attention over the slices, the highest numbered", size=12,
+              color=fraction(DIM), ha="center")  # fmt: skip
+    _plain(axes, "", "")
+
+
+def spread_labels(places: Sequence[float], gap: float) -> list[float]:
+    """``places`` moved apart to at least ``gap``, as little as possible: neighbouring slices often rank together."""
+    order = np.argsort(places, kind="stable")
+    offsets = gap * np.arange(len(places))
+    moved = np.asarray(places)[order] - offsets  # what must not fall from one label to the next
+    blocks: list[list[float]] = []
+    for value in moved:
+        blocks.append([value])
+        while len(blocks) > 1 and np.mean(blocks[-2]) > np.mean(blocks[-1]):
+            blocks[-2:] = [blocks[-2] + blocks[-1]]
+    fitted = np.concatenate([np.full(len(block), np.mean(block)) for block in blocks]) + offsets
+    return [float(value) for value in fitted[np.argsort(order)]]
+
+
+def _foot(figure: Figure, findings: Findings, software_version: str) -> None:
+    model = findings.model
+    line = f"{model.name} {model.version}   survnode {software_version}   weights {model.weights_sha256[:12]}"
+    for y, words_ in ((FOOT + 0.03, line), (FOOT, f"Trained on {model.cohort}")):
+        figure.text(LEFT, y, ascii_text(words_)[:MAX_CHARS], size=11, color=fraction(DIM))
+
+
+def _plain(axes: Axes, x_label: str, title: str) -> None:
+    axes.set_facecolor(fraction(BLACK))
+    axes.tick_params(colors=fraction(DIM), labelsize=12, length=0)
+    axes.set_xlabel(x_label, color=fraction(DIM), size=12)
+    axes.set_title(title, color=fraction(PLAIN), size=13, loc="left")
+    for side in axes.spines.values():
+        side.set_visible(False)

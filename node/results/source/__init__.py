@@ -1,0 +1,1 @@
+"""What the results take over from the source's headers."""

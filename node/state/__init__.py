@@ -1,0 +1,1 @@
+"""What the node remembers: records, tables, files. The only place with SQL."""

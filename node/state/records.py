@@ -1,0 +1,276 @@
+"""What the node knows of a study, its work and its results, as plain values.
+
+Times are seconds since the epoch, UTC. Paths are relative to the folder that the owner of the file was given.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+from survnode.model.errors import Reason
+from survnode.node.roles import ResultRole
+
+
+class State(StrEnum):
+    """A state with the ``sentence`` that explains it to a person."""
+
+    sentence: str
+
+    def __new__(cls, code: str, sentence: str) -> Self:  # noqa: D102  what every member is made of
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.sentence = sentence
+        return member
+
+
+class InstanceState(State):
+    """Where the file of an instance stands."""
+
+    STORED = "STORED", "Its file is on disk as it was received."
+    UNREADABLE = "UNREADABLE", "Its file is on disk, but its header cannot be read."
+    DELETED = "DELETED", "Its file was deleted after its retention time; it may be sent again."
+
+
+class StudyState(State):
+    """Where a study stands between its first image and its job."""
+
+    RECEIVING = "RECEIVING", "Images are coming in, or its quiet period has not passed."
+    ASSEMBLED = "ASSEMBLED", "Its images were judged; its newest job says what came of it."
+    PATIENT_CONFLICT = (
+        "PATIENT_CONFLICT",
+        "Its images name several patients: put it aside, correct it, send it again.",
+    )
+    UNASSEMBLED = "UNASSEMBLED", "Judging its images failed: see its error and have it judged again."
+    PARTLY_DELETED = "PARTLY_DELETED", "Images came after the others were deleted: send the whole study again."
+    DELETED = "DELETED", "Its files were deleted after their retention time; its rows and results' UIDs remain."
+
+
+class JobState(State):
+    """Where a job stands."""
+
+    QUEUED = "QUEUED", "It waits for a worker."
+    RUNNING = "RUNNING", "A worker has it on a lease."
+    FINISHED = "FINISHED", "Its result objects are written and handed to the outbox."
+    FAILED = "FAILED", "It failed and is not tried again by itself: see its error and retry it."
+    QUARANTINED = "QUARANTINED", "It killed its worker repeatedly and is kept away from workers: retry it by hand."
+    SUPERSEDED = "SUPERSEDED", "Newer images made a newer version before it was started."
+
+
+class DeliveryState(State):
+    """Where one result object stands on its way to one destination."""
+
+    WAITING = "WAITING", "It is sent when it is due."
+    SENT = "SENT", "The destination confirmed that it stored it."
+    REFUSED = "REFUSED", "It cannot be stored there: see its status or error, and send it again by hand."
+    FAILED = "FAILED", "It could not be sent for too long: see its error and send it again by hand."
+    WITHDRAWN = "WITHDRAWN", "Its result was withdrawn before it was sent."
+
+
+class CommitmentState(State):
+    """Whether a destination has taken the responsibility for an object that it stored (PS3.4 J)."""
+
+    NONE = "NONE", "Its destination has not been asked to commit to it."
+    REQUESTED = "REQUESTED", "Its destination was asked to commit to it and has not answered yet."
+    COMMITTED = "COMMITTED", "Its destination has taken the responsibility for keeping it."
+    FAILED = "FAILED", "Its destination did not commit to it, does not answer or could not be asked: see the error."
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One received SOP instance.
+
+    Parameters
+    ----------
+    sha256 : of the encoded data set, without preamble and file meta information
+    size_bytes : of the encoded data set
+    path : of its Part 10 file, below the store's folder
+    """
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    patient_id: str
+    calling_ae_title: str
+    sha256: str
+    size_bytes: int
+    path: str
+    received_at: float
+    state: InstanceState = InstanceState.STORED
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """An instance that came under a known UID with other bytes: kept apart for a person to look at."""
+
+    sop_instance_uid: str
+    study_instance_uid: str
+    calling_ae_title: str
+    sha256: str
+    path: str
+    received_at: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study and the time at which it counts as complete.
+
+    Parameters
+    ----------
+    patient_id : of the first image
+    due_at : when it is judged unless another image comes; None when nothing is to be judged
+    revision : grows with every image that changes the study
+    """
+
+    study_instance_uid: str
+    patient_id: str
+    patient_conflict: bool
+    first_received_at: float
+    last_received_at: float
+    due_at: float | None
+    revision: int
+    state: StudyState
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class SeriesVerdict:
+    """What was decided about one series of a study.
+
+    Parameters
+    ----------
+    reason : why it cannot be analysed; None if it can
+    detail : numbers, or why another was preferred
+    """
+
+    series_instance_uid: str
+    images: int
+    chosen: bool
+    reason: Reason | None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One series (or the lack of one) of one study, for one model, once.
+
+    Parameters
+    ----------
+    series_instance_uid : the chosen series; with a ``reason``, the series that the reason is about
+    sop_instance_uids : the images of that series when the study was judged, sorted
+    input_digest : of what the job depends on, beside the model
+    device_uid : of the model
+    version : 1 for the first job of the study; whatever differs from the newest that stands makes the next
+    reason, detail : why there is no analysis, known before or found during the work; None if there is one
+    verdicts : on each series of the study
+    token : grows with each claim; only the holder of the newest may report
+    kills : how often its worker died with it
+    """
+
+    id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uids: tuple[str, ...]
+    input_digest: str
+    device_uid: str
+    version: int
+    reason: Reason | None
+    detail: str
+    verdicts: tuple[SeriesVerdict, ...]
+    state: JobState
+    created_at: float
+    due_at: float
+    attempts: int = 0
+    kills: int = 0
+    token: int = 0
+    worker: str | None = None
+    lease_until: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class ResultObject:
+    """One DICOM object that a job made; its file is on disk before this is recorded.
+
+    Parameters
+    ----------
+    rank : from 1 among the captures; 0 elsewhere
+    path : of its Part 10 file
+    """
+
+    role: ResultRole
+    rank: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Result(ResultObject):
+    """A recorded result object.
+
+    Parameters
+    ----------
+    variant_of : the result that tells the same in another SOP class; None for what the job itself made
+    """
+
+    id: int = field(kw_only=True)
+    job_id: int = field(kw_only=True)
+    created_at: float = field(kw_only=True)
+    variant_of: int | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class PlannedDelivery:
+    """That one result object goes to one destination."""
+
+    sop_instance_uid: str
+    destination: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One result object on its way to one destination.
+
+    Parameters
+    ----------
+    status : the destination's last DIMSE status; None if none came
+    commitment_uid : the Transaction UID of the newest request
+    commitment_due_at : when the destination is asked, or asked again; None: at once if it never was, else never
+    """
+
+    id: int
+    result_id: int
+    job_id: int
+    destination: str
+    state: DeliveryState
+    created_at: float
+    due_at: float
+    tries: int = 0
+    first_tried_at: float | None = None
+    settled_at: float | None = None
+    status: int | None = None
+    error: str = ""
+    commitment: CommitmentState = CommitmentState.NONE
+    commitment_uid: str | None = None
+    commitment_tries: int = 0
+    commitment_due_at: float | None = None
+    commitment_error: str = ""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a destination said when it was asked what it takes.
+
+    Parameters
+    ----------
+    accepted : SOP class UIDs
+    """
+
+    destination: str
+    accepted: tuple[str, ...]
+    probed_at: float

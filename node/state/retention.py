@@ -1,0 +1,155 @@
+"""What may be deleted, and when: the files of studies whose results have arrived; nothing else, ever.
+
+A report stays longer than the images and the other results: a withdrawal, which may come much later, needs to know
+whom the results are about.
+
+The rows remain. A study that is sent again after its files were deleted is stored again, and judged again when it is
+whole: for the same model its job is known, so nothing new is sent and the files go once more after their time; for a
+new model it is analysed. If only some of its images come again it is shown as PARTLY_DELETED and not judged.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import rmtree
+
+from sqlalchemy import Connection, select, update
+
+from survnode.node.roles import ResultRole
+from survnode.node.state.database import Database, fetch, fetch_one
+from survnode.node.state.records import (
+    CommitmentState,
+    Delivery,
+    DeliveryState,
+    Instance,
+    InstanceState,
+    Job,
+    JobState,
+    Result,
+    Study,
+    StudyState,
+)
+from survnode.node.state.tables import deliveries, instances, jobs, results, studies
+
+ENDED = (JobState.FINISHED, JobState.SUPERSEDED)  # a failed or quarantined job still needs its images
+
+
+def may_delete(
+    study: Study, of_jobs: Sequence[Job], of_deliveries: Sequence[Delivery], *, now: float, retention_s: float
+) -> bool:
+    """Whether the files of a study are needed no more.
+
+    Its jobs ended, at least one with a result; no delivery waits, nor an answer on its commitment; and ``retention_s``
+    passed since the last of all that happened to it.
+    """
+    if study.state is not StudyState.ASSEMBLED or study.due_at is not None:
+        return False
+    states = {job.state for job in of_jobs}
+    if JobState.FINISHED not in states or not states.issubset(ENDED):
+        return False
+    if any(delivery.state is DeliveryState.WAITING for delivery in of_deliveries):
+        return False
+    if any(delivery.commitment_due_at is not None for delivery in of_deliveries):
+        return False
+    ends = [job.ended_at or 0.0 for job in of_jobs] + [delivery.settled_at or 0.0 for delivery in of_deliveries]
+    return max(study.last_received_at, *ends) + retention_s <= now
+
+
+def has_arrived(of_deliveries: Sequence[Delivery]) -> bool:
+    """Whether the file of a result object is needed no more: every destination has it, or is not to, and there is one.
+
+    One that was asked to commit to it must have done so.
+    """
+    there = (DeliveryState.SENT, DeliveryState.WITHDRAWN)
+    kept = (CommitmentState.NONE, CommitmentState.COMMITTED)
+    return bool(of_deliveries) and all(it.state in there and it.commitment in kept for it in of_deliveries)
+
+
+def delete_expired(
+    database: Database, store_folder: Path, results_folder: Path, *, now: float, retention_s: float
+) -> list[str]:
+    """Delete the files of every study that may be deleted; the studies' UIDs.
+
+    Parameters
+    ----------
+    store_folder, results_folder : that the paths of instances and of result objects are relative to
+    """
+    with database.reading() as connection:
+        old = studies.c.last_received_at <= now - retention_s
+        candidates = select(studies).where(studies.c.state == StudyState.ASSEMBLED, old)
+        uids = [study.study_instance_uid for study in fetch(connection, Study, candidates)]
+    deleted = []
+    for uid in uids:
+        with database.transaction() as connection:
+            arrived = _mark_deleted(connection, uid, now, retention_s)
+        if arrived is None:
+            continue
+        with database.transaction() as connection:
+            _unlink_deleted(connection, uid, store_folder)
+        for result in arrived:
+            (results_folder / result.path).unlink(missing_ok=True)
+        deleted.append(uid)
+    return deleted
+
+
+def delete_reports(database: Database, results_folder: Path, *, now: float, retention_s: float) -> int:
+    """Delete what is left of deleted studies whose job ended ``retention_s`` ago; the number of objects that went.
+
+    These are the reports, and what was made of them since: reports in other classes, and notes of withdrawal.
+    """
+    with database.reading() as connection:
+        old = (
+            select(jobs.c.id)
+            .join(studies, studies.c.study_instance_uid == jobs.c.study_instance_uid)
+            .where(studies.c.state == StudyState.DELETED, jobs.c.ended_at <= now - retention_s)
+        )
+        objects = fetch(connection, Result, select(results).where(results.c.job_id.in_(old)))
+        sent = fetch(connection, Delivery, select(deliveries).where(deliveries.c.job_id.in_(old)))
+    there = [item.path for item in _arrived(objects, sent) if (results_folder / item.path).exists()]
+    for path in there:
+        (results_folder / path).unlink(missing_ok=True)
+    for home in {Path(path).parts[0] for path in there}:
+        _remove_if_done(results_folder / home)
+    return len(there)
+
+
+def _remove_if_done(home: Path) -> None:
+    """Remove the folder of a job that holds no object any more."""
+    if home.is_dir() and not any(home.rglob("*.dcm")):
+        rmtree(home)
+
+
+def _mark_deleted(connection: Connection, uid: str, now: float, retention_s: float) -> list[Result] | None:
+    """Record that the files of a study go; the result objects that go with them, None if it must stay after all."""
+    mine = studies.c.study_instance_uid == uid
+    study = fetch_one(connection, Study, select(studies).where(mine))
+    of_jobs = fetch(connection, Job, select(jobs).where(jobs.c.study_instance_uid == uid))
+    job_ids = [job.id for job in of_jobs]
+    sent = fetch(connection, Delivery, select(deliveries).where(deliveries.c.job_id.in_(job_ids)))
+    if study is None or not may_delete(study, of_jobs, sent, now=now, retention_s=retention_s):
+        return None
+    connection.execute(update(studies).where(mine).values(state=StudyState.DELETED))
+    connection.execute(
+        update(instances).where(instances.c.study_instance_uid == uid).values(state=InstanceState.DELETED)
+    )
+    objects = fetch(connection, Result, select(results).where(results.c.job_id.in_(job_ids)))
+    return [item for item in _arrived(objects, sent) if not _is_report(item)]
+
+
+def _arrived(objects: Sequence[Result], sent: Sequence[Delivery]) -> list[Result]:
+    """Those whose files are needed no more; a report and its variants in other classes stay or go together."""
+    original = {item.id: item.variant_of or item.id for item in objects}
+    return [item for item in objects if has_arrived([it for it in sent if original[it.result_id] == original[item.id]])]
+
+
+def _is_report(item: Result) -> bool:
+    return item.role is ResultRole.REPORT and item.variant_of is None
+
+
+def _unlink_deleted(connection: Connection, uid: str, folder: Path) -> None:
+    """Delete the files, in a transaction of their own: while it lasts no instance can be stored again.
+
+    A crash before it leaves files whose rows say DELETED: the receiver's sweep removes them at its next start.
+    """
+    gone = select(instances).where(instances.c.study_instance_uid == uid, instances.c.state == InstanceState.DELETED)
+    for instance in fetch(connection, Instance, gone):
+        (folder / instance.path).unlink(missing_ok=True)

@@ -1,0 +1,216 @@
+"""What the node remembers: the tables of its database. A column is named as the field of its record.
+
+They are read and written in the transactions of `survnode.node.state.database`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Select,
+    String,
+    Table,
+    TypeDecorator,
+    UniqueConstraint,
+    select,
+)
+
+from survnode.model.errors import Reason
+from survnode.node.roles import ResultRole
+from survnode.node.state.records import (
+    CommitmentState,
+    DeliveryState,
+    InstanceState,
+    JobState,
+    SeriesVerdict,
+    StudyState,
+)
+
+SCHEMA_VERSION = 2  # grows with every change below
+
+
+class _Member(TypeDecorator[StrEnum]):
+    """A member of a StrEnum, stored as its value."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, members: type[StrEnum]) -> None:
+        super().__init__()
+        self.members = members
+
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else str(value.value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002
+        return None if value is None else self.members(value)
+
+
+class _UIDs(TypeDecorator[tuple[str, ...]]):
+    """A tuple of UIDs, stored as one string."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str:  # noqa: ARG002
+        return "\n".join(value or ())
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002
+        return tuple((value or "").split())
+
+
+class _Verdicts(TypeDecorator[tuple[SeriesVerdict, ...]]):
+    """What was decided about each series, stored as JSON."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[SeriesVerdict] | None, dialect: Dialect) -> str:  # noqa: ARG002
+        return json.dumps([asdict(verdict) for verdict in value or ()])
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[SeriesVerdict, ...]:  # noqa: ARG002
+        found = json.loads(value or "[]")
+        return tuple(SeriesVerdict(**{**row, "reason": row["reason"] and Reason[row["reason"]]}) for row in found)
+
+
+metadata = MetaData()
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("study_instance_uid", String, primary_key=True),
+    Column("patient_id", String, nullable=False),
+    Column("patient_conflict", Boolean, nullable=False, default=False),
+    Column("first_received_at", Float, nullable=False),
+    Column("last_received_at", Float, nullable=False),
+    Column("due_at", Float, index=True),
+    Column("revision", Integer, nullable=False),
+    Column("state", _Member(StudyState), nullable=False),
+    Column("error", String, nullable=False, default=""),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("sop_instance_uid", String, primary_key=True),
+    Column("sop_class_uid", String, nullable=False),
+    Column("study_instance_uid", ForeignKey("studies.study_instance_uid"), nullable=False),
+    Column("series_instance_uid", String, nullable=False),
+    Column("transfer_syntax_uid", String, nullable=False),
+    Column("patient_id", String, nullable=False),
+    Column("calling_ae_title", String, nullable=False),
+    Column("sha256", String, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("path", String, nullable=False, unique=True),
+    Column("received_at", Float, nullable=False),
+    Column("state", _Member(InstanceState), nullable=False),
+    Index("instances_of_series", "study_instance_uid", "series_instance_uid"),
+)
+
+quarantined = Table(
+    "quarantined",
+    metadata,
+    Column("sop_instance_uid", String, primary_key=True),
+    Column("sha256", String, primary_key=True),
+    Column("study_instance_uid", String, nullable=False),
+    Column("calling_ae_title", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("received_at", Float, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_instance_uid", ForeignKey("studies.study_instance_uid"), nullable=False),
+    Column("series_instance_uid", String, nullable=False),
+    Column("sop_instance_uids", _UIDs, nullable=False),
+    Column("input_digest", String, nullable=False),
+    Column("device_uid", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("reason", _Member(Reason)),
+    Column("detail", String, nullable=False, default=""),
+    Column("verdicts", _Verdicts, nullable=False),
+    Column("state", _Member(JobState), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("kills", Integer, nullable=False, default=0),
+    Column("token", Integer, nullable=False, default=0),
+    Column("worker", String),
+    Column("lease_until", Float),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("error", String, nullable=False, default=""),
+    UniqueConstraint("study_instance_uid", "version"),
+    Index("jobs_to_claim", "state", "due_at"),
+    sqlite_autoincrement=True,
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("role", _Member(ResultRole), nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("sop_class_uid", String, nullable=False),
+    Column("sop_instance_uid", String, nullable=False),
+    Column("series_instance_uid", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("variant_of", ForeignKey("results.id")),
+    UniqueConstraint("job_id", "sop_instance_uid"),
+    sqlite_autoincrement=True,
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("result_id", ForeignKey("results.id"), nullable=False),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("destination", String, nullable=False),
+    Column("state", _Member(DeliveryState), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("tries", Integer, nullable=False, default=0),
+    Column("first_tried_at", Float),
+    Column("settled_at", Float),
+    Column("status", Integer),
+    Column("error", String, nullable=False, default=""),
+    Column("commitment", _Member(CommitmentState), nullable=False, default=CommitmentState.NONE),
+    Column("commitment_uid", String, index=True),
+    Column("commitment_tries", Integer, nullable=False, default=0),
+    Column("commitment_due_at", Float),
+    Column("commitment_error", String, nullable=False, default=""),
+    UniqueConstraint("result_id", "destination"),
+    Index("deliveries_to_send", "destination", "state", "due_at"),
+    sqlite_autoincrement=True,
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("destination", String, primary_key=True),
+    Column("accepted", _UIDs, nullable=False),
+    Column("probed_at", Float, nullable=False),
+)
+
+
+def withdrawn_jobs(destination: str | None = None) -> Select[Any]:
+    """The jobs whose results were withdrawn, by a note or before they were sent; from one destination or from any."""
+    note = (deliveries.c.state == DeliveryState.WITHDRAWN) | (results.c.role == ResultRole.WITHDRAWAL)
+    found = select(deliveries.c.job_id).join(results, results.c.id == deliveries.c.result_id).where(note).distinct()
+    return found if destination is None else found.where(deliveries.c.destination == destination)

@@ -1,0 +1,80 @@
+import subprocess
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from survnode.model.ct.volume import Volume
+from survnode.node.results.documents.pdf import pdf
+from survnode.node.results.envelope import Envelope, ResultObject, Source
+from survnode.node.results.findings import DEMONSTRATION, findings_of
+from survnode.node.results.identity import Layout
+from survnode.node.roles import ResultRole
+
+from ..conftest import Predict, a_run, find_tool, output_of, write
+
+
+def made(source: Source, predict: Predict, **model: object) -> ResultObject:
+    prediction = predict(**model)
+    return pdf(findings_of(prediction, 24, 5), Envelope(source, a_run(), Layout(), prediction.model, "content"))
+
+
+@pytest.fixture(scope="module")
+def ds(source: Source, predict: Predict) -> Dataset:
+    return dcmread(BytesIO(made(source, predict).encode()))
+
+
+def words(ds: Dataset, folder: Path) -> str:
+    (path,) = write([ResultObject(ResultRole.PDF, "x.pdf", ds)], folder)
+    path.write_bytes(ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength])
+    return output_of(find_tool("pdftotext"), "-layout", path, "-")
+
+
+def test_the_same_run_gives_the_same_bytes(ds: Dataset, source: Source, predict: Predict) -> None:
+    again = dcmread(BytesIO(made(source, predict).encode()))
+    assert again.EncapsulatedDocument == ds.EncapsulatedDocument
+    assert (again.SOPInstanceUID, again.SeriesInstanceUID) == (ds.SOPInstanceUID, ds.SeriesInstanceUID)
+
+
+def test_the_document_is_dated_by_the_job(ds: Dataset) -> None:
+    assert b"/CreationDate (D:20190304050607" in ds.EncapsulatedDocument
+
+
+def test_it_is_a_whole_pdf_of_even_length(ds: Dataset) -> None:
+    document = ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength]
+    assert document.startswith(b"%PDF-")
+    assert document.rstrip().endswith(b"%%EOF")
+    assert len(ds.EncapsulatedDocument) % 2 == 0
+    assert ds.MIMETypeOfEncapsulatedDocument == "application/pdf"
+
+
+def test_it_says_the_numbers_and_what_they_are_not_for(ds: Dataset, tmp_path: Path) -> None:
+    said = " ".join(words(ds, tmp_path).split())
+    for expected in ("48 %", "alive at 24 months", "24 months: 48.48 %", "rank 1:", "RESEARCH USE ONLY", "ab" * 32):
+        assert expected in said
+
+
+def test_a_demonstration_model_says_so_on_the_first_page_and_in_the_words(
+    source: Source, predict: Predict, tmp_path: Path
+) -> None:
+    said = words(made(source, predict, demonstration=True).dataset, tmp_path)
+    assert said.count(DEMONSTRATION) == 2
+
+
+def test_it_does_not_name_the_patient(ds: Dataset, tmp_path: Path) -> None:
+    said = words(ds, tmp_path)
+    assert not any(part in said for part in ("Doe", "Jane", "SECRET", "1950"))
+    assert ds.BurnedInAnnotation == "NO"
+
+
+def test_it_names_the_images_that_it_was_made_from(ds: Dataset, volume: Volume) -> None:
+    named = {item.ReferencedSOPInstanceUID for item in ds.SourceInstanceSequence}
+    assert named == {image.sop_instance_uid for image in volume.images}
+
+
+def test_dcmtk_takes_the_same_document_out_of_it(ds: Dataset, tmp_path: Path) -> None:
+    tool = find_tool("dcm2pdf", "/usr/bin")
+    (path,) = write([ResultObject(ResultRole.PDF, "summary.dcm", ds)], tmp_path)
+    subprocess.run([tool, path, tmp_path / "out.pdf"], check=True, timeout=60)
+    assert (tmp_path / "out.pdf").read_bytes() == ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength]
