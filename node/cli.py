@@ -5,17 +5,17 @@ Nothing heavy is imported before a command needs it: ``survnode --help`` answers
 
 import json
 import sys
-import time
-from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from survnode.model.errors import ModelError
+from survnode.node.commands.administration import check, database_of, jobs_app, studies_app
+from survnode.node.commands.options import Config, Json
+from survnode.node.commands.printing import show
 from survnode.node.errors import InputRefused, NodeError
 
 app = typer.Typer(
@@ -24,17 +24,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-studies_app = typer.Typer(help="The studies that were received.", no_args_is_help=True)
-jobs_app = typer.Typer(help="The analyses and what came of them.", no_args_is_help=True)
 model_app = typer.Typer(help="Checkpoints.", no_args_is_help=True)
 app.add_typer(studies_app, name="studies")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(model_app, name="model")
 
-Config = Annotated[
-    Path, typer.Option("--config", envvar="SURVNODE_CONFIG", help="The node's TOML file.", show_default=False)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 Model = Annotated[str, typer.Option(help='A checkpoint folder, or "demo" for the demonstration model.')]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 
@@ -57,16 +51,7 @@ def serve(config: Config) -> None:
     Service(load_config(config)).run()
 
 
-@app.command()
-def check(config: Config, as_json: Json = False) -> None:
-    """Look at configuration, checkpoint, weights, disk and every destination."""
-    from survnode.node.commands.check import run_checks
-
-    findings = list(run_checks(config))
-    rows = [{"what": it.what, "ok": it.ok, "detail": it.detail} for it in findings]
-    _show(rows, as_json, title="survnode check", mark=lambda row: "green" if row["ok"] else "red")
-    if not all(it.ok for it in findings):
-        raise typer.Exit(1)
+app.command()(check)
 
 
 @app.command()
@@ -151,57 +136,6 @@ def show_model(name: Annotated[str, typer.Argument(metavar="CKPT")] = "demo", as
         console.print(f"[bold]{key}[/bold]", value if isinstance(value, str | int | bool) else json.dumps(value))
 
 
-@studies_app.command("list")
-def list_studies(config: Config, as_json: Json = False) -> None:
-    """Every study and where it stands."""
-    _show(_status(config).studies(), as_json, title="studies")
-
-
-@studies_app.command("show")
-def show_study(uid: Annotated[str, typer.Argument(metavar="STUDY_UID")], config: Config, as_json: Json = False) -> None:
-    """One study with its series, jobs, results and deliveries."""
-    _show_one(_status(config).study(uid), as_json)
-
-
-@studies_app.command("retry")
-def retry_study(
-    uid: Annotated[str, typer.Argument(metavar="STUDY_UID")], config: Config, as_json: Json = False
-) -> None:
-    """Take up whatever failed in a study: its judgement, its jobs, its deliveries."""
-    _show_one(_status(config).retry_study(uid), as_json)
-
-
-@studies_app.command("put-aside")
-def put_study_aside(
-    uid: Annotated[str, typer.Argument(metavar="STUDY_UID")], config: Config, as_json: Json = False
-) -> None:
-    """Move a study whose images name several patients to quarantine, so that it can be sent again, corrected."""
-    from survnode.node.commands.put_aside import put_aside
-    from survnode.node.config import load_config
-
-    settings = load_config(config)
-    moved = put_aside(_database(settings), settings.received_dir, uid, now=time.time())
-    _show_one({"study_instance_uid": uid, "images_in_quarantine": moved}, as_json)
-
-
-@jobs_app.command("list")
-def list_jobs(config: Config, as_json: Json = False) -> None:
-    """Every job and where it stands."""
-    _show(_status(config).jobs(), as_json, title="jobs")
-
-
-@jobs_app.command("show")
-def show_job(number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, as_json: Json = False) -> None:
-    """One job with its results and deliveries."""
-    _show_one(_status(config).job(number), as_json)
-
-
-@jobs_app.command("retry")
-def retry_job(number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, as_json: Json = False) -> None:
-    """Run a failed or quarantined job again; of a finished one, send again what was refused."""
-    _show_one(_status(config).retry_job(number), as_json)
-
-
 @app.command()
 def send(  # noqa: PLR0913, PLR0917  each is an option of the command
     config: Config,
@@ -228,69 +162,12 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
     settings = load_config(config)
     begin, end = (moment.timestamp() if moment else None for moment in (since, until))
     selection = Selection(study, begin, end, model)
-    reissue = Reissue(_database(settings), settings.results_dir, destinations_of(settings, destination))
+    reissue = Reissue(database_of(settings), settings.results_dir, destinations_of(settings, destination))
     if withdraw:
         rows = reissue.withdraw(selection, layout_of(settings))
     else:
         rows = reissue.make_anew(selection) if anew else reissue.send_again(selection)
-    _show(rows, as_json, title="results")
-
-
-def _status(config: Path) -> Any:
-    from survnode.node.commands.status import Status
-    from survnode.node.config import load_config
-
-    return Status(_database(load_config(config)))
-
-
-def _database(config: Any) -> Any:
-    """The database of a node that has run; database and configuration are imported only when a command needs them."""
-    from survnode.node.state.database import Database
-
-    if not config.database_path.exists():
-        raise InputRefused(f"There is no database at {config.database_path}: no node has run with this configuration.")
-    return Database(config.database_path)
-
-
-def _show(
-    rows: Sequence[dict[str, Any]],
-    as_json: bool,
-    *,
-    title: str,
-    mark: Callable[[dict[str, Any]], str] = lambda _: "",
-) -> None:
-    """Print rows as JSON or as a table."""
-    if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-        return
-    if not rows:
-        Console().print(f"no {title}")
-        return
-    table = Table(title=title)
-    for name in rows[0]:
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()), style=mark(row))
-    Console().print(table)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "ok" if value else "not ok"
-    return "" if value is None else str(value)
-
-
-def _show_one(row: dict[str, Any], as_json: bool) -> None:
-    """Print a record as JSON, or its values and then its lists as tables."""
-    if as_json:
-        sys.stdout.write(json.dumps(row, indent=2) + "\n")
-        return
-    console = Console(soft_wrap=True)
-    for name, value in row.items():
-        if isinstance(value, list):
-            _show(value, as_json=False, title=name)
-        else:
-            console.print(f"[bold]{name.replace('_', ' ')}[/bold] {_cell(value)}", highlight=False)
+    show(rows, as_json, title="results")
 
 
 if __name__ == "__main__":
