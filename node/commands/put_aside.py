@@ -14,7 +14,7 @@ from survnode.node import errors
 from survnode.node.state.database import Database, fetch, fetch_one, row_of
 from survnode.node.state.files import sync_folder
 from survnode.node.state.records import Instance, InstanceState, Quarantined, Study, StudyState
-from survnode.node.state.tables import instances, jobs, quarantined, studies
+from survnode.node.state.tables import instances, jobs, other_series, quarantined, studies
 
 
 def put_aside(database: Database, folder: Path, study_instance_uid: str, *, now: float) -> int:
@@ -42,6 +42,7 @@ def put_aside(database: Database, folder: Path, study_instance_uid: str, *, now:
         moved = [_keep(connection, folder, it, now) for it in found if it.state is not InstanceState.DELETED]
         sync_folder(folder / "quarantine")
         connection.execute(delete(instances).where(of_study))
+        connection.execute(delete(other_series).where(other_series.c.study_instance_uid == study_instance_uid))
         if connection.execute(select(jobs.c.id).where(jobs.c.study_instance_uid == study_instance_uid)).first():
             reset = {"state": StudyState.DELETED, "patient_conflict": False, "due_at": None}
             connection.execute(update(studies).where(mine).values(reset))

@@ -21,9 +21,18 @@ IMPLEMENTATION_CLASS_UID = "2.25.85399389423909898149629126694560941419"
 IMPLEMENTATION_VERSION_NAME = "SURVNODE_0_1"
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = Tag("SOPClassUID"), Tag("SOPInstanceUID")
+STUDY_DATE, ACCESSION_NUMBER = Tag("StudyDate"), Tag("AccessionNumber")
 PATIENT_ID = Tag("PatientID")
 STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = Tag("StudyInstanceUID"), Tag("SeriesInstanceUID")
-WANTED = [SOP_CLASS_UID, SOP_INSTANCE_UID, PATIENT_ID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID]
+WANTED = [
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    STUDY_DATE,
+    ACCESSION_NUMBER,
+    PATIENT_ID,
+    STUDY_INSTANCE_UID,
+    SERIES_INSTANCE_UID,
+]
 
 # PS3.5 9.1 forbids leading zeros too, but scanners have written them for decades and they harm nothing here.
 _UID = re.compile(rb"[0-9]+(\.[0-9]+)*")
@@ -42,6 +51,7 @@ class Received:
     sop_class_uid, sop_instance_uid : of the command
     transfer_syntax_uid : of the presentation context
     encoded : the data set as it came
+    called_ae_title : of the association
     """
 
     sop_class_uid: str
@@ -49,6 +59,7 @@ class Received:
     transfer_syntax_uid: str
     calling_ae_title: str
     encoded: bytes
+    called_ae_title: str = ""
 
     @cached_property
     def sha256(self) -> str:
@@ -79,6 +90,8 @@ class Header:
     study_instance_uid: str
     series_instance_uid: str
     patient_id: str
+    accession_number: str = ""
+    study_date: str = ""
 
 
 def read_header(received: Received) -> Header:
@@ -101,7 +114,9 @@ def read_header(received: Received) -> Header:
         sop_instance_uid=_uid_of(elements, SOP_INSTANCE_UID),
         study_instance_uid=_uid_of(elements, STUDY_INSTANCE_UID),
         series_instance_uid=_uid_of(elements, SERIES_INSTANCE_UID),
-        patient_id=_bytes_of(elements, PATIENT_ID).decode("latin-1").strip(" \0"),
+        patient_id=_text_of(elements, PATIENT_ID),
+        accession_number=_text_of(elements, ACCESSION_NUMBER),
+        study_date=_text_of(elements, STUDY_DATE),
     )
     if (header.sop_class_uid, header.sop_instance_uid) != (received.sop_class_uid, received.sop_instance_uid):
         raise errors.InstanceMismatch("The SOP UIDs of the data set are not those of the command.")
@@ -161,6 +176,11 @@ def _uid_of(elements: Dataset, tag: BaseTag) -> str:
     if tag not in elements:
         raise errors.InstanceMismatch(f"The data set lacks {tag}.")
     return checked_uid(_bytes_of(elements, tag), f"The UID in {tag}")
+
+
+def _text_of(elements: Dataset, tag: BaseTag) -> str:
+    """A value as one text, whatever its character set: the same bytes are the same text."""
+    return _bytes_of(elements, tag).decode("latin-1").strip(" \0")
 
 
 def _bytes_of(elements: Dataset, tag: BaseTag) -> bytes:

@@ -154,6 +154,7 @@ class Receiver:
             transfer_syntax_uid=str(event.context.transfer_syntax),
             calling_ae_title=str(event.assoc.requestor.ae_title),
             encoded=request.DataSet.getvalue() if request.DataSet else b"",
+            called_ae_title=str(event.assoc.requestor.primitive.called_ae_title),
         )
         return int(self._answer(received))
 

@@ -199,7 +199,7 @@ class Store:
             known = fetch_one(connection, Instance, select(instances).where(mine))
             if known is None:
                 self._write_if_gone(path, received)
-                self._push_study(connection, row)
+                self._push_study(connection, row, header, received.called_ae_title)
                 connection.execute(insert(instances).values(row_of(row)))
                 return Stored.NEW
             if (known.study_instance_uid, known.series_instance_uid) != (
@@ -214,7 +214,7 @@ class Store:
             if known.state is not InstanceState.DELETED:
                 return Stored.DUPLICATE
             self._write_if_gone(path, received)
-            self._push_study(connection, row)
+            self._push_study(connection, row, header, received.called_ae_title)
             connection.execute(update(instances).where(mine).values(state=InstanceState.STORED, received_at=now))
             return Stored.NEW
 
@@ -223,7 +223,7 @@ class Store:
         if not (self.folder / path).exists():
             self._write(path, received.part10)
 
-    def _push_study(self, connection: Connection, row: Instance) -> None:
+    def _push_study(self, connection: Connection, row: Instance, header: Header, called_ae_title: str) -> None:
         """Let the study wait for a whole quiet period again; one whose images are all gone begins anew."""
         now, due_at = row.received_at, row.received_at + self._quiet_period_s
         new = sqlite.insert(studies).values(
@@ -236,6 +236,10 @@ class Store:
             revision=1,
             state=StudyState.RECEIVING,
             error="",
+            accession_number=header.accession_number,
+            study_date=header.study_date,
+            calling_ae_title=row.calling_ae_title,
+            called_ae_title=called_ae_title,
         )
         gone, other = studies.c.state == StudyState.DELETED, studies.c.patient_id != row.patient_id
         again = {

@@ -41,6 +41,7 @@ class StudyState(State):
         "Its images name several patients: put it aside, correct it, send it again.",
     )
     UNASSEMBLED = "UNASSEMBLED", "Judging its images failed: see its error and have it judged again."
+    IGNORED = "IGNORED", "It gets neither an analysis nor a report: its detail says why."
     PARTLY_DELETED = "PARTLY_DELETED", "Images came after the others were deleted: send the whole study again."
     DELETED = "DELETED", "Its files were deleted after their retention time; its rows and results' UIDs remain."
 
@@ -64,6 +65,26 @@ class DeliveryState(State):
     REFUSED = "REFUSED", "It cannot be stored there: see its status or error, and send it again by hand."
     FAILED = "FAILED", "It could not be sent for too long: see its error and send it again by hand."
     WITHDRAWN = "WITHDRAWN", "Its result was withdrawn before it was sent."
+
+
+class Keeping(State):
+    """What was done with received instances that are not CT."""
+
+    DROPPED = "DROPPED", "They were acknowledged, counted and not kept: this software reads CT alone."
+    KEPT = "KEPT", "Their files are on disk for as long as the study's CT."
+    OWN = "OWN", "They are results of this software that came back: counted, not kept, never analysed."
+
+
+class AssociationEnd(State):
+    """How an association ended, or why there was none."""
+
+    RELEASED = "RELEASED", "The peer released it, as it should."
+    ABORTED_BY_PEER = "ABORTED_BY_PEER", "The peer aborted it."
+    ABORTED_BY_NODE = "ABORTED_BY_NODE", "This node aborted it: see the detail."
+    CONNECTION_LOST = "CONNECTION_LOST", "The connection ended without a release."
+    REJECTED = "REJECTED", "This node rejected it: see the detail."
+    ADDRESS_REFUSED = "ADDRESS_REFUSED", "The peer's address is not in the receiver's networks."
+    NO_REQUEST = "NO_REQUEST", "The peer connected, but did not ask for an association."
 
 
 class CommitmentState(State):
@@ -118,9 +139,13 @@ class Study:
 
     Parameters
     ----------
-    patient_id : of the first image
+    patient_id, accession_number, study_date, calling_ae_title, called_ae_title : of its first CT image; while there is
+        none, of the first instance; the accession number and the date (YYYYMMDD) are empty where it names none
     due_at : when it is judged unless another image comes; None when nothing is to be judged
     revision : grows with every image that changes the study
+    error : what failed
+    detail : why it is ignored
+    rule : the name of the rule that decided about it; empty if it was not judged yet or none fits
     """
 
     study_instance_uid: str
@@ -132,6 +157,68 @@ class Study:
     revision: int
     state: StudyState
     error: str = ""
+    detail: str = ""
+    accession_number: str = ""
+    study_date: str = ""
+    calling_ae_title: str = ""
+    called_ae_title: str = ""
+    rule: str = ""
+
+
+@dataclass(frozen=True)
+class OtherSeries:
+    """What was received of one series in one SOP class that is not CT.
+
+    Parameters
+    ----------
+    modality, body_part, series_description, protocol_name : of its first instance; empty where it names none
+    instances : received; one that came twice counts twice
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    keeping: Keeping
+    modality: str
+    body_part: str
+    series_description: str
+    protocol_name: str
+    instances: int
+    size_bytes: int
+    last_received_at: float
+
+
+@dataclass(frozen=True)
+class Association:
+    """One association that has ended, or a connection that did not become one.
+
+    Parameters
+    ----------
+    peer : its address
+    calling_ae_title, called_ae_title : as the peer gave them; empty if it asked for nothing
+    contexts_accepted, contexts_rejected : how many presentation contexts
+    rejected : each rejected SOP class and why; the first of them where there are many
+    echoes : C-ECHO requests that were answered
+    images : C-STORE requests that were answered with success
+    refused : C-STORE requests that were answered otherwise
+    size_bytes : of the data sets of all C-STORE requests
+    detail : why it was rejected or aborted; empty if it was not
+    """
+
+    peer: str
+    calling_ae_title: str
+    called_ae_title: str
+    began_at: float
+    ended_at: float
+    end: AssociationEnd
+    contexts_accepted: int = 0
+    contexts_rejected: int = 0
+    rejected: tuple[str, ...] = ()
+    echoes: int = 0
+    images: int = 0
+    refused: int = 0
+    size_bytes: int = 0
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +251,7 @@ class Job:
     version : 1 for the first job of the study; whatever differs from the newest that stands makes the next
     reason, detail : why there is no analysis, known before or found during the work; None if there is one
     verdicts : on each series of the study
+    destinations : to which its results go; None means all of the configuration
     token : grows with each claim; only the holder of the newest may report
     kills : how often its worker died with it
     """
@@ -189,6 +277,7 @@ class Job:
     started_at: float | None = None
     ended_at: float | None = None
     error: str = ""
+    destinations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -29,15 +29,17 @@ from sqlalchemy import (
 from survnode.model.errors import Reason
 from survnode.node.roles import ResultRole
 from survnode.node.state.records import (
+    AssociationEnd,
     CommitmentState,
     DeliveryState,
     InstanceState,
     JobState,
+    Keeping,
     SeriesVerdict,
     StudyState,
 )
 
-SCHEMA_VERSION = 2  # grows with every change below
+SCHEMA_VERSION = 3  # grows with every change below
 
 
 class _Member(TypeDecorator[StrEnum]):
@@ -70,6 +72,19 @@ class _UIDs(TypeDecorator[tuple[str, ...]]):
         return tuple((value or "").split())
 
 
+class _Lines(TypeDecorator[tuple[str, ...]]):
+    """A tuple of texts, stored as lines; NULL is None, and no texts are an empty string."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else "\n".join(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:  # noqa: ARG002
+        return None if value is None else tuple(value.splitlines())
+
+
 class _Verdicts(TypeDecorator[tuple[SeriesVerdict, ...]]):
     """What was decided about each series, stored as JSON."""
 
@@ -98,6 +113,51 @@ studies = Table(
     Column("revision", Integer, nullable=False),
     Column("state", _Member(StudyState), nullable=False),
     Column("error", String, nullable=False, default=""),
+    Column("detail", String, nullable=False, default=""),
+    Column("accession_number", String, nullable=False, default="", index=True),
+    Column("study_date", String, nullable=False, default="", index=True),
+    Column("calling_ae_title", String, nullable=False, default=""),
+    Column("called_ae_title", String, nullable=False, default=""),
+    Column("rule", String, nullable=False, default=""),
+    Index("studies_of_patient", "patient_id"),
+    Index("studies_by_time", "last_received_at"),
+)
+
+other_series = Table(
+    "other_series",
+    metadata,
+    Column("study_instance_uid", ForeignKey("studies.study_instance_uid"), primary_key=True),
+    Column("series_instance_uid", String, primary_key=True),
+    Column("sop_class_uid", String, primary_key=True),
+    Column("keeping", _Member(Keeping), primary_key=True),
+    Column("modality", String, nullable=False),
+    Column("body_part", String, nullable=False),
+    Column("series_description", String, nullable=False),
+    Column("protocol_name", String, nullable=False),
+    Column("instances", Integer, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("last_received_at", Float, nullable=False),
+)
+
+associations = Table(
+    "associations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("peer", String, nullable=False),
+    Column("calling_ae_title", String, nullable=False),
+    Column("called_ae_title", String, nullable=False),
+    Column("began_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=False, index=True),
+    Column("end", _Member(AssociationEnd), nullable=False),
+    Column("contexts_accepted", Integer, nullable=False),
+    Column("contexts_rejected", Integer, nullable=False),
+    Column("rejected", _Lines, nullable=False),
+    Column("echoes", Integer, nullable=False),
+    Column("images", Integer, nullable=False),
+    Column("refused", Integer, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("detail", String, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 instances = Table(
@@ -153,6 +213,7 @@ jobs = Table(
     Column("started_at", Float),
     Column("ended_at", Float),
     Column("error", String, nullable=False, default=""),
+    Column("destinations", _Lines),
     UniqueConstraint("study_instance_uid", "version"),
     Index("jobs_to_claim", "state", "due_at"),
     sqlite_autoincrement=True,

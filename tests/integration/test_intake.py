@@ -285,7 +285,7 @@ def test_a_fault_of_ours_is_told_as_ours_and_the_association_goes_on(send_raw: S
     with association(Node(tmp_path, None, receiver)) as assoc:  # type: ignore[arg-type]  # it has no database
         assert [send_raw(assoc, ct()) for _ in range(2)] == [0x0110, 0x0000]
     receiver.stop()
-    assert received[1] == Received(CTImageStorage, UID, ExplicitVRLittleEndian, "SENDER", ct())
+    assert received[1] == Received(CTImageStorage, UID, ExplicitVRLittleEndian, "SENDER", ct(), "SURVNODE")
 
 
 def test_a_pdu_that_claims_four_gigabytes_is_cut_off(make_node: MakeNode) -> None:

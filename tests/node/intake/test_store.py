@@ -2,6 +2,7 @@ import errno
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,14 @@ def test_the_watermark_refuses_until_there_is_room_again() -> None:
         (21, "taken"),
         (19, "refused"),
     ]
+
+
+def test_a_study_remembers_what_people_search_for_and_how_its_first_image_came(
+    store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    store.add(replace(make_received(1, AccessionNumber="A1 ", StudyDate="20260102"), called_ae_title="CHEST"))
+    store.add(replace(make_received(2), called_ae_title="OTHER", calling_ae_title="SECOND"))
+    study = study_of(database)
+    assert (study.accession_number, study.study_date) == ("A1", "20260102")
+    assert (study.calling_ae_title, study.called_ae_title) == ("SENDER", "CHEST")
+    assert study.rule == ""

@@ -1,5 +1,6 @@
 import multiprocessing
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,19 @@ from sqlalchemy import func, insert, select
 
 from survnode.model.errors import Reason
 from survnode.node import errors
-from survnode.node.state.database import Database, fetch_one, row_of
-from survnode.node.state.records import Job, JobState, SeriesVerdict, Study, StudyState
-from survnode.node.state.tables import SCHEMA_VERSION, jobs, studies
+from survnode.node.state.database import Database, fetch, fetch_one, row_of
+from survnode.node.state.records import (
+    Association,
+    AssociationEnd,
+    Job,
+    JobState,
+    Keeping,
+    OtherSeries,
+    SeriesVerdict,
+    Study,
+    StudyState,
+)
+from survnode.node.state.tables import SCHEMA_VERSION, associations, jobs, other_series, studies
 
 STUDY = Study("1.2", "P1", False, 1.5, 2.5, 3.5, 1, StudyState.RECEIVING)
 
@@ -118,3 +129,27 @@ def test_several_processes_may_make_and_use_one_database_at_once(tmp_path: Path)
     with database.reading() as connection:
         assert connection.execute(select(func.count()).select_from(studies)).scalar() == 100
     database.close()
+
+
+def test_associations_other_series_and_the_destinations_of_a_job_come_back_as_they_were(database: Database) -> None:
+    association = Association(
+        "192.0.2.1", "PACS", "CHEST", 1.5, 2.5, AssociationEnd.REJECTED, 3, 2, ("A: b", "C: d e"), detail="said no"
+    )
+    other = OtherSeries("1.2", "1.2.3", "1.2.840.1", Keeping.DROPPED, "SR", "", "dose report", "", 3, 1024, 9.5)
+    with database.transaction() as connection:
+        connection.execute(insert(studies).values(row_of(STUDY)))
+        connection.execute(insert(associations).values(row_of(association)))
+        connection.execute(insert(other_series).values(row_of(other)))
+    with database.reading() as connection:
+        assert fetch(connection, Association, select(associations)) == [association]
+        assert fetch(connection, OtherSeries, select(other_series)) == [other]
+
+
+@pytest.mark.parametrize("destinations", [None, (), ("pacs", "archive")])
+def test_a_job_goes_everywhere_nowhere_or_to_what_it_names(
+    database: Database, add_job: Callable[..., int], destinations: tuple[str, ...] | None
+) -> None:
+    add_job(destinations=destinations)
+    with database.reading() as connection:
+        (job,) = fetch(connection, Job, select(jobs))
+    assert job.destinations == destinations

@@ -1,10 +1,21 @@
 import pytest
 
 from survnode.node.roles import DEFAULT_ROLES, ResultRole
-from survnode.node.state.records import DeliveryState, InstanceState, JobState, State, StudyState
+from survnode.node.state.records import (
+    AssociationEnd,
+    CommitmentState,
+    DeliveryState,
+    InstanceState,
+    JobState,
+    Keeping,
+    State,
+    StudyState,
+)
 
 
-@pytest.mark.parametrize("states", [InstanceState, StudyState, JobState, DeliveryState])
+@pytest.mark.parametrize(
+    "states", [InstanceState, StudyState, JobState, DeliveryState, CommitmentState, Keeping, AssociationEnd]
+)
 def test_every_state_explains_itself_in_a_sentence(states: type[State]) -> None:
     members = list(states)
     assert members
