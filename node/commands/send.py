@@ -25,14 +25,17 @@ from survnode.node.results.inspection.inspection import inspect
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch, row_of
 from survnode.node.state.files import replace_durably
-from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, Result, ResultObject, StudyState
-from survnode.node.state.tables import deliveries, jobs, results, studies, withdrawn_jobs
+from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, Result, ResultObject
+from survnode.node.state.rejudging import judge_again
+from survnode.node.state.tables import deliveries, jobs, results, withdrawn_jobs
 
 Row = dict[str, Any]
 
 DELETED = "Its files were deleted after their retention time."
 NEVER_SENT = "Nothing of it went there."
 WITHDRAWN = "It was withdrawn there: have it made anew."  # a PACS hides a rejected UID even if it comes again
+JUDGED_AGAIN = "It is judged again."
+NOT_HERE = "Its images are not all here, or still coming in: send the study again or wait."
 IMAGES = (ResultRole.CAPTURE, ResultRole.CURVE, ResultRole.SEGMENTATION)
 IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 OF_REPORTS = ("ContentSequence", "CurrentRequestedProcedureEvidenceSequence", "PredecessorDocumentsSequence")
@@ -120,8 +123,7 @@ class Reissue:
             There are no such results.
         """
         newest = {job.study_instance_uid: job for job in self._selected(selection)}
-        with self.database.transaction() as connection:
-            return [_row(job, note=self._judge_again(connection, job)) for job in newest.values()]
+        return [_row(job, note=self._make_anew(job)) for job in newest.values()]
 
     def _selected(self, selection: Selection) -> list[Job]:
         with self.database.reading() as connection:
@@ -177,11 +179,9 @@ class Reissue:
             path=path,
         )
 
-    def _judge_again(self, connection: Connection, job: Job) -> str:
-        mine = (studies.c.study_instance_uid == job.study_instance_uid, studies.c.state == StudyState.ASSEMBLED)
-        again = {"due_at": self.clock(), "state": StudyState.RECEIVING, "error": ""}
-        judged = connection.execute(update(studies).where(*mine).values(again)).rowcount
-        return "It is judged again." if judged else "Its images are not all here: send the study again."
+    def _make_anew(self, job: Job) -> str:
+        judged = judge_again(self.database, job.study_instance_uid, now=self.clock())
+        return JUDGED_AGAIN if judged else NOT_HERE
 
     def _all_there(self, found: Iterable[Result]) -> bool:
         return all((self.folder / result.path).exists() for result in found)

@@ -12,6 +12,7 @@ from survnode.node.delivery.commitment import Commitments
 from survnode.node.errors import NotRetryable, RecordNotFound
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, Result, Study, StudyState
+from survnode.node.state.rejudging import judge_again
 from survnode.node.state.tables import deliveries, instances, jobs, results, studies
 from survnode.node.work import jobs as queue
 
@@ -116,7 +117,7 @@ class Status:
         study = self.study(uid)
         tried = 0
         if study["state"] == StudyState.UNASSEMBLED.value:
-            tried += self._judge_again(uid)
+            tried += judge_again(self._database, uid, now=time.time())
         for job in study["jobs"]:
             if job["state"] in {state.value for state in queue.RETRYABLE}:
                 queue.retry(self._database, job["job"], now=time.time())
@@ -125,12 +126,6 @@ class Status:
         if not tried:
             raise NotRetryable(f"Nothing in study {uid} has failed.")
         return self.study(uid)
-
-    def _judge_again(self, uid: str) -> int:
-        statement = studies.update().where(studies.c.study_instance_uid == uid)
-        with self._database.transaction() as connection:
-            again = {"due_at": time.time(), "state": StudyState.RECEIVING, "error": ""}
-            return connection.execute(statement.values(again)).rowcount
 
     def _retry_deliveries(self, job_id: int) -> int:
         box = outbox.Outbox(self._database, self._database.path.parent)

@@ -124,18 +124,6 @@ class Assembly:
         created = [self._assemble_or_explain(study, now) for study in due]
         return [job for job in created if job is not None]
 
-    def judge_again(self, study_instance_uid: str, now: float) -> None:
-        """Have a study judged at the next sweep, whether or not its quiet period is over.
-
-        Raises
-        ------
-        RecordNotFound
-        """
-        statement = update(studies).where(studies.c.study_instance_uid == study_instance_uid)
-        with self.database.transaction() as connection:
-            if connection.execute(statement.values(due_at=now, state=StudyState.RECEIVING, error="")).rowcount != 1:
-                raise errors.RecordNotFound(f"There is no study {study_instance_uid}.")
-
     def _assemble_or_explain(self, study: Study, now: float) -> int | None:
         try:
             return self._assemble(study, now)

@@ -243,7 +243,7 @@ def test_a_study_is_made_anew_only_while_its_images_are_here(
         gone = update(studies).where(studies.c.study_instance_uid == "1.2").values(state=StudyState.DELETED)
         connection.execute(gone)
     notes = {row["study_instance_uid"]: row["note"] for row in again.make_anew(Selection(since=0.0))}
-    assert notes == {"1.1": "It is judged again.", "1.2": "Its images are not all here: send the study again."}
+    assert notes == {"1.1": reissue.JUDGED_AGAIN, "1.2": reissue.NOT_HERE}
     with database.reading() as connection:
         due = {study.study_instance_uid: study.due_at for study in fetch(connection, Study, select(studies))}
     assert due == {"1.1": 50.0, "1.2": None}

@@ -7,7 +7,6 @@ from sqlalchemy import select, update
 
 from survnode.model.ct.volume import read_headers
 from survnode.model.errors import Reason
-from survnode.node import errors
 from survnode.node.intake.assembly import Assembly, choose
 from survnode.node.intake.instance import Received
 from survnode.node.intake.store import Store
@@ -24,6 +23,7 @@ from survnode.node.state.records import (
     Study,
     StudyState,
 )
+from survnode.node.state.rejudging import judge_again
 from survnode.node.state.tables import deliveries, instances, studies
 from survnode.node.state.tables import jobs as job_table
 from survnode.node.work import jobs
@@ -256,7 +256,7 @@ def test_a_choice_that_came_back_after_the_other_had_a_result_gets_a_newer_one(
         ("1.2.3.2", 2, JobState.FINISHED),
         ("1.2.3.1", 3, JobState.FINISHED),
     ]
-    assembly.judge_again("1.2.3", 9e3)
+    assert judge_again(database, "1.2.3", now=9e3)
     assert assembly.assemble_due(9e3) == []  # now the newest version says what the study is
 
 
@@ -282,11 +282,11 @@ def test_a_result_that_was_withdrawn_is_made_anew_when_the_study_is_judged_again
     assert job is not None
     report = ResultObject(ResultRole.REPORT, 0, "1.2", "9.1", "9", "report.dcm")
     jobs.finish(database, job, [report], [PlannedDelivery("9.1", "pacs")], now=1e9)
-    assembly.judge_again("1.2.3", 2e3)
+    assert judge_again(database, "1.2.3", now=2e3)
     assert assembly.assemble_due(2e3) == []
     with database.transaction() as connection:
         connection.execute(update(deliveries).values(state=DeliveryState.WITHDRAWN))
-    assembly.judge_again("1.2.3", 3e3)
+    assert judge_again(database, "1.2.3", now=3e3)
     assembly.assemble_due(3e3)
     assert versions_of(database) == [("1.2.3.1", 1, JobState.FINISHED), ("1.2.3.1", 2, JobState.QUEUED)]
 
@@ -297,7 +297,7 @@ def test_another_model_makes_a_job_of_its_own(
     add(store, make_received, 1, 2, 3)
     assembly.assemble_due(1e3)
     newer = Assembly(database, store.folder, "2.25.2", min_slices=3)
-    newer.judge_again("1.2.3", 2e3)
+    assert judge_again(database, "1.2.3", now=2e3)
     newer.assemble_due(2e3)
     assert [(job.device_uid, job.version) for job in jobs_of(database)] == [("2.25.1", 1), ("2.25.2", 2)]
 
@@ -394,11 +394,6 @@ def test_a_study_that_breaks_the_judge_is_shown_and_the_next_is_judged(
     assert {study.state for study in found} == {StudyState.UNASSEMBLED, StudyState.ASSEMBLED}
     (broken,) = [study for study in found if study.state is StudyState.UNASSEMBLED]
     assert "ZeroDivisionError" in broken.error
-    assembly.judge_again(broken.study_instance_uid, 2e3)
+    assert judge_again(database, broken.study_instance_uid, now=2e3)
     assembly.assemble_due(2e3)
     assert len(jobs_of(database)) == 2
-
-
-def test_a_study_that_is_not_there_is_named(assembly: Assembly) -> None:
-    with pytest.raises(errors.RecordNotFound, match=r"study 7\.7"):
-        assembly.judge_again("7.7", 0.0)
