@@ -14,16 +14,16 @@ from survnode.model.checkpoint import checkpoint_folder
 from survnode.model.ct.volume import read_series
 from survnode.node.errors import InputRefused
 from survnode.node.intake.assembly import choose
-from survnode.node.results.identity import Layout, Run
+from survnode.node.results.identity import Layout, ResultRun
 from survnode.node.results.source.dates import newest_time
-from survnode.node.work.pipeline import Outcome, Pipeline, devices
+from survnode.node.work.pipeline import AnalysisOutcome, Pipeline, devices
 
 log = structlog.get_logger()
 
 Headers = dict[Path, Dataset]
 
 
-def predict_folder(folder: Path, out: Path, *, model: str, device: str, lungs: Path | None = None) -> Outcome:
+def predict_folder(folder: Path, out: Path, *, model: str, device: str, lungs: Path | None = None) -> AnalysisOutcome:
     """Analyse the one study in ``folder`` and write what the node would send, and ``prediction.json``.
 
     There is no job whose time the results could bear, so they bear the newest time of their source: whoever repeats
@@ -43,7 +43,7 @@ def predict_folder(folder: Path, out: Path, *, model: str, device: str, lungs: P
     choice = choose({uid: [headers[path] for path in paths] for uid, paths in by_series.items()})
     paths = by_series[choice.series_instance_uid]
     pipeline = Pipeline(checkpoint_folder(model), Layout(), devices(device)[0])
-    run = Run(newest_time(headers[path] for path in paths), 1, None, version("survnode"))
+    run = ResultRun(newest_time(headers[path] for path in paths), 1, None, version("survnode"))
     if choice.reason is not None:
         outcome = pipeline.refuse([headers[path] for path in paths], choice.reason, choice.detail, run)
     else:
@@ -56,7 +56,7 @@ def predict_folder(folder: Path, out: Path, *, model: str, device: str, lungs: P
     return outcome
 
 
-def write_outcome(outcome: Outcome, out: Path) -> None:
+def write_outcome(outcome: AnalysisOutcome, out: Path) -> None:
     """Write the objects and ``prediction.json`` under ``out``; captures of an earlier run do not stay beside them."""
     for stale in (out / "captures").glob("*.dcm"):
         stale.unlink()

@@ -19,13 +19,13 @@ from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.errors import InputRefused, RecordNotFound
 from survnode.node.results.documents.withdrawal import withdrawal
-from survnode.node.results.envelope import Source
-from survnode.node.results.identity import Layout, Run
+from survnode.node.results.envelope import SourceStudy
+from survnode.node.results.identity import Layout, ResultRun
 from survnode.node.results.inspection.inspection import inspect
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch, row_of
 from survnode.node.state.files import replace_durably
-from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, Result, ResultObject
+from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, RecordedObject, StoredObject
 from survnode.node.state.rejudging import judge_again
 from survnode.node.state.tables import deliveries, jobs, results, withdrawn_jobs
 
@@ -136,7 +136,7 @@ class Reissue:
     def _send_again(self, job: Job, destination: DestinationConfig) -> Row:
         with self.database.reading() as connection:
             wanted = results.c.role.in_(destination.objects)
-            found = fetch(connection, Result, _originals(job).where(wanted))
+            found = fetch(connection, RecordedObject, _originals(job).where(wanted))
             withdrawn = connection.execute(withdrawn_jobs(destination.name).where(deliveries.c.job_id == job.id)).all()
         if withdrawn:
             return _row(job, destination.name, note=WITHDRAWN)
@@ -152,7 +152,7 @@ class Reissue:
         if not sent:
             return _row(job, destination.name, note=NEVER_SENT)
         with self.database.reading() as connection:
-            (report,) = fetch(connection, Result, _originals(job).where(results.c.role == ResultRole.REPORT))
+            (report,) = fetch(connection, RecordedObject, _originals(job).where(results.c.role == ResultRole.REPORT))
         if not self._all_there([report]):
             return _row(job, destination.name, note=DELETED)
         note = self._write_note(job, sent, report, layout)
@@ -160,17 +160,19 @@ class Reissue:
             _queue(connection, job, note, destination.name, self.clock())
         return _row(job, destination.name, objects=len(sent), note="Withdrawn.")
 
-    def _write_note(self, job: Job, sent: Sequence[Result], report: Result, layout: Layout) -> ResultObject:
+    def _write_note(
+        self, job: Job, sent: Sequence[RecordedObject], report: RecordedObject, layout: Layout
+    ) -> StoredObject:
         """The note on ``sent``, on disk; the report, which is kept longest, says whom they are about."""
         header = dcmread(self.folder / report.path)
         withdrawn = [_header(result, header) for result in sent]
         created = datetime.fromtimestamp(self.clock(), UTC).astimezone()
-        note = withdrawal(withdrawn, Run(created, job.version, None, version("survnode")), layout)
-        inspect((note,), Source(tuple(withdrawn)))
+        note = withdrawal(withdrawn, ResultRun(created, job.version, None, version("survnode")), layout)
+        inspect((note,), SourceStudy(tuple(withdrawn)))
         path = f"{Path(report.path).parts[0]}/withdrawal-{note.sop_instance_uid[-12:]}.dcm"
         if not (self.folder / path).exists():  # the same note under another time would be other bytes of one UID
             replace_durably(self.folder / path, note.encode())
-        return ResultObject(
+        return StoredObject(
             role=note.role,
             rank=0,
             sop_class_uid=note.sop_class_uid,
@@ -183,7 +185,7 @@ class Reissue:
         judged = judge_again(self.database, job.study_instance_uid, now=self.clock())
         return JUDGED_AGAIN if judged else NOT_HERE
 
-    def _all_there(self, found: Iterable[Result]) -> bool:
+    def _all_there(self, found: Iterable[RecordedObject]) -> bool:
         return all((self.folder / result.path).exists() for result in found)
 
 
@@ -206,7 +208,7 @@ def _originals(job: Job) -> Any:
     return select(results).where(results.c.job_id == job.id, results.c.variant_of.is_(None))
 
 
-def _header(result: Result, report: Dataset) -> Dataset:
+def _header(result: RecordedObject, report: Dataset) -> Dataset:
     """What a note needs to know of ``result``, whether or not its file is still there."""
     ds = Dataset()
     ds.update({element.tag: element for element in report if element.keyword not in IDENTITY + OF_REPORTS})
@@ -228,7 +230,7 @@ def _hold_back(connection: Connection, job: Job, destination: str, now: float) -
     connection.execute(update(deliveries).where(*mine).values(state=DeliveryState.WITHDRAWN, settled_at=now))
 
 
-def _sent(connection: Connection, job: Job, destination: str) -> list[Result]:
+def _sent(connection: Connection, job: Job, destination: str) -> list[RecordedObject]:
     """What of a job went to a destination, in the class in which it went."""
     arrived = (
         select(results)
@@ -237,15 +239,15 @@ def _sent(connection: Connection, job: Job, destination: str) -> list[Result]:
         .where(deliveries.c.destination == destination, deliveries.c.state == DeliveryState.SENT)
         .order_by(results.c.id)
     )
-    return fetch(connection, Result, arrived)
+    return fetch(connection, RecordedObject, arrived)
 
 
-def _queue(connection: Connection, job: Job, note: ResultObject, destination: str, now: float) -> None:
+def _queue(connection: Connection, job: Job, note: StoredObject, destination: str, now: float) -> None:
     """Record the note, and that it goes to a destination, unless it went there already."""
     known = select(results).where(results.c.job_id == job.id, results.c.sop_instance_uid == note.sop_instance_uid)
-    if not fetch(connection, Result, known):
+    if not fetch(connection, RecordedObject, known):
         connection.execute(insert(results).values(row_of(note) | {"job_id": job.id, "created_at": now}))
-    (result,) = fetch(connection, Result, known)
+    (result,) = fetch(connection, RecordedObject, known)
     to_it = select(deliveries).where(deliveries.c.result_id == result.id, deliveries.c.destination == destination)
     if not fetch(connection, Delivery, to_it):
         row = {"result_id": result.id, "job_id": job.id, "destination": destination, "created_at": now, "due_at": now}

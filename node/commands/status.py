@@ -11,7 +11,7 @@ from survnode.node.delivery import outbox
 from survnode.node.delivery.commitment import Commitments
 from survnode.node.errors import NotRetryable, RecordNotFound
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, Result, Study, StudyState
+from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, RecordedObject, Study, StudyState
 from survnode.node.state.rejudging import judge_again
 from survnode.node.state.tables import deliveries, instances, jobs, results, studies
 from survnode.node.work import jobs as queue
@@ -138,9 +138,11 @@ class Status:
         with self._database.reading() as connection:
             return fetch(connection, Job, select(jobs).order_by(jobs.c.id))
 
-    def _results(self, job_id: int) -> list[Result]:
+    def _results(self, job_id: int) -> list[RecordedObject]:
         with self._database.reading() as connection:
-            return fetch(connection, Result, select(results).where(results.c.job_id == job_id).order_by(results.c.id))
+            return fetch(
+                connection, RecordedObject, select(results).where(results.c.job_id == job_id).order_by(results.c.id)
+            )
 
     def _deliveries(self, job_id: int) -> list[Delivery]:
         mine = select(deliveries).where(deliveries.c.job_id == job_id).order_by(deliveries.c.id)
@@ -185,7 +187,7 @@ def _job_row(job: Job) -> Row:
     }
 
 
-def _delivery_row(delivery: Delivery, result: Result) -> Row:
+def _delivery_row(delivery: Delivery, result: RecordedObject) -> Row:
     return {
         "destination": delivery.destination,
         "role": str(result.role.value),

@@ -20,7 +20,7 @@ from survnode.node.contexts import EventStatus
 from survnode.node.delivery.sender import Destination, OnCommitment, request_commitment
 from survnode.node.retry import GiveUp, RetryPolicy, TryAgain, decide
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import CommitmentState, Delivery, DeliveryState, Result
+from survnode.node.state.records import CommitmentState, Delivery, DeliveryState, RecordedObject
 from survnode.node.state.tables import deliveries, results
 
 log = structlog.get_logger()
@@ -201,9 +201,9 @@ def _references(connection: Connection, asked: Sequence[Delivery]) -> list[tuple
     return [(result.sop_class_uid, result.sop_instance_uid) for result in found]
 
 
-def _results(connection: Connection, of: Sequence[Delivery]) -> dict[int, Result]:
+def _results(connection: Connection, of: Sequence[Delivery]) -> dict[int, RecordedObject]:
     wanted = select(results).where(results.c.id.in_({delivery.result_id for delivery in of}))
-    return {result.id: result for result in fetch(connection, Result, wanted)}
+    return {result.id: result for result in fetch(connection, RecordedObject, wanted)}
 
 
 def _update(connection: Connection, delivery: Delivery, values: Mapping[str, Any]) -> None:

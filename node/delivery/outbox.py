@@ -18,16 +18,16 @@ from sqlalchemy.dialects import sqlite
 from survnode.node import errors
 from survnode.node.contexts import Answer
 from survnode.node.delivery.commitment import UNASKED
-from survnode.node.delivery.sender import Destination, Outcome, Outgoing, send
+from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome, send
 from survnode.node.retry import TryAgain, decide
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch, fetch_one
-from survnode.node.state.records import Delivery, DeliveryState, Result
+from survnode.node.state.records import Delivery, DeliveryState, RecordedObject
 from survnode.node.state.tables import deliveries, results
 
 log = structlog.get_logger()
 
-Send = Callable[[Destination, Sequence[Outgoing]], Iterable[Outcome]]
+Send = Callable[[Destination, Sequence[Outgoing]], Iterable[SendOutcome]]
 
 ORDER = tuple(ResultRole)
 RETRYABLE = (DeliveryState.REFUSED, DeliveryState.FAILED)
@@ -38,7 +38,7 @@ class Due:
     """A delivery and its object."""
 
     delivery: Delivery
-    result: Result
+    result: RecordedObject
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Outbox:
         with self.database.reading() as connection:
             found = fetch(connection, Delivery, waiting)
             wanted = select(results).where(results.c.id.in_({delivery.result_id for delivery in found}))
-            objects = {result.id: result for result in fetch(connection, Result, wanted)}
+            objects = {result.id: result for result in fetch(connection, RecordedObject, wanted)}
         return in_order([Due(delivery, objects[delivery.result_id]) for delivery in found])
 
     def retry(self, delivery_id: int) -> None:
@@ -110,7 +110,7 @@ class Outbox:
             results.c.job_id == job_id, results.c.role.in_(roles), results.c.variant_of.is_(None)
         )
         with self.database.transaction() as connection:
-            found = fetch(connection, Result, wanted)
+            found = fetch(connection, RecordedObject, wanted)
             for result in found:
                 row = {"result_id": result.id, "job_id": job_id, "destination": destination, "created_at": now}
                 new = sqlite.insert(deliveries).values(row | _waiting(now))
@@ -148,7 +148,9 @@ class Outbox:
             stored += outcome.answer is Answer.STORED
         return stored
 
-    def _record(self, destination: Destination, delivery: Delivery, outcome: Outcome, random: float) -> float | None:
+    def _record(
+        self, destination: Destination, delivery: Delivery, outcome: SendOutcome, random: float
+    ) -> float | None:
         """Write what became of one object; when it is due again, if it is."""
         now = self.clock()
         values: dict[str, Any] = {
@@ -183,7 +185,7 @@ class Outbox:
         random = self.random()
         for batch in self.due_batches(destination.name):
             for item in batch:
-                self._record(destination, item.delivery, Outcome(Answer.TRY_AGAIN, None, error), random)
+                self._record(destination, item.delivery, SendOutcome(Answer.TRY_AGAIN, None, error), random)
 
     def _update(self, delivery: Delivery, values: dict[str, Any]) -> None:
         """Write to a delivery unless somebody else did since it was read."""
@@ -209,7 +211,7 @@ def in_order(due: Iterable[Due]) -> list[list[Due]]:
     return [list(batch) for _, batch in groupby(sorted(due, key=place), key=lambda item: item.delivery.job_id)]
 
 
-def _next_of(outcomes: Iterator[Outcome]) -> Outcome | None:
+def _next_of(outcomes: Iterator[SendOutcome]) -> SendOutcome | None:
     """The outcome of the next object; None if it was not tried."""
     try:
         return next(outcomes, None)
@@ -217,7 +219,7 @@ def _next_of(outcomes: Iterator[Outcome]) -> Outcome | None:
         raise
     except Exception as error:  # noqa: BLE001  the edge of a delivery: the others must not be stopped
         log.error("delivery.broken", trace=errors.trace_of(error))
-        return Outcome(Answer.TRY_AGAIN, None, f"Sending it failed: {type(error).__name__}.")
+        return SendOutcome(Answer.TRY_AGAIN, None, f"Sending it failed: {type(error).__name__}.")
 
 
 def _waiting(now: float) -> dict[str, Any]:
@@ -225,7 +227,7 @@ def _waiting(now: float) -> dict[str, Any]:
     return {"state": DeliveryState.WAITING, "due_at": now, **fresh, **UNASKED}
 
 
-def _log_outcome(destination: Destination, delivery: Delivery, outcome: Outcome) -> None:
+def _log_outcome(destination: Destination, delivery: Delivery, outcome: SendOutcome) -> None:
     fields = {"destination": destination.name, "job": delivery.job_id, "delivery": delivery.id}
     status = None if outcome.status is None else f"0x{outcome.status:04X}"
     match outcome.answer:

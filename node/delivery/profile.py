@@ -29,8 +29,7 @@ from survnode.node.results.identity import fall_back
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch, fetch_one, row_of
 from survnode.node.state.files import replace_durably
-from survnode.node.state.records import Delivery, DeliveryState, Profile, Result
-from survnode.node.state.records import ResultObject as ResultRow
+from survnode.node.state.records import Delivery, DeliveryState, Profile, RecordedObject, StoredObject
 from survnode.node.state.tables import deliveries, profiles, results
 
 log = structlog.get_logger()
@@ -98,7 +97,7 @@ class Profiles:
             log.info("destination.probed", destination=destination.name, accepted=found.accepted)
         return found.accepted
 
-    def _due_reports(self, connection: Connection, destination: str) -> list[tuple[Delivery, Result]]:
+    def _due_reports(self, connection: Connection, destination: str) -> list[tuple[Delivery, RecordedObject]]:
         waiting = (
             select(deliveries)
             .join(results, results.c.id == deliveries.c.result_id)
@@ -107,10 +106,10 @@ class Profiles:
         )
         found = fetch(connection, Delivery, waiting)
         wanted = select(results).where(results.c.id.in_({delivery.result_id for delivery in found}))
-        of_id = {result.id: result for result in fetch(connection, Result, wanted)}
+        of_id = {result.id: result for result in fetch(connection, RecordedObject, wanted)}
         return [(delivery, of_id[delivery.result_id]) for delivery in found]
 
-    def _change(self, delivery: Delivery, result: Result, sop_class: str) -> bool:
+    def _change(self, delivery: Delivery, result: RecordedObject, sop_class: str) -> bool:
         """Let a delivery carry the report in another class; False if that cannot be made.
 
         A report whose file cannot be read stays what it is, and sending it says so; one that breaks the node's own
@@ -118,7 +117,7 @@ class Profiles:
         """
         with self.database.reading() as connection:
             own = select(results).where(results.c.id == (result.variant_of or result.id))
-            original = fetch(connection, Result, own)[0]
+            original = fetch(connection, RecordedObject, own)[0]
         fields = {"job": delivery.job_id, "destination": delivery.destination, "sop_class_uid": sop_class}
         try:
             row = self._write(original, sop_class)
@@ -140,15 +139,15 @@ class Profiles:
         with self.database.transaction() as connection:
             connection.execute(update(deliveries).where(*mine).values(values))
 
-    def _write(self, original: Result, sop_class: str) -> ResultRow:
+    def _write(self, original: RecordedObject, sop_class: str) -> StoredObject:
         """The report in another class, on disk; the original itself if it is of that class."""
         path = PurePosixPath(original.path)
         if sop_class == original.sop_class_uid:
-            return ResultRow(**{field.name: getattr(original, field.name) for field in fields(ResultRow)})
+            return StoredObject(**{field.name: getattr(original, field.name) for field in fields(StoredObject)})
         path = path.with_name(f"{path.stem}-{sop_class.rpartition('.')[2]}{path.suffix}")
         made = variant(dcmread(self.folder / original.path), sop_class, original.role, path.name)
         replace_durably(self.folder / path, made.encode())
-        return ResultRow(
+        return StoredObject(
             role=original.role,
             rank=original.rank,
             sop_class_uid=made.sop_class_uid,
@@ -163,7 +162,7 @@ def sop_class_of(role: ResultRole, report_sop_class: str | None) -> str:
     return CLASS_OF_ROLE.get(role, report_sop_class or Comprehensive3DSRStorage)
 
 
-def _record(connection: Connection, original: Result, made: ResultRow, now: float) -> int:
+def _record(connection: Connection, original: RecordedObject, made: StoredObject, now: float) -> int:
     """The id of the row of ``made``, new or known."""
     mine = (results.c.job_id == original.job_id, results.c.sop_instance_uid == made.sop_instance_uid)
     known = connection.execute(select(results.c.id).where(*mine)).scalar()

@@ -77,7 +77,7 @@ class Outgoing:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SendOutcome:
     """What became of one object.
 
     Parameters
@@ -164,7 +164,7 @@ def _commitment_request(transaction_uid: str, objects: Sequence[tuple[str, str]]
     return information
 
 
-def send(destination: Destination, objects: Sequence[Outgoing]) -> Iterator[Outcome]:
+def send(destination: Destination, objects: Sequence[Outgoing]) -> Iterator[SendOutcome]:
     """Send the objects in their order over one association.
 
     Yields
@@ -180,7 +180,7 @@ def send(destination: Destination, objects: Sequence[Outgoing]) -> Iterator[Outc
     syntaxes = [_transfer_syntax_of(item.path) for item in objects]
     contexts = _contexts_for(objects, syntaxes)
     if not contexts:
-        yield from (Outcome(Answer.REFUSED, None, UNREADABLE) for _ in objects)
+        yield from (SendOutcome(Answer.REFUSED, None, UNREADABLE) for _ in objects)
         return
     with _association(destination, contexts) as assoc:
         for number, (item, transfer_syntax) in enumerate(zip(objects, syntaxes, strict=True)):
@@ -190,9 +190,9 @@ def send(destination: Destination, objects: Sequence[Outgoing]) -> Iterator[Outc
                 return
 
 
-def _send_one(assoc: Any, item: Outgoing, transfer_syntax: str | None, message_id: int) -> Outcome:
+def _send_one(assoc: Any, item: Outgoing, transfer_syntax: str | None, message_id: int) -> SendOutcome:
     if transfer_syntax is None:
-        return Outcome(Answer.REFUSED, None, UNREADABLE)
+        return SendOutcome(Answer.REFUSED, None, UNREADABLE)
     contexts = [context for context in assoc.accepted_contexts if context.abstract_syntax == item.sop_class_uid]
     accepted = {context.transfer_syntax[0] for context in contexts}
     if transfer_syntax in accepted:
@@ -200,12 +200,14 @@ def _send_one(assoc: Any, item: Outgoing, transfer_syntax: str | None, message_i
     elif ImplicitVRLittleEndian in accepted and transfer_syntax in UNCOMPRESSED:
         content = dcmread(item.path)
     else:
-        return Outcome(Answer.REFUSED, None, f"It accepts no {UID(item.sop_class_uid).name} in our transfer syntaxes.")
+        return SendOutcome(
+            Answer.REFUSED, None, f"It accepts no {UID(item.sop_class_uid).name} in our transfer syntaxes."
+        )
     if not assoc.is_established:
-        return Outcome(Answer.TRY_AGAIN, None, "The association ended.")
+        return SendOutcome(Answer.TRY_AGAIN, None, "The association ended.")
     response = assoc.send_c_store(content, msg_id=message_id)
     status = response.get("Status")
-    return Outcome(meaning_of(status), status, str(response.get("ErrorComment", "")) or _named(status))
+    return SendOutcome(meaning_of(status), status, str(response.get("ErrorComment", "")) or _named(status))
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from survnode.node.results.documents.attention_report import attention_report
 from survnode.node.results.documents.key_objects import key_objects
 from survnode.node.results.documents.pdf import pdf
 from survnode.node.results.documents.report import refusal, report
-from survnode.node.results.envelope import Envelope, ResultObject, Source
-from survnode.node.results.findings import Findings, findings_of
-from survnode.node.results.identity import Layout, Run, digest
+from survnode.node.results.envelope import Envelope, ResultObject, SourceStudy
+from survnode.node.results.findings import ReportedFindings, findings_of
+from survnode.node.results.identity import Layout, ResultRun, digest
 from survnode.node.results.pictures.captures import captures
 from survnode.node.results.pictures.curve import curve
 from survnode.node.results.pictures.segmentation import segmentation
@@ -23,10 +23,10 @@ from survnode.node.roles import ResultRole
 
 
 def analysed(
-    source: Source,
+    source: SourceStudy,
     volume: Volume,
     prediction: Prediction,
-    run: Run,
+    run: ResultRun,
     layout: Layout | None = None,
     lungs: Mask | None = None,
 ) -> tuple[ResultObject, ...]:
@@ -49,7 +49,9 @@ def analysed(
     )
 
 
-def _optional(findings: Findings, volume: Volume, lungs: Mask | None, envelope: Envelope) -> Iterator[ResultObject]:
+def _optional(
+    findings: ReportedFindings, volume: Volume, lungs: Mask | None, envelope: Envelope
+) -> Iterator[ResultObject]:
     wanted = envelope.layout.optional
     if ResultRole.PDF in wanted:
         yield pdf(findings, envelope)
@@ -60,7 +62,12 @@ def _optional(findings: Findings, volume: Volume, lungs: Mask | None, envelope: 
 
 
 def not_analysed(
-    source: Source, reason: Reason, detail: str, run: Run, model: ModelIdentity | None, layout: Layout | None = None
+    source: SourceStudy,
+    reason: Reason,
+    detail: str,
+    run: ResultRun,
+    model: ModelIdentity | None,
+    layout: Layout | None = None,
 ) -> tuple[ResultObject, ...]:
     """One report with the coded reason, in plain words, without numbers.
 

@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.model.prediction import ModelIdentity
 from survnode.node.results import codes
-from survnode.node.results.identity import IMPLEMENTATION_CLASS_UID, Layout, Run, derived_uid, digest
+from survnode.node.results.identity import IMPLEMENTATION_CLASS_UID, Layout, ResultRun, derived_uid, digest
 from survnode.node.results.source.subject import REQUIRED, Subject, subject_of
 from survnode.node.roles import ResultRole
 
@@ -34,7 +34,7 @@ DESCRIPTIONS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class SourceStudy:
     """What the results are about.
 
     Parameters
@@ -112,8 +112,8 @@ class Envelope:
     content : digest of what was found
     """
 
-    source: Source
-    run: Run
+    source: SourceStudy
+    run: ResultRun
     layout: Layout
     model: ModelIdentity | None
     content: str

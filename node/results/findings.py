@@ -38,7 +38,7 @@ class RankedSlice:
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class ReportedFindings:
     """What was found, in percent.
 
     Parameters
@@ -100,7 +100,7 @@ class Findings:
             yield from (item.rank, item.index, item.image.sop_instance_uid, item.image.frame_number)
 
 
-def findings_of(prediction: Prediction, n_slices: int, captures: int) -> Findings:
+def findings_of(prediction: Prediction, n_slices: int, captures: int) -> ReportedFindings:
     """The numbers of ``prediction`` over a volume of ``n_slices``, with ``captures`` ranked slices."""
     incidence = _percent(prediction.cif)
     attention = np.zeros(n_slices)
@@ -108,7 +108,7 @@ def findings_of(prediction: Prediction, n_slices: int, captures: int) -> Finding
         attention[item.index] = _percent(np.float64(item.weight))
     ranked = enumerate(prediction.ranked(captures), start=1)
     median = prediction.median_months
-    return Findings(
+    return ReportedFindings(
         months=prediction.grid.months,
         incidence=incidence,
         survival=np.round(100 - incidence, DECIMALS),

@@ -43,7 +43,7 @@ class Predecessor:
 
 
 @dataclass(frozen=True)
-class Run:
+class ResultRun:
     """The job that makes the results. The same run gives the same bytes.
 
     Parameters

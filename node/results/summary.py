@@ -9,13 +9,13 @@ from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
 from survnode.node.results.envelope import ResultObject
 from survnode.node.results.findings import findings_of
-from survnode.node.results.identity import Run
+from survnode.node.results.identity import ResultRun
 
 FORMAT_VERSION = 1
 
 
 def analysed_summary(
-    prediction: Prediction, images: Sequence[SourceImage], objects: Sequence[ResultObject], run: Run
+    prediction: Prediction, images: Sequence[SourceImage], objects: Sequence[ResultObject], run: ResultRun
 ) -> dict[str, Any]:
     """What ``prediction.json`` says of an analysis; ``images`` as in ``Volume.images``."""
     captures = sum(item.file_name.startswith("captures/") for item in objects)
@@ -41,7 +41,9 @@ def analysed_summary(
     }
 
 
-def not_analysed_summary(reason: Reason, detail: str, objects: Sequence[ResultObject], run: Run) -> dict[str, Any]:
+def not_analysed_summary(
+    reason: Reason, detail: str, objects: Sequence[ResultObject], run: ResultRun
+) -> dict[str, Any]:
     """What ``prediction.json`` says where there is no prediction."""
     return {
         **_head("not analysed", objects, run),
@@ -51,7 +53,7 @@ def not_analysed_summary(reason: Reason, detail: str, objects: Sequence[ResultOb
     }
 
 
-def _head(status: str, objects: Sequence[ResultObject], run: Run) -> dict[str, Any]:
+def _head(status: str, objects: Sequence[ResultObject], run: ResultRun) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "research_use_only": True,

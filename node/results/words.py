@@ -5,8 +5,8 @@ from textwrap import wrap
 
 from survnode.model.errors import Reason
 from survnode.model.prediction import ModelIdentity
-from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, Findings
-from survnode.node.results.identity import Run
+from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, ReportedFindings
+from survnode.node.results.identity import ResultRun
 
 LINE = "\r\n"  # as DICOM text wants it
 LINE_CHARS = 92  # viewers do not wrap preformatted text
@@ -23,7 +23,7 @@ def headline(model: ModelIdentity) -> str:
     return f"Overall survival ({RESEARCH_USE.lower()}{demonstration})"
 
 
-def summary(findings: Findings) -> str:
+def summary(findings: ReportedFindings) -> str:
     """What a radiologist reads: survival by month, the models' spread, the median, the cohort, the slices."""
     lines = [*_survival(findings), *_comparison(findings), *_attention(findings)]
     return _wrapped(lines)
@@ -46,7 +46,7 @@ def warnings(model: ModelIdentity | None) -> Iterator[str]:
         yield f"{DEMONSTRATION}."
 
 
-def comments(run: Run, model: ModelIdentity | None) -> Iterator[str]:
+def comments(run: ResultRun, model: ModelIdentity | None) -> Iterator[str]:
     """What a reader must know before the numbers are used."""
     yield from warnings(model)
     if run.predecessor is not None:
@@ -64,14 +64,14 @@ def parameters(model: ModelIdentity, n_bins: int, members: int) -> Iterator[str]
     yield f"training cohort: {model.cohort}"
 
 
-def median(findings: Findings) -> str:
+def median(findings: ReportedFindings) -> str:
     """The predicted median survival."""
     if findings.median_months is None:
         return f"beyond {findings.horizon} months"
     return f"{findings.median_months:.1f} months"
 
 
-def _survival(findings: Findings) -> Iterator[str]:
+def _survival(findings: ReportedFindings) -> Iterator[str]:
     yield "Predicted overall survival after this CT"
     models = len(findings.member_survival)
     for month in findings.milestones:
@@ -83,19 +83,19 @@ def _survival(findings: Findings) -> Iterator[str]:
         yield f"Each value is the mean of {models} models; the range is that of their predictions."
 
 
-def _comparison(findings: Findings) -> Iterator[str]:
+def _comparison(findings: ReportedFindings) -> Iterator[str]:
     if findings.cohort_rank is not None:
         yield f"At {findings.horizon} months it is higher than in {findings.cohort_rank:.0f} % of the training cohort."
     yield f"Training cohort: {findings.model.cohort}"
 
 
-def _attention(findings: Findings) -> Iterator[str]:
+def _attention(findings: ReportedFindings) -> Iterator[str]:
     yield "Slices of the highest attention"
     for item in findings.slices:
         yield f"  rank {item.rank}: {item.weight:6.2f} %   {item.name}"
 
 
-def all_slices(findings: Findings) -> str:
+def all_slices(findings: ReportedFindings) -> str:
     """What the weights of all slices are."""
     return LINE.join([
         f"Attention of each of the {len(findings.attention)} slices of the CT, feet to head.",
@@ -108,7 +108,7 @@ def withdrawal() -> str:
     return f"These AI results are withdrawn and are not to be used ({RESEARCH_USE.lower()})."
 
 
-def key_objects(findings: Findings) -> str:
+def key_objects(findings: ReportedFindings) -> str:
     """What the key images are."""
     lines = [f"AI attention, rank 1 to {len(findings.slices)} ({RESEARCH_USE.lower()})"]
     lines += [f"rank {item.rank}: {item.weight:.2f} %, {item.name}" for item in findings.slices]

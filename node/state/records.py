@@ -281,7 +281,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class ResultObject:
+class StoredObject:
     """One DICOM object that a job made; its file is on disk before this is recorded.
 
     Parameters
@@ -299,7 +299,7 @@ class ResultObject:
 
 
 @dataclass(frozen=True)
-class Result(ResultObject):
+class RecordedObject(StoredObject):
     """A recorded result object.
 
     Parameters

@@ -24,7 +24,7 @@ from survnode.node.state.records import (
     InstanceState,
     Job,
     JobState,
-    Result,
+    RecordedObject,
     Study,
     StudyState,
 )
@@ -102,7 +102,7 @@ def delete_reports(database: Database, results_folder: Path, *, now: float, rete
             .join(studies, studies.c.study_instance_uid == jobs.c.study_instance_uid)
             .where(studies.c.state == StudyState.DELETED, jobs.c.ended_at <= now - retention_s)
         )
-        objects = fetch(connection, Result, select(results).where(results.c.job_id.in_(old)))
+        objects = fetch(connection, RecordedObject, select(results).where(results.c.job_id.in_(old)))
         sent = fetch(connection, Delivery, select(deliveries).where(deliveries.c.job_id.in_(old)))
     there = [item.path for item in _arrived(objects, sent) if (results_folder / item.path).exists()]
     for path in there:
@@ -118,7 +118,7 @@ def _remove_if_done(home: Path) -> None:
         rmtree(home)
 
 
-def _mark_deleted(connection: Connection, uid: str, now: float, retention_s: float) -> list[Result] | None:
+def _mark_deleted(connection: Connection, uid: str, now: float, retention_s: float) -> list[RecordedObject] | None:
     """Record that the files of a study go; the result objects that go with them, None if it must stay after all."""
     mine = studies.c.study_instance_uid == uid
     study = fetch_one(connection, Study, select(studies).where(mine))
@@ -131,17 +131,17 @@ def _mark_deleted(connection: Connection, uid: str, now: float, retention_s: flo
     connection.execute(
         update(instances).where(instances.c.study_instance_uid == uid).values(state=InstanceState.DELETED)
     )
-    objects = fetch(connection, Result, select(results).where(results.c.job_id.in_(job_ids)))
+    objects = fetch(connection, RecordedObject, select(results).where(results.c.job_id.in_(job_ids)))
     return [item for item in _arrived(objects, sent) if not _is_report(item)]
 
 
-def _arrived(objects: Sequence[Result], sent: Sequence[Delivery]) -> list[Result]:
+def _arrived(objects: Sequence[RecordedObject], sent: Sequence[Delivery]) -> list[RecordedObject]:
     """Those whose files are needed no more; a report and its variants in other classes stay or go together."""
     original = {item.id: item.variant_of or item.id for item in objects}
     return [item for item in objects if has_arrived([it for it in sent if original[it.result_id] == original[item.id]])]
 
 
-def _is_report(item: Result) -> bool:
+def _is_report(item: RecordedObject) -> bool:
     return item.role is ResultRole.REPORT and item.variant_of is None
 
 

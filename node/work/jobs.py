@@ -18,8 +18,8 @@ from survnode.node.state.records import (
     Job,
     JobState,
     PlannedDelivery,
-    Result,
-    ResultObject,
+    RecordedObject,
+    StoredObject,
 )
 from survnode.node.state.tables import deliveries, jobs, results
 
@@ -76,7 +76,7 @@ def heartbeat(database: Database, job: Job, *, now: float, lease_s: float) -> No
 def finish(
     database: Database,
     job: Job,
-    objects: Sequence[ResultObject],
+    objects: Sequence[StoredObject],
     planned: Sequence[PlannedDelivery],
     *,
     now: float,
@@ -215,7 +215,7 @@ def _supersede_older(connection: Connection, now: float) -> None:
 
 
 def _plan_deliveries(connection: Connection, job: Job, planned: Sequence[PlannedDelivery], now: float) -> None:
-    found = fetch(connection, Result, select(results).where(results.c.job_id == job.id))
+    found = fetch(connection, RecordedObject, select(results).where(results.c.job_id == job.id))
     ids = {result.sop_instance_uid: result.id for result in found}
     for item in planned:
         row = {

@@ -16,8 +16,8 @@ from survnode.model.predict import Predictor
 from survnode.model.prediction import Prediction
 from survnode.node.errors import InputRefused
 from survnode.node.results.bundle import analysed, not_analysed
-from survnode.node.results.envelope import ResultObject, Source
-from survnode.node.results.identity import Layout, Run
+from survnode.node.results.envelope import ResultObject, SourceStudy
+from survnode.node.results.identity import Layout, ResultRun
 from survnode.node.results.inspection.inspection import inspect
 from survnode.node.results.summary import analysed_summary, not_analysed_summary
 from survnode.node.roles import ResultRole
@@ -33,7 +33,7 @@ class Analysis:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class AnalysisOutcome:
     """The result objects, and either the analysis or the reason why there is none.
 
     Parameters
@@ -68,7 +68,7 @@ class Pipeline:
         self.predictor = Predictor(load_checkpoint(checkpoint), device, encoder_weights, lungmask_weights)
         self.layout = layout
 
-    def analyse(self, datasets: Sequence[Dataset], run: Run) -> Outcome:
+    def analyse(self, datasets: Sequence[Dataset], run: ResultRun) -> AnalysisOutcome:
         """Results of one CT series; a series that cannot be analysed gets its reasoned report.
 
         Raises
@@ -82,14 +82,14 @@ class Pipeline:
             prediction = self.predictor.predict_stack(stack, volume.images)
         except SeriesUnsuitable as refusal:
             return self.refuse(datasets, refusal.reason, refusal.detail, run)
-        source, analysis = Source(tuple(datasets)), Analysis(volume, stack, prediction)
+        source, analysis = SourceStudy(tuple(datasets)), Analysis(volume, stack, prediction)
         lungs = self.lungs_of(analysis) if ResultRole.SEGMENTATION in self.layout.optional else None
         objects = analysed(source, volume, prediction, run, self.layout, lungs)
         summary = analysed_summary(prediction, volume.images, objects, run)
         inspect(objects, source, summary)
-        return Outcome(objects, summary, analysis)
+        return AnalysisOutcome(objects, summary, analysis)
 
-    def refuse(self, datasets: Sequence[Dataset], reason: Reason, detail: str, run: Run) -> Outcome:
+    def refuse(self, datasets: Sequence[Dataset], reason: Reason, detail: str, run: ResultRun) -> AnalysisOutcome:
         """The "not analysed" report on the images ``datasets``, pixels not needed.
 
         Raises
@@ -97,11 +97,11 @@ class Pipeline:
         ObjectFaulty
             As in `analyse`.
         """
-        source = Source(tuple(datasets))
+        source = SourceStudy(tuple(datasets))
         objects = not_analysed(source, reason, detail, run, self.predictor.card.identity(), self.layout)
         summary = not_analysed_summary(reason, detail, objects, run)
         inspect(objects, source, summary)
-        return Outcome(objects, summary, reason=reason, detail=detail)
+        return AnalysisOutcome(objects, summary, reason=reason, detail=detail)
 
     def lungs_of(self, analysis: Analysis) -> Mask:
         """The lung mask on the CT's own grid, (D, H, W): 0 background, 1 right, 2 left."""

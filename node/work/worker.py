@@ -17,15 +17,15 @@ from sqlalchemy import select
 from survnode.model.ct.volume import read_series
 from survnode.model.errors import ModelError
 from survnode.node import errors
-from survnode.node.results.identity import Predecessor, Run
+from survnode.node.results.identity import Predecessor, ResultRun
 from survnode.node.retry import RetryPolicy, decide
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.files import replace_durably, sync_folder
-from survnode.node.state.records import Instance, Job, JobState, PlannedDelivery, Result, ResultObject
+from survnode.node.state.records import Instance, Job, JobState, PlannedDelivery, RecordedObject, StoredObject
 from survnode.node.state.tables import instances, jobs, results
 from survnode.node.work import jobs as queue
-from survnode.node.work.pipeline import Outcome, Pipeline
+from survnode.node.work.pipeline import AnalysisOutcome, Pipeline
 
 log = structlog.get_logger()
 
@@ -86,7 +86,7 @@ def _work_on(database: Database, pipeline: Pipeline, place: Workplace, job: Job)
         say("job.failed", **fields, state=str(state.value), error=described(error))
 
 
-def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job) -> Outcome:
+def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job) -> AnalysisOutcome:
     run = _run_of(database, place, job)
     paths = _paths(database, place, job)
     if job.reason is not None:
@@ -97,7 +97,7 @@ def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job)
     return pipeline.analyse(read_series(paths), run)
 
 
-def _run_of(database: Database, place: Workplace, job: Job) -> Run:
+def _run_of(database: Database, place: Workplace, job: Job) -> ResultRun:
     """The job's own time and predecessor: whoever runs it again makes the same objects."""
     before = (
         select(results)
@@ -108,12 +108,12 @@ def _run_of(database: Database, place: Workplace, job: Job) -> Run:
         .limit(1)
     )
     with database.reading() as connection:
-        found = fetch(connection, Result, before)
+        found = fetch(connection, RecordedObject, before)
     predecessor = [
         Predecessor(it.sop_class_uid, it.sop_instance_uid, it.series_instance_uid, job.study_instance_uid)
         for it in found
     ]
-    return Run(
+    return ResultRun(
         created=datetime.fromtimestamp(job.created_at, UTC).astimezone(),
         version=job.version,
         predecessor=predecessor[0] if predecessor else None,
@@ -138,7 +138,7 @@ def _header(path: Path) -> Dataset | None:
         return None
 
 
-def _write(folder: Path, job: Job, outcome: Outcome) -> list[ResultObject]:
+def _write(folder: Path, job: Job, outcome: AnalysisOutcome) -> list[StoredObject]:
     """Bring the result objects to disk; a second run of the job writes the same bytes to the same places."""
     home = folder / f"{job.id:08d}"
     rows = []
@@ -147,7 +147,7 @@ def _write(folder: Path, job: Job, outcome: Outcome) -> list[ResultObject]:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_durably(path, item.encode())
         rows.append(
-            ResultObject(
+            StoredObject(
                 role=item.role,
                 rank=rank if item.role is ResultRole.CAPTURE else 0,  # the report comes first
                 sop_class_uid=item.sop_class_uid,
@@ -162,7 +162,7 @@ def _write(folder: Path, job: Job, outcome: Outcome) -> list[ResultObject]:
 
 
 def _planned(
-    objects: Sequence[ResultObject], destinations: Mapping[str, frozenset[ResultRole]]
+    objects: Sequence[StoredObject], destinations: Mapping[str, frozenset[ResultRole]]
 ) -> Iterator[PlannedDelivery]:
     for name, roles in destinations.items():
         yield from (PlannedDelivery(item.sop_instance_uid, name) for item in objects if item.role in roles)

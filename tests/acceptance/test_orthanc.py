@@ -16,7 +16,7 @@ from survnode.node.delivery import sender
 from survnode.node.delivery.commitment import UNASKED
 from survnode.node.delivery.sender import Destination
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import Result
+from survnode.node.state.records import RecordedObject
 from survnode.node.state.tables import deliveries
 from survnode.node.state.tables import results as results_table
 
@@ -120,7 +120,9 @@ def test_what_it_lost_it_does_not_commit_to_and_a_person_sees_that(
     orthanc.send("DELETE", f"/instances/{orthanc.lookup(lost)}")
     database = Database(node.data_dir / "survnode.db")
     with database.transaction() as connection:
-        (result,) = fetch(connection, Result, select(results_table).where(results_table.c.sop_instance_uid == lost))
+        (result,) = fetch(
+            connection, RecordedObject, select(results_table).where(results_table.c.sop_instance_uid == lost)
+        )
         mine = (deliveries.c.result_id == result.id, deliveries.c.destination == "orthanc")
         connection.execute(update(deliveries).where(*mine).values(UNASKED))
     states = until("the answer", lambda: commitments(node, delivered, lambda rows: "FAILED" in rows))

@@ -33,7 +33,7 @@ from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, row_of
-from survnode.node.state.records import DeliveryState, Job, JobState, PlannedDelivery, ResultObject, Study, StudyState
+from survnode.node.state.records import DeliveryState, Job, JobState, PlannedDelivery, StoredObject, Study, StudyState
 from survnode.node.state.tables import jobs, studies
 from survnode.node.work import jobs as queue
 
@@ -189,7 +189,7 @@ def outbox(tmp_path: Path, objects: list[Outgoing], times: list[float]) -> Itera
     database = Database(tmp_path / "node.sqlite")
     roles = [(ResultRole.REPORT, 0), (ResultRole.CAPTURE, 1), (ResultRole.CAPTURE, 2), (ResultRole.KEY_OBJECTS, 0)]
     made = [
-        ResultObject(role, rank, item.sop_class_uid, item.sop_instance_uid, "1.3", item.path.name)
+        StoredObject(role, rank, item.sop_class_uid, item.sop_instance_uid, "1.3", item.path.name)
         for (role, rank), item in zip(roles, objects, strict=True)
     ]
     study = Study("1.2", "P1", False, 0.0, 0.0, None, 1, StudyState.ASSEMBLED)

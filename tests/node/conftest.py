@@ -14,7 +14,7 @@ from sqlalchemy.dialects import sqlite
 from survnode.node.intake.instance import Received
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, row_of
-from survnode.node.state.records import Job, JobState, PlannedDelivery, ResultObject, Study, StudyState
+from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredObject, Study, StudyState
 from survnode.node.state.tables import jobs, studies
 from survnode.node.work import jobs as queue
 
@@ -121,15 +121,15 @@ def add_job(database: Database) -> Callable[..., int]:
     return add
 
 
-def objects_of(job: int) -> list[ResultObject]:
+def objects_of(job: int) -> list[StoredObject]:
     """What a pipeline makes, not in the order in which it is sent."""
     sr, kos, sc = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.88.59", "1.2.840.10008.5.1.4.1.1.7"
     return [
-        ResultObject(ResultRole.CURVE, 0, sc, f"9.{job}.5", f"9.{job}.50", f"{job}/curve.dcm"),
-        ResultObject(ResultRole.CAPTURE, 2, sc, f"9.{job}.3", f"9.{job}.30", f"{job}/capture-2.dcm"),
-        ResultObject(ResultRole.CAPTURE, 1, sc, f"9.{job}.2", f"9.{job}.30", f"{job}/capture-1.dcm"),
-        ResultObject(ResultRole.KEY_OBJECTS, 0, kos, f"9.{job}.4", f"9.{job}.40", f"{job}/key-objects.dcm"),
-        ResultObject(ResultRole.REPORT, 0, sr, f"9.{job}.1", f"9.{job}.10", f"{job}/report.dcm"),
+        StoredObject(ResultRole.CURVE, 0, sc, f"9.{job}.5", f"9.{job}.50", f"{job}/curve.dcm"),
+        StoredObject(ResultRole.CAPTURE, 2, sc, f"9.{job}.3", f"9.{job}.30", f"{job}/capture-2.dcm"),
+        StoredObject(ResultRole.CAPTURE, 1, sc, f"9.{job}.2", f"9.{job}.30", f"{job}/capture-1.dcm"),
+        StoredObject(ResultRole.KEY_OBJECTS, 0, kos, f"9.{job}.4", f"9.{job}.40", f"{job}/key-objects.dcm"),
+        StoredObject(ResultRole.REPORT, 0, sr, f"9.{job}.1", f"9.{job}.10", f"{job}/report.dcm"),
     ]
 
 

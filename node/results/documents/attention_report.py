@@ -6,13 +6,13 @@ from survnode.model.ct.volume import SourceImage
 from survnode.node.results import codes, words
 from survnode.node.results.documents.report import attention, container, document, group, text
 from survnode.node.results.envelope import Envelope, ResultObject
-from survnode.node.results.findings import Findings
+from survnode.node.results.findings import ReportedFindings
 from survnode.node.roles import ResultRole
 
 FILE_NAME = "attention-report.dcm"
 
 
-def attention_report(findings: Findings, images: Sequence[SourceImage], envelope: Envelope) -> ResultObject:
+def attention_report(findings: ReportedFindings, images: Sequence[SourceImage], envelope: Envelope) -> ResultObject:
     """One measurement group a slice, feet to head; ``images`` as in ``Volume.images``."""
     groups = [
         group(

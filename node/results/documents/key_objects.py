@@ -6,13 +6,13 @@ from pydicom import Dataset
 from survnode.node.results import codes, words
 from survnode.node.results.documents.report import device_context, requested_procedures
 from survnode.node.results.envelope import Envelope, ResultObject
-from survnode.node.results.findings import Findings, RankedSlice
+from survnode.node.results.findings import RankedSlice, ReportedFindings
 from survnode.node.roles import ResultRole
 
 FILE_NAME = "key-objects.dcm"
 
 
-def key_objects(findings: Findings, envelope: Envelope) -> ResultObject:
+def key_objects(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
     """The ranked slices as a Key Object Selection (TID 2010), in the order of their rank."""
     content = KeyObjectSelection(
         document_title=codes.FOR_RESEARCH,

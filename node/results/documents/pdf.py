@@ -14,7 +14,7 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.node.results import words
 from survnode.node.results.envelope import DESCRIPTIONS, Envelope, ResultObject, ascii_text, referenced
-from survnode.node.results.findings import Findings
+from survnode.node.results.findings import ReportedFindings
 from survnode.node.results.pictures import curve
 from survnode.node.results.pictures.palette import PLAIN, fraction
 from survnode.node.roles import ResultRole
@@ -24,7 +24,7 @@ LINE_CHARS = 100
 PAGE_LINES = 29
 
 
-def pdf(findings: Findings, envelope: Envelope) -> ResultObject:
+def pdf(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
     """The document as an Encapsulated PDF object (PS3.3 A.45.1)."""
     ds = envelope.build(
         _encapsulated,
@@ -46,7 +46,7 @@ def pdf(findings: Findings, envelope: Envelope) -> ResultObject:
     return ResultObject(ResultRole.PDF, FILE_NAME, ds)
 
 
-def draw(findings: Findings, envelope: Envelope) -> bytes:
+def draw(findings: ReportedFindings, envelope: Envelope) -> bytes:
     """The pages; the same bytes for the same run."""
     metadata = {
         "Title": DESCRIPTIONS[ResultRole.PDF],
@@ -62,7 +62,7 @@ def draw(findings: Findings, envelope: Envelope) -> bytes:
     return buffer.getvalue()
 
 
-def _text_pages(findings: Findings, envelope: Envelope) -> Iterator[Figure]:
+def _text_pages(findings: ReportedFindings, envelope: Envelope) -> Iterator[Figure]:
     """The report's words, and what computed the numbers."""
     paragraphs = [
         *words.comments(envelope.run, envelope.model),

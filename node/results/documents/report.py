@@ -36,7 +36,7 @@ from survnode.model.ct.volume import SourceImage
 from survnode.model.errors import Reason
 from survnode.node.results import codes, words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
-from survnode.node.results.findings import Findings, RankedSlice
+from survnode.node.results.findings import RankedSlice, ReportedFindings
 from survnode.node.roles import ResultRole
 
 FILE_NAME = "report.dcm"
@@ -48,7 +48,7 @@ CONSTRUCTORS: dict[str, type[Dataset]] = {
 }
 
 
-def report(findings: Findings, envelope: Envelope) -> ResultObject:
+def report(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
     """The report of a prediction."""
     groups = [
         _headline_group(findings, envelope),
@@ -80,7 +80,7 @@ def refusal(reason: Reason, detail: str, envelope: Envelope) -> ResultObject:
     return document([evaluations], envelope, ResultRole.REPORT, FILE_NAME)
 
 
-def _headline_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
+def _headline_group(findings: ReportedFindings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
     """The one number that is asked for, in a group of its own, so that a viewer shows it before all details.
 
     The template wants the algorithm above the numbers of a group. Here it stands below the number, where a machine
@@ -95,7 +95,7 @@ def _headline_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQu
     return group(words.headline(findings.model), envelope.uid("tracking", "survival"), [headline])
 
 
-def _curve_group(findings: Findings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
+def _curve_group(findings: ReportedFindings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
     """The cumulative incidence month by month, and what computed it."""
     curve = [
         _percentage(codes.cumulative_incidence(int(month)), float(value))
@@ -135,7 +135,7 @@ def _percentage(name: Code, value: float, images: Sequence[SourceImageForMeasure
     return Measurement(name=name, value=value, unit=codes.PERCENT, referenced_images=images)
 
 
-def _algorithm(findings: Findings) -> AlgorithmIdentification:
+def _algorithm(findings: ReportedFindings) -> AlgorithmIdentification:
     """TID 4019: what computed the numbers, exactly."""
     model, members = findings.model, len(findings.member_survival)
     return AlgorithmIdentification(

@@ -8,10 +8,10 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from survnode.node.errors import ObjectFaulty
-from survnode.node.results.envelope import ResultObject, Source
+from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.identity import derived_uid
-from survnode.node.results.inspection.content import EARLIER, references
-from survnode.node.results.inspection.inspection import ObjectFault, inspect
+from survnode.node.results.inspection.content import EARLIER, ObjectFault, references
+from survnode.node.results.inspection.inspection import inspect
 from survnode.node.roles import ResultRole
 
 EVIDENCE = "CurrentRequestedProcedureEvidenceSequence"
@@ -52,14 +52,14 @@ def variant(report: Dataset, sop_class: str, role: ResultRole, file_name: str) -
     return made
 
 
-def source_of(report: Dataset) -> Source:
+def source_of(report: Dataset) -> SourceStudy:
     """The source as a report names it: the images may be gone by the time that it is written in another class."""
     about = [element for element in report if element.keyword not in ITS_OWN]
     frames: dict[str, int] = {}
     for reference in references(report):
         uid = reference.sop_instance_uid
         frames[uid] = max(frames.get(uid, 1), *reference.frames, 1)
-    return Source(
+    return SourceStudy(
         tuple(
             _header(about, series.SeriesInstanceUID, item, frames[item.ReferencedSOPInstanceUID])
             for study in report.get(EVIDENCE, [])

@@ -10,16 +10,16 @@ from pydicom import Dataset
 
 from survnode.node.results import codes, words
 from survnode.node.results.documents.report import device_context, requested_procedures
-from survnode.node.results.envelope import Envelope, ResultObject, Source
-from survnode.node.results.identity import Layout, Run, digest
+from survnode.node.results.envelope import Envelope, ResultObject, SourceStudy
+from survnode.node.results.identity import Layout, ResultRun, digest
 from survnode.node.roles import ResultRole
 
 FILE_NAME = "withdrawal.dcm"
 
 
-def withdrawal(withdrawn: Sequence[Dataset], run: Run, layout: Layout | None = None) -> ResultObject:
+def withdrawal(withdrawn: Sequence[Dataset], run: ResultRun, layout: Layout | None = None) -> ResultObject:
     """The note that rejects ``withdrawn``: result objects of one study, as they were sent, at least one."""
-    source = Source(tuple(sorted(withdrawn, key=lambda ds: str(ds.SOPInstanceUID))))  # one order, so one encoding
+    source = SourceStudy(tuple(sorted(withdrawn, key=lambda ds: str(ds.SOPInstanceUID))))  # one order, so one encoding
     envelope = Envelope(source, run, layout or Layout(), None, digest(["withdrawn"]))
     content = KeyObjectSelection(
         document_title=codes.REJECTED_FOR_QUALITY,

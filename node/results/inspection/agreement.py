@@ -9,11 +9,16 @@ from pydicom import Dataset
 
 from survnode.node.results import codes
 from survnode.node.results.findings import DECIMALS
-from survnode.node.results.inspection.content import Reference, content_items, numbers, references, texts
+from survnode.node.results.inspection.content import (
+    InspectedObject,
+    ObjectFault,
+    Reference,
+    content_items,
+    numbers,
+    references,
+    texts,
+)
 from survnode.node.roles import ResultRole
-
-Object = tuple[ResultRole, str, Dataset]  # role, file name, data set
-Disagreement = tuple[str, str]  # file name, rule
 
 MAX_STEP = 10**-DECIMALS / 2  # two numbers of `DECIMALS` that differ by less are one
 
@@ -29,21 +34,26 @@ class _Told:
     refused: bool
 
 
-def disagreements(objects: Sequence[Object], summary: Mapping[str, Any] | None) -> Iterator[Disagreement]:
+def disagreements(objects: Sequence[InspectedObject], summary: Mapping[str, Any] | None) -> Iterator[ObjectFault]:
     """Where ``objects`` contradict each other, or the ``summary`` that is written beside them."""
-    for role, name, ds in objects:
-        if role is not ResultRole.REPORT:
+    for item in objects:
+        if item.role is not ResultRole.REPORT:
             continue
-        told = _told(ds)
-        yield from ((name, rule) for rule in _within(told))
-        for other_role, other_name, other in objects:
-            yield from ((other_name, rule) for rule in _beside(told, other_role, other))
-        if not told.refused and _count(objects, ResultRole.CAPTURE) not in {0, len(told.ranked)}:
-            yield name, "ranks another number of slices than there are captures"
-        if summary is not None:
-            yield from ((name, rule) for rule in _in_summary(told, summary))
-    if summary is not None and _listed(summary) != [str(ds.SOPInstanceUID) for _, _, ds in objects]:
-        yield "prediction.json", "lists other objects"
+        told = _told(item.ds)
+        yield from (ObjectFault(item.file_name, None, rule) for rule in _alone(told, objects, summary))
+        for other in objects:
+            yield from (ObjectFault(other.file_name, None, rule) for rule in _beside(told, other.role, other.ds))
+    if summary is not None and _listed(summary) != [str(item.ds.SOPInstanceUID) for item in objects]:
+        yield ObjectFault("prediction.json", None, "lists other objects")
+
+
+def _alone(told: _Told, objects: Sequence[InspectedObject], summary: Mapping[str, Any] | None) -> Iterator[str]:
+    """What is wrong with the report itself."""
+    yield from _within(told)
+    if not told.refused and _count(objects, ResultRole.CAPTURE) not in {0, len(told.ranked)}:
+        yield "ranks another number of slices than there are captures"
+    if summary is not None:
+        yield from _in_summary(told, summary)
 
 
 def _told(ds: Dataset) -> _Told:
@@ -143,8 +153,8 @@ def _which(image: Reference | None) -> tuple[str | None, int | None]:
     return image.sop_instance_uid, image.frames[0] if image.frames else None
 
 
-def _count(objects: Sequence[Object], role: ResultRole) -> int:
-    return sum(other is role for other, _, _ in objects)
+def _count(objects: Sequence[InspectedObject], role: ResultRole) -> int:
+    return sum(item.role is role for item in objects)
 
 
 def _all_same(some: Sequence[float], others: Sequence[float]) -> bool:

@@ -4,10 +4,39 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
+
+from survnode.node.roles import ResultRole
 
 INSTANCES_OF_A_SERIES = frozenset({"ReferencedSOPSequence", "ReferencedInstanceSequence"})
 EARLIER = "PredecessorDocumentsSequence"  # what it names is not part of the result
+
+
+@dataclass(frozen=True)
+class ObjectFault:
+    """One broken rule of one object."""
+
+    file_name: str
+    tag: BaseTag | None
+    rule: str
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.file_name, str(self.tag or ""), self.rule) if part)
+
+
+@dataclass(frozen=True, eq=False)
+class InspectedObject:
+    """An object as a receiver reads it."""
+
+    role: ResultRole
+    file_name: str
+    ds: Dataset
+
+    def fault(self, keyword: str, rule: str) -> ObjectFault:
+        """That ``keyword`` breaks ``rule``."""
+        return ObjectFault(self.file_name, Tag(tag_for_keyword(keyword) or 0), rule)
 
 
 @dataclass(frozen=True)

@@ -13,46 +13,19 @@ from typing import Any
 
 from pydicom import DataElement, Dataset, dcmread
 from pydicom.config import RAISE, disable_value_validation
-from pydicom.datadict import tag_for_keyword
-from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import validate_value
 
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.node.errors import ObjectFaulty
-from survnode.node.results.envelope import UNICODE, ResultObject, Source
+from survnode.node.results.envelope import UNICODE, ResultObject, SourceStudy
 from survnode.node.results.inspection.agreement import disagreements
-from survnode.node.results.inspection.content import content_items, references
+from survnode.node.results.inspection.content import InspectedObject, ObjectFault, content_items, references
 from survnode.node.results.inspection.requirements import FIXED, REPORT_FLAGS, REPORTS, TYPE_1, TYPE_1_ALL
 from survnode.node.results.source.subject import OPTIONAL, REQUIRED
 from survnode.node.roles import ResultRole
 
 RESEARCH_ENDING = "(research use only)"
 VALIDATED_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "UR"})
-
-
-@dataclass(frozen=True)
-class ObjectFault:
-    """One broken rule of one object."""
-
-    file_name: str
-    tag: BaseTag | None
-    rule: str
-
-    def __str__(self) -> str:
-        return " ".join(part for part in (self.file_name, str(self.tag or ""), self.rule) if part)
-
-
-@dataclass(frozen=True, eq=False)
-class Inspected:
-    """An object as a receiver reads it."""
-
-    role: ResultRole
-    file_name: str
-    ds: Dataset
-
-    def fault(self, keyword: str, rule: str) -> ObjectFault:
-        """That ``keyword`` breaks ``rule``."""
-        return ObjectFault(self.file_name, Tag(tag_for_keyword(keyword) or 0), rule)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +38,8 @@ class Known:
     made : the same of the objects themselves
     """
 
-    source: Source
-    objects: tuple[Inspected, ...]
+    source: SourceStudy
+    objects: tuple[InspectedObject, ...]
 
     @cached_property
     def received(self) -> dict[str, tuple[str, str, int]]:
@@ -79,7 +52,7 @@ class Known:
         return {str(item.ds.get("SOPInstanceUID")): _place(item.ds) for item in self.objects}
 
 
-def inspect(objects: Sequence[ResultObject], source: Source, summary: Mapping[str, Any] | None = None) -> None:
+def inspect(objects: Sequence[ResultObject], source: SourceStudy, summary: Mapping[str, Any] | None = None) -> None:
     """Hold the result set ``objects`` of ``source`` against the node's own rules.
 
     Parameters
@@ -98,17 +71,13 @@ def inspect(objects: Sequence[ResultObject], source: Source, summary: Mapping[st
         faults = [fault for item in inspected for rule in RULES for fault in rule(item, known)]
         faults += [fault for rule in SET_RULES for fault in rule(known)]
         if not faults:  # only whole objects can be compared
-            faults += [ObjectFault(name, None, rule) for name, rule in disagreements(_by_role(inspected), summary)]
+            faults += disagreements(inspected, summary)
     if faults:
         raise ObjectFaulty(faults)
 
 
-def _decoded(item: ResultObject) -> Inspected:
-    return Inspected(item.role, item.file_name, dcmread(BytesIO(item.encode())))
-
-
-def _by_role(objects: Sequence[Inspected]) -> list[tuple[ResultRole, str, Dataset]]:
-    return [(item.role, item.file_name, item.ds) for item in objects]
+def _decoded(item: ResultObject) -> InspectedObject:
+    return InspectedObject(item.role, item.file_name, dcmread(BytesIO(item.encode())))
 
 
 def _place(ds: Dataset) -> tuple[str, str, int]:
@@ -119,7 +88,7 @@ def _place(ds: Dataset) -> tuple[str, str, int]:
 # Rules of one object
 
 
-def has_what_its_class_requires(item: Inspected, _: Known) -> Iterator[ObjectFault]:
+def has_what_its_class_requires(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
     """Type 1: present and not empty. Type 2: present."""
     sop_class = str(item.ds.get("SOPClassUID"))
     if sop_class not in TYPE_1:
@@ -132,7 +101,7 @@ def has_what_its_class_requires(item: Inspected, _: Known) -> Iterator[ObjectFau
             yield item.fault(keyword, "is required, if only empty, and absent")
 
 
-def has_the_values_that_never_differ(item: Inspected, _: Known) -> Iterator[ObjectFault]:
+def has_the_values_that_never_differ(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
     """No identity in pixels, for research, complete and unverified."""
     expected = {"ContentQualification": "RESEARCH", "Manufacturer": OWN_MANUFACTURER, "SpecificCharacterSet": UNICODE}
     expected |= FIXED.get(str(item.ds.get("SOPClassUID")), {})
@@ -147,7 +116,7 @@ def has_the_values_that_never_differ(item: Inspected, _: Known) -> Iterator[Obje
         yield item.fault("VerifyingObserverSequence", "must be absent: nobody verified it")
 
 
-def has_valid_values(item: Inspected, _: Known) -> Iterator[ObjectFault]:
+def has_valid_values(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
     """Every value fits its VR; among them every UID."""
     for element in item.ds.iterall():
         if element.tag.is_private:
@@ -168,7 +137,7 @@ def _is_valid(element: DataElement) -> bool:
     return True
 
 
-def is_about_the_sources_patient(item: Inspected, known: Known) -> Iterator[ObjectFault]:
+def is_about_the_sources_patient(item: InspectedObject, known: Known) -> Iterator[ObjectFault]:
     """Patient and study are the source's, as they were sanitised."""
     for element in known.source.subject.attributes:
         if str(item.ds.get(element.keyword) or "") != str(element.value or ""):
@@ -178,7 +147,7 @@ def is_about_the_sources_patient(item: Inspected, known: Known) -> Iterator[Obje
             yield item.fault(keyword, "is nothing that the source says")
 
 
-def refers_to_what_exists(item: Inspected, known: Known) -> Iterator[ObjectFault]:
+def refers_to_what_exists(item: InspectedObject, known: Known) -> Iterator[ObjectFault]:
     """Every reference resolves: to a received instance, or to an object of the same set."""
     targets = {**known.received, **known.made}
     for reference in references(item.ds):
@@ -193,7 +162,7 @@ def refers_to_what_exists(item: Inspected, known: Known) -> Iterator[ObjectFault
             yield item.fault("ReferencedFrameNumber", "refers to a frame that does not exist")
 
 
-def lists_its_evidence(item: Inspected, _: Known) -> Iterator[ObjectFault]:
+def lists_its_evidence(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
     """What a document's content refers to stands in its evidence."""
     if "CurrentRequestedProcedureEvidenceSequence" not in item.ds:
         return
@@ -208,7 +177,7 @@ def lists_its_evidence(item: Inspected, _: Known) -> Iterator[ObjectFault]:
         yield item.fault("CurrentRequestedProcedureEvidenceSequence", "names another study")
 
 
-def is_separate(item: Inspected, _: Known) -> Iterator[ObjectFault]:
+def is_separate(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
     """Every container's continuity is SEPARATE, or viewers drop its labels."""
     containers = [content for content in (item.ds, *content_items(item.ds)) if content.get("ValueType") == "CONTAINER"]
     if any(container.get("ContinuityOfContent") != "SEPARATE" for container in containers):
@@ -240,7 +209,7 @@ def each_role_a_series(known: Known) -> Iterator[ObjectFault]:
             yield item.fault("SeriesNumber", "is the number of another role's series")
 
 
-RULES: tuple[Callable[[Inspected, Known], Iterator[ObjectFault]], ...] = (
+RULES: tuple[Callable[[InspectedObject, Known], Iterator[ObjectFault]], ...] = (
     has_what_its_class_requires,
     has_the_values_that_never_differ,
     has_valid_values,

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from survnode.model.ct.volume import Volume
 from survnode.node.results import codes
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text, coded
-from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, Findings, RankedSlice
+from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, RankedSlice, ReportedFindings
 from survnode.node.results.pictures.palette import AMBER, BLACK, DIM, PLAIN, heat
 from survnode.node.results.pictures.secondary_capture import Pixels, secondary_capture
 from survnode.node.roles import ResultRole
@@ -30,12 +30,12 @@ MAX_CHARS = 45  # of the model, so that it stays clear of its neighbour
 LABEL = 18  # height of a label at the end of the bar
 
 
-def captures(findings: Findings, volume: Volume, envelope: Envelope) -> tuple[ResultObject, ...]:
+def captures(findings: ReportedFindings, volume: Volume, envelope: Envelope) -> tuple[ResultObject, ...]:
     """One image a ranked slice; Instance Number is the rank."""
     return tuple(_capture(item, findings, volume, envelope) for item in findings.slices)
 
 
-def _capture(item: RankedSlice, findings: Findings, volume: Volume, envelope: Envelope) -> ResultObject:
+def _capture(item: RankedSlice, findings: ReportedFindings, volume: Volume, envelope: Envelope) -> ResultObject:
     comment = f"AI attention rank {item.rank} of {len(findings.slices)}; weight {item.weight:.2f} %; {item.name}"
     pixels = draw(item, findings, volume)
     ds = secondary_capture(pixels, envelope, ResultRole.CAPTURE, item.rank, comment, [item.image])
@@ -43,7 +43,7 @@ def _capture(item: RankedSlice, findings: Findings, volume: Volume, envelope: En
     return ResultObject(ResultRole.CAPTURE, f"captures/{item.rank:02d}.dcm", ds)
 
 
-def draw(item: RankedSlice, findings: Findings, volume: Volume) -> Pixels:
+def draw(item: RankedSlice, findings: ReportedFindings, volume: Volume) -> Pixels:
     """The picture, (512, 1024, 3)."""
     picture = Image.new("RGB", SIZE, BLACK)
     pen = ImageDraw.Draw(picture)
@@ -72,7 +72,7 @@ def _label_panel(pen: ImageDraw.ImageDraw, left: int, window: str) -> None:
     pen.text((left + PANEL // 2, STRIP + ANATOMY + 10), window, PLAIN, font(15), anchor="mm")
 
 
-def _write_strips(pen: ImageDraw.ImageDraw, item: RankedSlice, findings: Findings) -> None:
+def _write_strips(pen: ImageDraw.ImageDraw, item: RankedSlice, findings: ReportedFindings) -> None:
     right, top, bottom = SIZE[0] - MARGIN, STRIP // 2, SIZE[1] - 10
     pen.text((MARGIN, top), f"AI rank {item.rank} of {len(findings.slices)}", PLAIN, font(24, bold=True), anchor="lm")
     pen.text((PANEL, top), f"attention {item.weight:.2f} %   {item.name}", PLAIN, font(22), anchor="mm")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from survnode.node.results import words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
-from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, Findings
+from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, ReportedFindings
 from survnode.node.results.pictures.palette import AMBER, BLACK, CYAN, DIM, FAINT, GREY, PLAIN, fraction, heat
 from survnode.node.results.pictures.secondary_capture import Pixels, secondary_capture
 from survnode.node.roles import ResultRole
@@ -22,7 +22,7 @@ LEFT, RIGHT = 0.05, 0.95  # of the width
 TOP, FOOT = 0.905, 0.07  # of the height; above and below, viewers write their own words
 
 
-def curve(findings: Findings, software_version: str, envelope: Envelope) -> ResultObject:
+def curve(findings: ReportedFindings, software_version: str, envelope: Envelope) -> ResultObject:
     """The curve page as one image."""
     month = findings.horizon
     comment = f"AI predicted overall survival at {month} months: {findings.survival_at(month):.2f} %"
@@ -32,7 +32,7 @@ def curve(findings: Findings, software_version: str, envelope: Envelope) -> Resu
     return ResultObject(ResultRole.CURVE, FILE_NAME, ds)
 
 
-def draw(findings: Findings, software_version: str) -> Pixels:
+def draw(findings: ReportedFindings, software_version: str) -> Pixels:
     """The picture, (960, 1280, 3)."""
     canvas = FigureCanvasAgg(page(findings, software_version))
     canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib annotates it in part only
@@ -40,7 +40,7 @@ def draw(findings: Findings, software_version: str) -> Pixels:
     return np.ascontiguousarray(picture[..., :3])
 
 
-def page(findings: Findings, software_version: str) -> Figure:
+def page(findings: ReportedFindings, software_version: str) -> Figure:
     """The page before it becomes pixels."""
     figure = blank()
     head(figure, findings.model.demonstration)
@@ -69,7 +69,7 @@ def head(figure: Figure, demonstration: bool) -> None:
         figure.text(LEFT, TOP - 0.052, DEMONSTRATION, size=12.5, weight="bold", color=fraction(AMBER), va="top")
 
 
-def _milestones(figure: Figure, findings: Findings) -> None:
+def _milestones(figure: Figure, findings: ReportedFindings) -> None:
     """Survival at 6, 12, 18 and 24 months, the last one largest, each with the range of the ensemble's models."""
     months, models = findings.milestones, len(findings.member_survival)
     for i, month in enumerate(months):
@@ -85,7 +85,7 @@ def _milestones(figure: Figure, findings: Findings) -> None:
             figure.text(x, 0.684, range_, size=11.5, color=fraction(DIM))
 
 
-def _survival(axes: Axes, findings: Findings) -> None:
+def _survival(axes: Axes, findings: ReportedFindings) -> None:
     """The curve, and the range of the ensemble's models behind it."""
     months = np.concatenate([[0], findings.months])
     axes.plot(months, np.concatenate([[100], findings.survival]), color=fraction(CYAN), linewidth=2.5, clip_on=False)
@@ -103,7 +103,7 @@ def _survival(axes: Axes, findings: Findings) -> None:
     axes.grid(color=fraction(FAINT), linewidth=0.8)
 
 
-def _cohort(axes: Axes, findings: Findings) -> None:
+def _cohort(axes: Axes, findings: ReportedFindings) -> None:
     """Where this patient lies among those that the model was trained on."""
     survival = float(findings.survival[-1])
     counts, edges = np.histogram(findings.cohort_survival, bins=25, range=(0, 100))
@@ -114,7 +114,7 @@ def _cohort(axes: Axes, findings: Findings) -> None:
     _plain(axes, f"training cohort: % alive, month {findings.horizon}", title)
 
 
-def _attention(axes: Axes, findings: Findings) -> None:
+def _attention(axes: Axes, findings: ReportedFindings) -> None:
     """Attention over the slices, the ranked ones numbered."""
     share = findings.attention / max(float(findings.attention.max()), 1e-9)
     colours = np.array([heat(float(value)) for value in share], np.uint8)
@@ -145,7 +145,7 @@ def spread_labels(places: Sequence[float], gap: float) -> list[float]:
     return [float(value) for value in fitted[np.argsort(order)]]
 
 
-def _foot(figure: Figure, findings: Findings, software_version: str) -> None:
+def _foot(figure: Figure, findings: ReportedFindings, software_version: str) -> None:
     model = findings.model
     line = f"{model.name} {model.version}   survnode {software_version}   weights {model.weights_sha256[:12]}"
     for y, words_ in ((FOOT + 0.03, line), (FOOT, f"Trained on {model.cohort}")):

@@ -13,16 +13,16 @@ from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.contexts import Answer
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import Profiles
-from survnode.node.delivery.sender import Destination, Outcome, Outgoing
+from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome
 from survnode.node.errors import InputRefused, RecordNotFound
 from survnode.node.results.bundle import not_analysed
 from survnode.node.results.envelope import ResultObject as MadeObject
-from survnode.node.results.envelope import Source
+from survnode.node.results.envelope import SourceStudy
 from survnode.node.results.identity import Layout
 from survnode.node.results.inspection.content import references
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import Delivery, DeliveryState, Job, Result, Study, StudyState
+from survnode.node.state.records import Delivery, DeliveryState, Job, RecordedObject, Study, StudyState
 from survnode.node.state.tables import deliveries, results, studies
 from survnode.node.state.tables import jobs as jobs_table
 
@@ -43,17 +43,17 @@ def finish(finish_job: FinishJob, database: Database, tmp_path: Path) -> FinishJ
         job = finish_job(study, "pacs", "archive", version=version, now=now)
         with database.transaction() as connection:
             connection.execute(update(jobs_table).where(jobs_table.c.id == job.id).values(device_uid=model))
-            for result in fetch(connection, Result, select(results).where(results.c.job_id == job.id)):
+            for result in fetch(connection, RecordedObject, select(results).where(results.c.job_id == job.id)):
                 write(tmp_path / result.path, study, result)
         return job
 
     return finish
 
 
-def write(path: Path, study: str, result: Result) -> None:
+def write(path: Path, study: str, result: RecordedObject) -> None:
     """A file of that study; only of a report does anybody read more than its UIDs."""
     header = a_header(1, StudyInstanceUID=study, PatientName="Phantom", PatientID="P1")
-    (refusal,) = not_analysed(Source((header,)), Reason.NO_LUNGS, "", a_run(), None)
+    (refusal,) = not_analysed(SourceStudy((header,)), Reason.NO_LUNGS, "", a_run(), None)
     ds = refusal.dataset
     ds.SOPClassUID, ds.SOPInstanceUID = UID(result.sop_class_uid), UID(result.sop_instance_uid)
     ds.SeriesInstanceUID = UID(result.series_instance_uid)
@@ -69,9 +69,9 @@ def deliver(database: Database, tmp_path: Path) -> Callable[[str], list[str]]:
     def deliver(name: str) -> list[str]:
         seen: list[str] = []
 
-        def store(_: Destination, objects: Sequence[Outgoing]) -> list[Outcome]:
+        def store(_: Destination, objects: Sequence[Outgoing]) -> list[SendOutcome]:
             seen.extend(item.path.name for item in objects)
-            return [Outcome(Answer.STORED, 0) for _ in objects]
+            return [SendOutcome(Answer.STORED, 0) for _ in objects]
 
         archive = EnhancedSRStorage if name == "archive" else None
         destination = Destination(name, "X", "127.0.0.1", 104, report_sop_class=archive)
@@ -184,7 +184,7 @@ def test_a_withdrawal_rejects_what_went_there_and_nothing_else(
     named = [named_in(dcmread(tmp_path / str(job.id) / note)) for note in (pacs, archive)]
     made = {f"9.{job.id}.{number}" for number in range(1, 6)}
     with database.reading() as connection:
-        variant = fetch(connection, Result, select(results).where(results.c.variant_of.is_not(None)))[0]
+        variant = fetch(connection, RecordedObject, select(results).where(results.c.variant_of.is_not(None)))[0]
     assert named == [made, made - {f"9.{job.id}.1"} | {variant.sop_instance_uid}]
 
 

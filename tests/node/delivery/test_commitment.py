@@ -17,7 +17,7 @@ from survnode.node.contexts import COMMITMENT, COMMITMENT_INSTANCE, Answer, Even
 from survnode.node.delivery import sender
 from survnode.node.delivery.commitment import Commitments, record_answer
 from survnode.node.delivery.outbox import Outbox
-from survnode.node.delivery.sender import Destination, OnCommitment, Outcome
+from survnode.node.delivery.sender import Destination, OnCommitment, SendOutcome
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import ResultRole
@@ -78,7 +78,7 @@ def sent(database: Database, tmp_path: Path, finish_job: FinishJob, times: list[
     """A job whose five objects the PACS has stored."""
     job = finish_job("1.1", "pacs")
     outbox = Outbox(database, tmp_path, clock=lambda: times[-1])
-    assert outbox.deliver_due(PACS, lambda _, objects: [Outcome(Answer.STORED, 0) for _ in objects]) == 5
+    assert outbox.deliver_due(PACS, lambda _, objects: [SendOutcome(Answer.STORED, 0) for _ in objects]) == 5
     return job
 
 

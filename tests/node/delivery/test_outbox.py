@@ -9,7 +9,7 @@ from sqlalchemy import select
 from survnode.node import errors
 from survnode.node.contexts import Answer, meaning_of
 from survnode.node.delivery.outbox import Outbox
-from survnode.node.delivery.sender import Destination, Outcome, Outgoing
+from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
@@ -29,11 +29,11 @@ class FakePeer:
         self.statuses = list(statuses or [0x0000])
         self.seen: list[str] = []
 
-    def send(self, _destination: Destination, objects: Sequence[Outgoing]) -> Iterator[Outcome]:
+    def send(self, _destination: Destination, objects: Sequence[Outgoing]) -> Iterator[SendOutcome]:
         for item in objects:
             self.seen.append(item.path.name)
             status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
-            outcome = Outcome(meaning_of(status), status, "a detail")
+            outcome = SendOutcome(meaning_of(status), status, "a detail")
             yield outcome
             if outcome.answer is Answer.TRY_AGAIN:
                 return
@@ -107,11 +107,11 @@ def test_a_destination_that_cannot_take_more_is_asked_again_later(
 def test_an_object_that_breaks_the_sender_does_not_keep_the_others(
     outbox: Outbox, database: Database, finish_job: FinishJob, times: list[float]
 ) -> None:
-    def send(_destination: Destination, objects: Sequence[Outgoing]) -> Iterator[Outcome]:
+    def send(_destination: Destination, objects: Sequence[Outgoing]) -> Iterator[SendOutcome]:
         for item in objects:
             if item.path.name == "report.dcm":
                 raise ZeroDivisionError
-            yield Outcome(Answer.STORED, 0x0000)
+            yield SendOutcome(Answer.STORED, 0x0000)
 
     finish_job("1.1", "pacs")
     for now in range(10, 200, 10):
@@ -127,7 +127,7 @@ def test_a_destination_that_is_down_waits_longer_each_time_and_is_then_left_to_a
 ) -> None:
     calls = []
 
-    def send(_destination: Destination, _objects: Sequence[Outgoing]) -> Iterator[Outcome]:
+    def send(_destination: Destination, _objects: Sequence[Outgoing]) -> Iterator[SendOutcome]:
         calls.append(times[-1])
         raise errors.DestinationUnreachable("pacs cannot be reached.")
 
@@ -143,7 +143,7 @@ def test_a_destination_that_is_down_waits_longer_each_time_and_is_then_left_to_a
 def test_what_waited_goes_out_when_the_destination_is_back(
     outbox: Outbox, finish_job: FinishJob, times: list[float]
 ) -> None:
-    def down(_destination: Destination, _objects: Sequence[Outgoing]) -> Iterator[Outcome]:
+    def down(_destination: Destination, _objects: Sequence[Outgoing]) -> Iterator[SendOutcome]:
         raise errors.DestinationUnreachable("pacs cannot be reached.")
 
     finish_job("1.1", "pacs")
@@ -157,10 +157,10 @@ def test_what_waited_goes_out_when_the_destination_is_back(
 def test_one_destination_does_not_hold_up_another(outbox: Outbox, finish_job: FinishJob) -> None:
     hanging, release = Event(), Event()
 
-    def hang(_destination: Destination, objects: Sequence[Outgoing]) -> Iterator[Outcome]:
+    def hang(_destination: Destination, objects: Sequence[Outgoing]) -> Iterator[SendOutcome]:
         hanging.set()
         assert release.wait(20)
-        yield from (Outcome(Answer.STORED, 0x0000) for _ in objects)
+        yield from (SendOutcome(Answer.STORED, 0x0000) for _ in objects)
 
     finish_job("1.1", "pacs", "archive")
     thread = Thread(target=outbox.deliver_due, args=(PACS, hang))
@@ -176,8 +176,8 @@ def test_outcomes_are_recorded_as_they_come(outbox: Outbox, database: Database, 
     class Killed(BaseException):
         pass
 
-    def send(_destination: Destination, _objects: Sequence[Outgoing]) -> Iterator[Outcome]:
-        yield Outcome(Answer.STORED, 0x0000)
+    def send(_destination: Destination, _objects: Sequence[Outgoing]) -> Iterator[SendOutcome]:
+        yield SendOutcome(Answer.STORED, 0x0000)
         raise Killed
 
     finish_job("1.1", "pacs")

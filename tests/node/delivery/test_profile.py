@@ -19,14 +19,14 @@ from survnode.node.contexts import REPORT_CLASSES, RESULT_TRANSFER_SYNTAXES, Ans
 from survnode.node.delivery import sender
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import CLASS_OF_ROLE, Profiles, sop_class_of
-from survnode.node.delivery.sender import Destination, Outcome, Outgoing
+from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.results.bundle import not_analysed
-from survnode.node.results.envelope import ResultObject, Source
+from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.identity import REPORT_SOP_CLASSES
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import Delivery, DeliveryState, Job, Result
+from survnode.node.state.records import Delivery, DeliveryState, Job, RecordedObject
 from survnode.node.state.tables import deliveries, results
 
 from ..results.conftest import a_header, a_run
@@ -76,7 +76,7 @@ def job(finish_job: FinishJob, tmp_path: Path) -> Job:
 
 def a_refusal() -> Dataset:
     """A whole report."""
-    (report,) = not_analysed(Source((a_header(1),)), Reason.NO_LUNGS, "", a_run(), None)
+    (report,) = not_analysed(SourceStudy((a_header(1),)), Reason.NO_LUNGS, "", a_run(), None)
     return report.dataset
 
 
@@ -85,11 +85,11 @@ def write_report(path: Path, ds: Dataset) -> None:
     path.write_bytes(ResultObject(ResultRole.REPORT, path.name, ds).encode())
 
 
-def reports(database: Database, destination: str = "pacs") -> list[tuple[Delivery, Result]]:
+def reports(database: Database, destination: str = "pacs") -> list[tuple[Delivery, RecordedObject]]:
     """What a destination gets, or got, as a report."""
     mine = select(deliveries).where(deliveries.c.destination == destination)
     with database.reading() as connection:
-        of_id = {result.id: result for result in fetch(connection, Result, select(results))}
+        of_id = {result.id: result for result in fetch(connection, RecordedObject, select(results))}
         found = [(delivery, of_id[delivery.result_id]) for delivery in fetch(connection, Delivery, mine)]
     return [(delivery, result) for delivery, result in found if result.role is ResultRole.REPORT]
 
@@ -156,8 +156,8 @@ def test_nobody_is_asked_while_no_report_is_due(profiles: Profiles) -> None:
 def test_a_report_that_is_sent_again_goes_in_the_class_of_the_day_and_once(
     profiles: Profiles, outbox: Outbox, database: Database, job: Job
 ) -> None:
-    def store(_: Destination, objects: Sequence[Outgoing]) -> list[Outcome]:
-        return [Outcome(Answer.STORED, 0) for _ in objects]
+    def store(_: Destination, objects: Sequence[Outgoing]) -> list[SendOutcome]:
+        return [SendOutcome(Answer.STORED, 0) for _ in objects]
 
     profiles.suit(FIXED)
     assert outbox.deliver_due(FIXED, store) == 5

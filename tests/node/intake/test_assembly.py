@@ -19,7 +19,7 @@ from survnode.node.state.records import (
     Job,
     JobState,
     PlannedDelivery,
-    ResultObject,
+    StoredObject,
     Study,
     StudyState,
 )
@@ -280,7 +280,7 @@ def test_a_result_that_was_withdrawn_is_made_anew_when_the_study_is_judged_again
     assembly.assemble_due(1e3)
     job = jobs.claim(database, "worker", now=1e9, lease_s=60)
     assert job is not None
-    report = ResultObject(ResultRole.REPORT, 0, "1.2", "9.1", "9", "report.dcm")
+    report = StoredObject(ResultRole.REPORT, 0, "1.2", "9.1", "9", "report.dcm")
     jobs.finish(database, job, [report], [PlannedDelivery("9.1", "pacs")], now=1e9)
     assert judge_again(database, "1.2.3", now=2e3)
     assert assembly.assemble_due(2e3) == []

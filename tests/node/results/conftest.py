@@ -23,8 +23,8 @@ from survnode.model.ct.volume import SourceImage, Volume, load_volume, read_head
 from survnode.model.prediction import ModelIdentity, Prediction, SliceAttention
 from survnode.model.timegrid import TimeGrid
 from survnode.node.results.bundle import analysed
-from survnode.node.results.envelope import ResultObject, Source
-from survnode.node.results.identity import Run
+from survnode.node.results.envelope import ResultObject, SourceStudy
+from survnode.node.results.identity import ResultRun
 
 Predict = Callable[..., Prediction]
 Headers = Callable[..., list[Dataset]]
@@ -33,12 +33,12 @@ Judge = Callable[[Path], list[str]]
 N_SLICES = 24
 
 
-def a_run(**changes: Any) -> Run:
+def a_run(**changes: Any) -> ResultRun:
     values = {
         "created": datetime(2019, 3, 4, 5, 6, 7, tzinfo=UTC), "version": 1, "predecessor": None,
         "software_version": "0.1.0",
     }  # fmt: skip
-    return Run(**{**values, **changes})
+    return ResultRun(**{**values, **changes})
 
 
 def a_model(**changes: Any) -> ModelIdentity:
@@ -133,9 +133,9 @@ def headers() -> Headers:
 
 
 @pytest.fixture(scope="session")
-def source(headers: Headers) -> Source:
+def source(headers: Headers) -> SourceStudy:
     """A series whose patient is well described."""
-    return Source(
+    return SourceStudy(
         tuple(
             headers(
                 PatientName="Doe^Jane",
@@ -172,15 +172,15 @@ def predict(images: tuple[SourceImage, ...]) -> Predict:
 
 
 @pytest.fixture(scope="session")
-def results(source: Source, volume: Volume, predict: Predict) -> tuple[ResultObject, ...]:
+def results(source: SourceStudy, volume: Volume, predict: Predict) -> tuple[ResultObject, ...]:
     """The results of ``source``: do not change them."""
     return analysed(source, volume, predict(), a_run())
 
 
 @pytest.fixture(scope="session")
-def lung1(lung1_series: list[Path]) -> tuple[Source, Volume]:
+def lung1(lung1_series: list[Path]) -> tuple[SourceStudy, Volume]:
     """A real patient."""
-    return Source(tuple(read_headers(lung1_series))), load_volume(read_series(lung1_series))
+    return SourceStudy(tuple(read_headers(lung1_series))), load_volume(read_series(lung1_series))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from survnode.model.ct.volume import SourceImage, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
 from survnode.node.results.bundle import analysed, not_analysed, preview_png
-from survnode.node.results.envelope import ResultObject, Source
+from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.identity import Layout, Predecessor
 from survnode.node.roles import ResultRole
 
@@ -52,13 +52,15 @@ def test_a_prediction_becomes_a_report_the_captures_by_rank_the_key_objects_and_
     ]  # fmt: skip
 
 
-def test_the_same_run_gives_the_same_bytes(results: Results, source: Source, volume: Volume, predict: Predict) -> None:
-    backwards = Source(tuple(reversed(source.headers)))
+def test_the_same_run_gives_the_same_bytes(
+    results: Results, source: SourceStudy, volume: Volume, predict: Predict
+) -> None:
+    backwards = SourceStudy(tuple(reversed(source.headers)))
     assert encoded(analysed(backwards, volume, predict(), a_run())) == encoded(results)
 
 
 def test_another_processors_last_digits_give_the_same_bytes(
-    results: Results, source: Source, volume: Volume, predict: Predict
+    results: Results, source: SourceStudy, volume: Volume, predict: Predict
 ) -> None:
     exact = predict()
     nearly = Prediction(exact.grid, exact.member_pmf * (1 + 1e-9), exact.attention, exact.model)
@@ -77,7 +79,7 @@ def test_another_processors_last_digits_give_the_same_bytes(
 )
 def test_another_result_shares_no_uid_and_no_series(
     results: Results,
-    source: Source,
+    source: SourceStudy,
     volume: Volume,
     predict: Predict,
     prediction: dict[str, float],
@@ -88,7 +90,7 @@ def test_another_result_shares_no_uid_and_no_series(
 
 
 def test_other_series_numbers_make_other_uids(
-    results: Results, source: Source, volume: Volume, predict: Predict
+    results: Results, source: SourceStudy, volume: Volume, predict: Predict
 ) -> None:
     layout = Layout(series_numbers={role: 70 + i for i, role in enumerate(ResultRole)})
     assert uids(analysed(source, volume, predict(), a_run(), layout)).isdisjoint(uids(results))
@@ -96,7 +98,7 @@ def test_other_series_numbers_make_other_uids(
 
 def test_another_source_image_makes_another_result(results: Results, headers: Headers) -> None:
     images = tuple(SourceImage("1.2.840.10008.5.1.4.1.1.2", f"1.2.3.4.{i + 1}", i + 1) for i in range(25))
-    other = analysed(Source(tuple(headers(25))), a_volume(images), a_prediction(images), a_run())
+    other = analysed(SourceStudy(tuple(headers(25))), a_volume(images), a_prediction(images), a_run())
     assert uids(other).isdisjoint(uids(results))
 
 
@@ -105,7 +107,7 @@ def test_each_role_has_a_series_of_its_own_and_its_number(results: Results) -> N
     assert sorted(number for _, _, number in numbers) == [9101, 9102, 9103, 9104]
 
 
-def test_the_series_are_numbered_as_the_site_wants_them(source: Source, volume: Volume, predict: Predict) -> None:
+def test_the_series_are_numbered_as_the_site_wants_them(source: SourceStudy, volume: Volume, predict: Predict) -> None:
     layout = Layout(series_numbers={role: 70 + i for i, role in enumerate(ResultRole)}, captures=2)
     results = analysed(source, volume, predict(), a_run(), layout)
     assert [int(result.dataset.SeriesNumber) for result in results] == [70, 71, 71, 72, 73]
@@ -132,7 +134,7 @@ def test_no_time_of_the_making_machine_is_left(results: Results) -> None:
 
 
 def test_times_are_written_in_the_sources_time_zone(headers: Headers) -> None:
-    source = Source(tuple(headers(1, TimezoneOffsetFromUTC="+0900")))
+    source = SourceStudy(tuple(headers(1, TimezoneOffsetFromUTC="+0900")))
     (report,) = not_analysed(source, Reason.NO_LUNGS, "", a_run(), None)
     assert (read(report).ContentTime, read(report).TimezoneOffsetFromUTC) == ("140607", "+0900")
 
@@ -148,7 +150,7 @@ def test_the_device_uid_of_the_model_is_in_every_object(results: Results) -> Non
 def test_no_pixel_depends_on_who_the_patient_is(
     results: Results, headers: Headers, volume: Volume, predict: Predict
 ) -> None:
-    other = analysed(Source(tuple(headers(PatientName="Roe^Richard"))), volume, predict(), a_run())
+    other = analysed(SourceStudy(tuple(headers(PatientName="Roe^Richard"))), volume, predict(), a_run())
     for one, another in zip(results, other, strict=True):
         if "PixelData" in one.dataset:
             assert one.dataset.PixelData == another.dataset.PixelData
@@ -162,12 +164,12 @@ def test_the_patient_stands_only_where_the_standard_puts_him(results: Results) -
                 assert not any(part in str(element.value) for part in ("Doe", "Jane", "SECRET-1", "House"))
 
 
-def test_a_reason_instead_of_a_prediction_gives_one_report(source: Source) -> None:
+def test_a_reason_instead_of_a_prediction_gives_one_report(source: SourceStudy) -> None:
     results = not_analysed(source, Reason.TOO_FEW_SLICES, "Found 7, at least 20 are needed.", a_run(), a_model())
     assert [result.role for result in results] == [ResultRole.REPORT]
 
 
-def test_a_refusal_is_known_by_its_reason_and_detail(source: Source) -> None:
+def test_a_refusal_is_known_by_its_reason_and_detail(source: SourceStudy) -> None:
     first = not_analysed(source, Reason.NO_LUNGS, "", a_run(), None)
     again = not_analysed(source, Reason.NO_LUNGS, "", a_run(), None)
     other = not_analysed(source, Reason.NO_LUNGS, "none at all", a_run(), None)
@@ -176,7 +178,7 @@ def test_a_refusal_is_known_by_its_reason_and_detail(source: Source) -> None:
 
 
 def test_a_new_version_names_its_predecessor(
-    source: Source, volume: Volume, predict: Predict, results: Results
+    source: SourceStudy, volume: Volume, predict: Predict, results: Results
 ) -> None:
     before = results[0]
     predecessor = Predecessor(before.sop_class_uid, before.sop_instance_uid, before.series_instance_uid, "1.2.3")
@@ -190,7 +192,7 @@ def test_a_new_version_names_its_predecessor(
 
 def test_frames_of_a_multi_frame_instance_are_named_by_their_number(headers: Headers) -> None:
     images = tuple(SourceImage(EnhancedCTImageStorage, "1.2.3.4.1", 1, i + 1) for i in range(24))
-    source = Source(tuple(headers(1, SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=24)))
+    source = SourceStudy(tuple(headers(1, SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=24)))
     report, capture, *_, key_objects, _curve = analysed(source, a_volume(images), a_prediction(images), a_run())
     assert capture.dataset.SourceImageSequence[0].ReferencedFrameNumber == 17
     shown = [item for item in key_objects.dataset.ContentSequence if item.ValueType == "IMAGE"]
@@ -200,7 +202,7 @@ def test_frames_of_a_multi_frame_instance_are_named_by_their_number(headers: Hea
     assert any("source frame 17" in ds.get("TextValue", "") for ds in walk(report.dataset))
 
 
-def test_pixels_of_the_source_are_not_changed(source: Source, volume: Volume, predict: Predict) -> None:
+def test_pixels_of_the_source_are_not_changed(source: SourceStudy, volume: Volume, predict: Predict) -> None:
     before = volume.hu.copy()
     analysed(source, volume, predict(), a_run())
     assert np.array_equal(volume.hu, before)

@@ -4,7 +4,7 @@ import pytest
 from survnode.model.ct.volume import SourceImage
 from survnode.model.prediction import Prediction, SliceAttention
 from survnode.model.timegrid import TimeGrid
-from survnode.node.results.findings import Findings, RankedSlice, findings_of
+from survnode.node.results.findings import RankedSlice, ReportedFindings, findings_of
 
 from .conftest import Predict, a_model
 
@@ -20,17 +20,17 @@ def two_members() -> Prediction:
 
 
 @pytest.fixture
-def findings() -> Findings:
+def findings() -> ReportedFindings:
     return findings_of(two_members(), len(IMAGES), captures=2)
 
 
-def test_the_curve_is_the_members_mean_in_percent(findings: Findings) -> None:
+def test_the_curve_is_the_members_mean_in_percent(findings: ReportedFindings) -> None:
     assert findings.incidence.tolist() == [15.0, 50.0]
     assert findings.survival.tolist() == [85.0, 50.0]
     assert findings.median_months == 2.0
 
 
-def test_the_spread_reaches_from_the_lowest_member_to_the_highest(findings: Findings) -> None:
+def test_the_spread_reaches_from_the_lowest_member_to_the_highest(findings: ReportedFindings) -> None:
     assert findings.spread_at(1) == (80.0, 90.0)
     assert findings.spread_at(2) == (40.0, 60.0)
 
@@ -39,12 +39,12 @@ def test_one_model_has_no_spread(predict: Predict) -> None:
     assert findings_of(predict(members=1), 24, 5).spread_at(24) is None
 
 
-def test_slices_are_ranked_by_attention_and_unseen_ones_have_none(findings: Findings) -> None:
+def test_slices_are_ranked_by_attention_and_unseen_ones_have_none(findings: ReportedFindings) -> None:
     assert [(item.rank, item.index, item.weight) for item in findings.slices] == [(1, 2, 50.0), (2, 3, 37.65)]
     assert findings.attention.tolist() == [12.35, 0.0, 50.0, 37.65]
 
 
-def test_the_place_in_the_cohort_is_read_from_its_quantiles(findings: Findings) -> None:
+def test_the_place_in_the_cohort_is_read_from_its_quantiles(findings: ReportedFindings) -> None:
     assert findings.cohort_rank == 62.0  # 50 % lies a quarter of the way from the median, 40, to the maximum, 80
 
 
@@ -52,7 +52,7 @@ def test_a_model_without_a_recorded_cohort_gives_no_place(predict: Predict) -> N
     assert findings_of(predict(cohort_survival=()), 24, 5).cohort_rank is None
 
 
-def test_the_milestones_are_half_years_and_the_horizon(findings: Findings, predict: Predict) -> None:
+def test_the_milestones_are_half_years_and_the_horizon(findings: ReportedFindings, predict: Predict) -> None:
     assert findings.milestones == (2,)
     assert findings_of(predict(), 24, 5).milestones == (6, 12, 18, 24)
 

@@ -25,7 +25,7 @@ from survnode.node.results.bundle import analysed, not_analysed
 from survnode.node.results.documents.attention_report import attention_report
 from survnode.node.results.documents.variant import in_class
 from survnode.node.results.documents.withdrawal import withdrawal
-from survnode.node.results.envelope import Envelope, ResultObject, Source
+from survnode.node.results.envelope import Envelope, ResultObject, SourceStudy
 from survnode.node.results.findings import findings_of
 from survnode.node.results.identity import Layout, Predecessor
 from survnode.node.results.inspection.inspection import inspect
@@ -113,7 +113,7 @@ def test_every_object_is_valid_whatever_the_source_says(
     read_tid1500: Read,
     tmp_path: Path,
 ) -> None:
-    source = Source(tuple(as_received(ds) for ds in headers(**attributes)))
+    source = SourceStudy(tuple(as_received(ds) for ds in headers(**attributes)))
     layout = Layout(captures=1, optional=frozenset({ResultRole.PDF, ResultRole.ATTENTION_REPORT}))
     results = analysed(source, volume, predict(), a_run(), layout)
     note = withdrawal([result.dataset for result in results], a_run(version=2))
@@ -138,14 +138,14 @@ def values_in(report: Mapping[str, Any]) -> list[dict[str, float]]:
     ]
 
 
-def test_a_value_that_is_over_long_in_characters_is_still_a_fault(source: Source) -> None:
+def test_a_value_that_is_over_long_in_characters_is_still_a_fault(source: SourceStudy) -> None:
     (spoilt,) = not_analysed(source, Reason.NO_LUNGS, "", a_run(), None)
     spoilt.dataset.StudyDescription = "я" * 65
     with pytest.raises(ObjectFaulty, match="has a value that is no LO"):
         inspect([spoilt], source)
 
 
-def test_the_judge_and_its_allow_list_let_no_fault_pass(source: Source, dciodvfy: Judge, tmp_path: Path) -> None:
+def test_the_judge_and_its_allow_list_let_no_fault_pass(source: SourceStudy, dciodvfy: Judge, tmp_path: Path) -> None:
     (spoilt,) = not_analysed(source, Reason.NO_LUNGS, "", a_run(), None)
     spoilt.dataset.VerificationFlag = "PERHAPS"
     del spoilt.dataset.PatientID
@@ -155,7 +155,9 @@ def test_the_judge_and_its_allow_list_let_no_fault_pass(source: Source, dciodvfy
 
 @pytest.mark.parametrize("sop_class", [CTImageStorage, MRImageStorage, EnhancedCTImageStorage])
 def test_a_refusal_of_any_kind_of_image_is_valid(sop_class: str, dciodvfy: Judge, tmp_path: Path) -> None:
-    source = Source(tuple(a_header(i + 1, SOPClassUID=sop_class, SeriesInstanceUID=f"1.2.3.{i}") for i in range(3)))
+    source = SourceStudy(
+        tuple(a_header(i + 1, SOPClassUID=sop_class, SeriesInstanceUID=f"1.2.3.{i}") for i in range(3))
+    )
     run = a_run(version=2, predecessor=PREDECESSOR)
     (path,) = write(not_analysed(source, Reason.NOT_CT, "Modality is 'MR'.", run, None), tmp_path)
     assert dciodvfy(path) == []
@@ -163,7 +165,9 @@ def test_a_refusal_of_any_kind_of_image_is_valid(sop_class: str, dciodvfy: Judge
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_refusal_for_any_reason_is_valid(reason: Reason, source: Source, dciodvfy: Judge, tmp_path: Path) -> None:
+def test_a_refusal_for_any_reason_is_valid(
+    reason: Reason, source: SourceStudy, dciodvfy: Judge, tmp_path: Path
+) -> None:
     refusal = not_analysed(source, reason, "Found 7, at least 20 are needed.", a_run(), a_model())
     inspect(refusal, source)
     assert dciodvfy(*write(refusal, tmp_path)) == []
@@ -171,7 +175,7 @@ def test_a_refusal_for_any_reason_is_valid(reason: Reason, source: Source, dciod
 
 @pytest.mark.parametrize("sop_class", [ComprehensiveSRStorage, EnhancedSRStorage])
 def test_the_fall_back_classes_are_valid(
-    sop_class: str, source: Source, volume: Volume, predict: Predict, dciodvfy: Judge, tmp_path: Path
+    sop_class: str, source: SourceStudy, volume: Volume, predict: Predict, dciodvfy: Judge, tmp_path: Path
 ) -> None:
     report = analysed(source, volume, predict(), a_run(), Layout(report_sop_class=sop_class))[0]
     (built,) = write([report], tmp_path / "built")
@@ -182,13 +186,13 @@ def test_the_fall_back_classes_are_valid(
 
 def test_results_of_an_enhanced_ct_are_valid(headers: Headers, dciodvfy: Judge, tmp_path: Path) -> None:
     images = tuple(SourceImage(EnhancedCTImageStorage, "1.2.3.4.1", 1, i + 1) for i in range(24))
-    source = Source(tuple(headers(1, SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=24)))
+    source = SourceStudy(tuple(headers(1, SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=24)))
     paths = write(analysed(source, a_volume(images), a_prediction(images), a_run()), tmp_path)
     assert [complaint for path in paths for complaint in dciodvfy(path)] == []
 
 
 @pytest.fixture(scope="module")
-def real(lung1: tuple[Source, Volume], lung1_lungs: Path) -> tuple[Prediction, Results]:
+def real(lung1: tuple[SourceStudy, Volume], lung1_lungs: Path) -> tuple[Prediction, Results]:
     """A real patient's results with all that is optional; his lungs were drawn by hand."""
     source, volume = lung1
     prediction = a_prediction(volume.images, demonstration=True)
@@ -245,7 +249,7 @@ def test_dcmtk_prints_the_report_and_the_key_objects(real: tuple[Prediction, Res
 
 
 @pytest.fixture
-def every_weight(source: Source, volume: Volume, predict: Predict) -> ResultObject:
+def every_weight(source: SourceStudy, volume: Volume, predict: Predict) -> ResultObject:
     """The second report."""
     findings = findings_of(predict(), len(volume.images), 5)
     envelope = Envelope(source, a_run(), Layout(), findings.model, "content")
@@ -257,7 +261,7 @@ NO_LIMITS = [f"-Djdk.xml.xpath{limit}=0" for limit in ("ExprOpLimit", "TotalOpLi
 
 
 def test_pixelmed_finds_the_templates_and_no_error(
-    results: Results, source: Source, every_weight: ResultObject, tmp_path: Path
+    results: Results, source: SourceStudy, every_weight: ResultObject, tmp_path: Path
 ) -> None:
     """Slow: each start compiles 8 MB of style sheets, 9 s of a processor; so they run side by side."""
     if not PIXELMED.exists():

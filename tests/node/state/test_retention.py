@@ -18,7 +18,7 @@ from survnode.node.state.records import (
     Job,
     JobState,
     PlannedDelivery,
-    ResultObject,
+    StoredObject,
     Study,
     StudyState,
 )
@@ -97,7 +97,7 @@ def run_study(store: Store, database: Database, make_received: MakeReceived, res
     for role in (ResultRole.REPORT, ResultRole.CURVE):
         path = f"{HOME}/{role.value}.dcm"
         (results / path).write_bytes(b"DICM")
-        made.append(ResultObject(role, 0, "1.2", f"9.{role.value}", "9", path))
+        made.append(StoredObject(role, 0, "1.2", f"9.{role.value}", "9", path))
     planned = [PlannedDelivery(item.sop_instance_uid, "pacs") for item in made]
     jobs.finish(database, job, made, planned, now=70.0)
     with database.transaction() as connection:
@@ -179,7 +179,7 @@ def add_later(
     """The delivery of an object of job 1 that was made after its study was deleted."""
     path = f"{HOME}/{name}.dcm"
     (folder / path).write_bytes(b"DICM")
-    row = row_of(ResultObject(role, 0, "1.2", f"9.{name}", "9", path))
+    row = row_of(StoredObject(role, 0, "1.2", f"9.{name}", "9", path))
     extra = {"job_id": 1, "created_at": 3000.0, "variant_of": variant_of}
     with database.transaction() as connection:
         made = connection.execute(insert(results_table).values(row | extra).returning(results_table.c.id)).scalar_one()

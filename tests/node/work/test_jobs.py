@@ -8,12 +8,12 @@ from survnode.node import errors
 from survnode.node.retry import GiveUp, TryAgain
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, PlannedDelivery, ResultObject
+from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, PlannedDelivery, StoredObject
 from survnode.node.state.tables import deliveries, results
 from survnode.node.work import jobs
 
 AddJob = Callable[..., int]
-REPORT = ResultObject(ResultRole.REPORT, 0, "1.2.840.10008.5.1.4.1.1.88.34", "9.1", "9.2", "1/report.dcm")
+REPORT = StoredObject(ResultRole.REPORT, 0, "1.2.840.10008.5.1.4.1.1.88.34", "9.1", "9.2", "1/report.dcm")
 
 
 def claim(database: Database, now: float = 10.0, worker: str = "w1") -> Job | None:

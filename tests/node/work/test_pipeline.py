@@ -13,7 +13,7 @@ from survnode.model.phantom.phantom import make_phantom, write_dicom
 from survnode.node.intake.assembly import choose
 from survnode.node.results.identity import Layout
 from survnode.node.results.inspection.content import content_items, numbers, texts
-from survnode.node.work.pipeline import Outcome, Pipeline
+from survnode.node.work.pipeline import AnalysisOutcome, Pipeline
 
 from ..results.conftest import Judge, a_run, dciodvfy, write
 
@@ -88,7 +88,7 @@ SPOILT: dict[Reason, Spoil] = {
 }
 
 
-def outcome_of(pipeline: Pipeline, images: Sequence[Dataset]) -> Outcome:
+def outcome_of(pipeline: Pipeline, images: Sequence[Dataset]) -> AnalysisOutcome:
     """As the node does it: a study is judged by its headers, and analysed if it can be."""
     choice = choose({str(images[0].SeriesInstanceUID): images})
     if choice.reason is not None:

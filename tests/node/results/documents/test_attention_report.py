@@ -4,7 +4,7 @@ from pydicom import Dataset
 from survnode.model.ct.volume import Volume
 from survnode.node.results.bundle import analysed
 from survnode.node.results.documents.attention_report import attention_report
-from survnode.node.results.envelope import Envelope, ResultObject, Source
+from survnode.node.results.envelope import Envelope, ResultObject, SourceStudy
 from survnode.node.results.findings import findings_of
 from survnode.node.results.identity import Layout, Predecessor
 from survnode.node.results.inspection.content import concept, content_items, numbers
@@ -14,7 +14,7 @@ from ..conftest import Predict, a_run
 
 
 @pytest.fixture(scope="module")
-def made(source: Source, volume: Volume, predict: Predict) -> ResultObject:
+def made(source: SourceStudy, volume: Volume, predict: Predict) -> ResultObject:
     prediction = predict()
     before = Predecessor("1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", "2.25.8", "1.2.3")
     envelope = Envelope(source, a_run(version=2, predecessor=before), Layout(), prediction.model, "content")
@@ -54,7 +54,7 @@ def test_it_is_a_series_of_its_own_and_replaces_no_report(made: ResultObject) ->
     assert "PredecessorDocumentsSequence" not in made.dataset
 
 
-def test_it_is_made_only_if_it_is_wanted(source: Source, volume: Volume, predict: Predict) -> None:
+def test_it_is_made_only_if_it_is_wanted(source: SourceStudy, volume: Volume, predict: Predict) -> None:
     wanted = Layout(captures=1, optional=frozenset({ResultRole.ATTENTION_REPORT}))
     roles = [item.role for item in analysed(source, volume, predict(), a_run(), wanted)]
     assert roles == [

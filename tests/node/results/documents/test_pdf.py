@@ -7,7 +7,7 @@ from pydicom import Dataset, dcmread
 
 from survnode.model.ct.volume import Volume
 from survnode.node.results.documents.pdf import pdf
-from survnode.node.results.envelope import Envelope, ResultObject, Source
+from survnode.node.results.envelope import Envelope, ResultObject, SourceStudy
 from survnode.node.results.findings import DEMONSTRATION, findings_of
 from survnode.node.results.identity import Layout
 from survnode.node.roles import ResultRole
@@ -15,13 +15,13 @@ from survnode.node.roles import ResultRole
 from ..conftest import Predict, a_run, find_tool, output_of, write
 
 
-def made(source: Source, predict: Predict, **model: object) -> ResultObject:
+def made(source: SourceStudy, predict: Predict, **model: object) -> ResultObject:
     prediction = predict(**model)
     return pdf(findings_of(prediction, 24, 5), Envelope(source, a_run(), Layout(), prediction.model, "content"))
 
 
 @pytest.fixture(scope="module")
-def ds(source: Source, predict: Predict) -> Dataset:
+def ds(source: SourceStudy, predict: Predict) -> Dataset:
     return dcmread(BytesIO(made(source, predict).encode()))
 
 
@@ -31,7 +31,7 @@ def words(ds: Dataset, folder: Path) -> str:
     return output_of(find_tool("pdftotext"), "-layout", path, "-")
 
 
-def test_the_same_run_gives_the_same_bytes(ds: Dataset, source: Source, predict: Predict) -> None:
+def test_the_same_run_gives_the_same_bytes(ds: Dataset, source: SourceStudy, predict: Predict) -> None:
     again = dcmread(BytesIO(made(source, predict).encode()))
     assert again.EncapsulatedDocument == ds.EncapsulatedDocument
     assert (again.SOPInstanceUID, again.SeriesInstanceUID) == (ds.SOPInstanceUID, ds.SeriesInstanceUID)
@@ -56,7 +56,7 @@ def test_it_says_the_numbers_and_what_they_are_not_for(ds: Dataset, tmp_path: Pa
 
 
 def test_a_demonstration_model_says_so_on_the_first_page_and_in_the_words(
-    source: Source, predict: Predict, tmp_path: Path
+    source: SourceStudy, predict: Predict, tmp_path: Path
 ) -> None:
     said = words(made(source, predict, demonstration=True).dataset, tmp_path)
     assert said.count(DEMONSTRATION) == 2

@@ -7,7 +7,7 @@ from pydicom.uid import ComprehensiveSRStorage, EnhancedSRStorage
 from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
 from survnode.node.results.bundle import analysed, not_analysed
-from survnode.node.results.envelope import ResultObject, Source
+from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.findings import DEMONSTRATION
 from survnode.node.results.identity import Layout
 from survnode.node.results.words import LINE_CHARS
@@ -120,7 +120,9 @@ def test_the_words_carry_the_numbers_and_the_warning(report: Dataset) -> None:
     assert texts(report, "121106")[0].startswith("Research use only.")
 
 
-def test_no_line_of_the_words_is_longer_than_a_viewer_shows(source: Source, volume: Volume, predict: Predict) -> None:
+def test_no_line_of_the_words_is_longer_than_a_viewer_shows(
+    source: SourceStudy, volume: Volume, predict: Predict
+) -> None:
     cohort = "421 patients of a cohort whose name is long, " * 5
     report = analysed(source, volume, predict(cohort=cohort), a_run())[0].dataset
     (summary,) = texts(report, "121071")
@@ -131,20 +133,20 @@ def test_no_line_of_the_words_is_longer_than_a_viewer_shows(source: Source, volu
     assert max(len(line) for line in text.splitlines()) <= LINE_CHARS
 
 
-def test_one_model_has_no_range(source: Source, volume: Volume, predict: Predict) -> None:
+def test_one_model_has_no_range(source: SourceStudy, volume: Volume, predict: Predict) -> None:
     report = analysed(source, volume, predict(members=1), a_run())[0].dataset
     assert "models" not in texts(report, "121071")[0]
 
 
 def test_generated_text_is_ascii_and_survives_a_model_that_is_not(
-    source: Source, volume: Volume, predict: Predict
+    source: SourceStudy, volume: Volume, predict: Predict
 ) -> None:
     report = analysed(source, volume, predict(name="Modèle", cohort="größer"), a_run())[0].dataset
     assert all(item.TextValue.isascii() for item in items(report) if item.ValueType == "TEXT")
     assert report.ManufacturerModelName == "Mod?le"
 
 
-def test_a_demonstration_model_says_so_in_the_report(source: Source, volume: Volume, predict: Predict) -> None:
+def test_a_demonstration_model_says_so_in_the_report(source: SourceStudy, volume: Volume, predict: Predict) -> None:
     honest = analysed(source, volume, predict(demonstration=True), a_run())[0].dataset
     assert f"{DEMONSTRATION}." in texts(honest, "121106")
     assert "demonstration model: knows nothing of patients" in texts(honest, "112039")[0]  # above the headline
@@ -161,7 +163,7 @@ def test_all_source_images_are_evidence(report: Dataset) -> None:
 def test_the_procedure_is_the_sources_or_an_unspecified_ct(headers: Headers, report: Dataset) -> None:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "24627-2", "LN", "CT Chest"
-    source = Source(tuple(headers(1, ProcedureCodeSequence=[code])))
+    source = SourceStudy(tuple(headers(1, ProcedureCodeSequence=[code])))
     named = not_analysed(source, Reason.NO_LUNGS, "", a_run(), None)[0].dataset
     for ds, expected in ((named, "24627-2"), (report, "25045-6")):
         procedures = [item for item in items(ds) if name(item) == "121058"]
@@ -171,14 +173,14 @@ def test_the_procedure_is_the_sources_or_an_unspecified_ct(headers: Headers, rep
 def test_the_request_is_referenced(headers: Headers) -> None:
     item = Dataset()
     item.RequestedProcedureID, item.ScheduledProcedureStepID = "RP1", "SPS1"
-    source = Source(tuple(headers(1, AccessionNumber="A7", RequestAttributesSequence=[item])))
+    source = SourceStudy(tuple(headers(1, AccessionNumber="A7", RequestAttributesSequence=[item])))
     (request,) = not_analysed(source, Reason.NO_LUNGS, "", a_run(), None)[0].dataset.ReferencedRequestSequence
     assert (request.AccessionNumber, request.RequestedProcedureID, request.StudyInstanceUID) == ("A7", "RP1", "1.2.3")
 
 
 @pytest.mark.parametrize("sop_class", [ComprehensiveSRStorage, EnhancedSRStorage])
 def test_the_same_tree_is_written_in_an_older_class(
-    source: Source, volume: Volume, predict: Predict, report: Dataset, sop_class: str
+    source: SourceStudy, volume: Volume, predict: Predict, report: Dataset, sop_class: str
 ) -> None:
     other = analysed(source, volume, predict(), a_run(), Layout(report_sop_class=sop_class))[0].dataset
     assert sop_class == other.SOPClassUID
@@ -186,7 +188,7 @@ def test_the_same_tree_is_written_in_an_older_class(
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_a_refusal_gives_the_reason_as_code_and_in_words_and_no_numbers(source: Source, reason: Reason) -> None:
+def test_a_refusal_gives_the_reason_as_code_and_in_words_and_no_numbers(source: SourceStudy, reason: Reason) -> None:
     ds = not_analysed(source, reason, "Found 7.", a_run(), None)[0].dataset
     assert numbers(ds) == []
     (finding,) = [item for item in items(ds) if item.ValueType == "CODE" and name(item) == "121071"]
@@ -198,7 +200,7 @@ def test_a_refusal_gives_the_reason_as_code_and_in_words_and_no_numbers(source: 
     ]  # fmt: skip
 
 
-def test_a_refusal_names_the_model_that_was_not_asked(source: Source) -> None:
+def test_a_refusal_names_the_model_that_was_not_asked(source: SourceStudy) -> None:
     ds = not_analysed(source, Reason.NO_LUNGS, "", a_run(), a_model(demonstration=True))[0].dataset
     assert [item.UID for item in items(ds) if name(item) == "121012"] == ["2.25.42"]
     assert f"{DEMONSTRATION}." in texts(ds, "121106")

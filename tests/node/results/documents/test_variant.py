@@ -9,7 +9,7 @@ from survnode.model.errors import Reason
 from survnode.node.errors import ObjectFaulty
 from survnode.node.results.bundle import analysed, not_analysed
 from survnode.node.results.documents.variant import in_class, variant
-from survnode.node.results.envelope import ResultObject, Source
+from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.identity import REPORT_SOP_CLASSES, Layout, Predecessor
 from survnode.node.results.inspection.content import numbers
 from survnode.node.roles import ResultRole
@@ -25,7 +25,7 @@ def report(results: Results) -> Dataset:
     return dcmread(BytesIO(results[0].encode()))
 
 
-def test_each_class_has_uids_of_its_own(source: Source) -> None:
+def test_each_class_has_uids_of_its_own(source: SourceStudy) -> None:
     made = [
         not_analysed(source, Reason.NO_LUNGS, "", a_run(), None, Layout(report_sop_class=sop_class))[0]
         for sop_class in REPORT_SOP_CLASSES
@@ -45,7 +45,7 @@ def test_a_report_can_be_rewritten_in_each_class(report: Dataset, sop_class: str
     assert report.SOPClassUID == Comprehensive3DSRStorage
 
 
-def test_a_rewritten_report_names_its_predecessor_as_that_was_rewritten(source: Source) -> None:
+def test_a_rewritten_report_names_its_predecessor_as_that_was_rewritten(source: SourceStudy) -> None:
     (first,) = not_analysed(source, Reason.NO_LUNGS, "", a_run(), None)
     before = Predecessor(first.sop_class_uid, first.sop_instance_uid, first.series_instance_uid, "1.2.3")
     (second,) = not_analysed(source, Reason.NO_LUNGS, "", a_run(version=2, predecessor=before), None)
@@ -64,7 +64,7 @@ def test_a_whole_report_passes_its_own_rules_in_every_class(report: Dataset, sop
 
 def test_the_frames_of_one_image_are_still_those_that_were_received(headers: Headers) -> None:
     images = tuple(SourceImage(EnhancedCTImageStorage, "1.2.3.4.1", 1, i + 1) for i in range(24))
-    source = Source(tuple(headers(1, SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=24)))
+    source = SourceStudy(tuple(headers(1, SOPClassUID=EnhancedCTImageStorage, NumberOfFrames=24)))
     report = analysed(source, a_volume(images), a_prediction(images), a_run())[0].dataset
     made = variant(report, EnhancedSRStorage, ResultRole.REPORT, "report-2.dcm")
     assert list(numbers(made.dataset)) == list(numbers(report))

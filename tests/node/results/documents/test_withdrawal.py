@@ -4,7 +4,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from survnode.node.results.documents.withdrawal import withdrawal
-from survnode.node.results.envelope import ResultObject, Source
+from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.inspection.content import references
 from survnode.node.results.inspection.inspection import inspect
 from survnode.node.roles import ResultRole
@@ -72,4 +72,4 @@ def test_the_withdrawal_of_other_objects_is_another_note(note: ResultObject, sen
 
 
 def test_it_stands_the_nodes_own_inspection(note: ResultObject, sent: list[Dataset]) -> None:
-    inspect([note], Source(tuple(sent)))
+    inspect([note], SourceStudy(tuple(sent)))

@@ -16,7 +16,7 @@ from survnode.model.prediction import Prediction
 from survnode.node.errors import ObjectFaulty
 from survnode.node.results.bundle import analysed, not_analysed
 from survnode.node.results.documents.variant import in_class
-from survnode.node.results.envelope import ResultObject, Source
+from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.identity import Layout, Predecessor
 from survnode.node.results.inspection.content import content_items
 from survnode.node.results.inspection.inspection import inspect
@@ -30,17 +30,17 @@ Break = Callable[[Dataset], object]
 
 
 @pytest.fixture(scope="module")
-def source() -> Source:
-    return Source(tuple(placed_headers(Geometry())))
+def source() -> SourceStudy:
+    return SourceStudy(tuple(placed_headers(Geometry())))
 
 
 @pytest.fixture(scope="module")
-def prediction(source: Source) -> Prediction:
+def prediction(source: SourceStudy) -> Prediction:
     return a_prediction(load_volume(source.headers).images)
 
 
 @pytest.fixture(scope="module")
-def whole(source: Source, prediction: Prediction) -> Results:
+def whole(source: SourceStudy, prediction: Prediction) -> Results:
     """One object of each kind, and more captures."""
     volume = load_volume(source.headers)
     layout = Layout(optional=frozenset({ResultRole.PDF, ResultRole.SEGMENTATION, ResultRole.ATTENTION_REPORT}))
@@ -64,7 +64,7 @@ def broken(whole: Results, file_name: str, spoil: Break) -> Results:
     return (*whole[:at], spoilt, *whole[at + 1 :])
 
 
-def faults(objects: Results, source: Source, summary: Mapping[str, Any] | None = None) -> list[str]:
+def faults(objects: Results, source: SourceStudy, summary: Mapping[str, Any] | None = None) -> list[str]:
     with pytest.raises(ObjectFaulty) as refusal:
         inspect(objects, source, summary)
     return [str(fault) for fault in refusal.value.faults]
@@ -74,18 +74,18 @@ def faults(objects: Results, source: Source, summary: Mapping[str, Any] | None =
 def test_a_source_of_many_faults_is_no_reason_to_fail() -> None:
     header = dcmread(str(get_testdata_file("badVR.dcm")), stop_before_pixels=True)
     assert header["NumberOfFrames"].value == "1A"
-    source = Source((header,))
+    source = SourceStudy((header,))
     inspect(not_analysed(source, Reason.NOT_CT, "", a_run(), None), source)
 
 
-def test_what_the_node_makes_passes(whole: Results, source: Source, summary: dict[str, Any]) -> None:
+def test_what_the_node_makes_passes(whole: Results, source: SourceStudy, summary: dict[str, Any]) -> None:
     inspect(whole, source)
     inspect(whole, source, summary)
 
 
 @pytest.mark.parametrize("reason", [Reason.NO_LUNGS, Reason.NOT_CT])
 def test_a_refusal_passes(headers: Headers, reason: Reason) -> None:
-    source = Source(tuple(headers(3, PatientName="Doe^Jane", SOPClassUID=MRImageStorage)))
+    source = SourceStudy(tuple(headers(3, PatientName="Doe^Jane", SOPClassUID=MRImageStorage)))
     objects = not_analysed(source, reason, "Found 3.", a_run(), None)
     inspect(objects, source, not_analysed_summary(reason, "Found 3.", objects, a_run()))
 
@@ -93,11 +93,11 @@ def test_a_refusal_passes(headers: Headers, reason: Reason) -> None:
 @pytest.mark.filterwarnings("ignore:Invalid value for VR", "ignore:The value length")
 def test_a_source_that_had_to_be_mended_passes(headers: Headers) -> None:
     bad = {"PatientSex": "U", "StudyTime": "10:15", "PatientID": "i" * 80, "PatientName": "Hong^Gildong=洪^吉洞"}
-    source = Source(tuple(headers(2, SpecificCharacterSet="ISO_IR 192", **bad)))
+    source = SourceStudy(tuple(headers(2, SpecificCharacterSet="ISO_IR 192", **bad)))
     inspect(not_analysed(source, Reason.NO_LUNGS, "", a_run(), None), source)
 
 
-def test_a_report_in_two_classes_passes(whole: Results, source: Source) -> None:
+def test_a_report_in_two_classes_passes(whole: Results, source: SourceStudy) -> None:
     other = ResultObject(ResultRole.REPORT, "report-2.dcm", in_class(whole[0].dataset, ComprehensiveSRStorage))
     inspect((*whole, other), source)
 
@@ -208,18 +208,18 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("file_name", "spoil", "expected"), BREAKS.values(), ids=BREAKS)
 def test_each_broken_rule_is_found_and_named_by_object_and_tag(
-    whole: Results, source: Source, file_name: str, spoil: Break, expected: str
+    whole: Results, source: SourceStudy, file_name: str, spoil: Break, expected: str
 ) -> None:
     found = faults(broken(whole, file_name, spoil), source)
     assert any(fault.startswith(file_name) and expected in fault for fault in found), found
     assert not any(value in "".join(found) for value in ("SECRET", "Roe", "Doe", "secret", "19500102", "1.2.3.4.999"))
 
 
-def test_an_object_that_is_there_twice_is_found(whole: Results, source: Source) -> None:
+def test_an_object_that_is_there_twice_is_found(whole: Results, source: SourceStudy) -> None:
     assert "report.dcm (0008,0018) names another object too" in faults((*whole, whole[0]), source)
 
 
-def test_an_object_under_the_uid_of_a_source_image_is_found(whole: Results, source: Source) -> None:
+def test_an_object_under_the_uid_of_a_source_image_is_found(whole: Results, source: SourceStudy) -> None:
     def spoil(ds: Dataset) -> None:
         ds.SOPInstanceUID = UID("1.2.3.4.1")
 
@@ -227,17 +227,17 @@ def test_an_object_under_the_uid_of_a_source_image_is_found(whole: Results, sour
 
 
 @pytest.mark.parametrize("series", ["1.2.3.4", "that of the report"])
-def test_an_object_in_a_series_that_is_not_its_own_is_found(whole: Results, source: Source, series: str) -> None:
+def test_an_object_in_a_series_that_is_not_its_own_is_found(whole: Results, source: SourceStudy, series: str) -> None:
     uid = whole[0].series_instance_uid if series == "that of the report" else series
     found = faults(broken(whole, CURVE, _set("SeriesInstanceUID", uid)), source)
     assert found == ["curve.dcm (0020,000E) is the series of other objects"]
 
 
-def test_results_of_another_patient_are_found_in_every_object(whole: Results, source: Source) -> None:
+def test_results_of_another_patient_are_found_in_every_object(whole: Results, source: SourceStudy) -> None:
     other = copy.deepcopy(source.headers)
     for ds in other:
         ds.PatientID = "SECRET-2"
-    found = faults(whole, Source(other))
+    found = faults(whole, SourceStudy(other))
     assert len([fault for fault in found if "(0010,0020)" in fault]) == len(whole)
 
 
@@ -302,13 +302,13 @@ CONTRADICTIONS: dict[str, tuple[str, Break, str]] = {
 
 @pytest.mark.parametrize(("file_name", "spoil", "expected"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
 def test_objects_that_contradict_each_other_are_found(
-    whole: Results, source: Source, file_name: str, spoil: Break, expected: str
+    whole: Results, source: SourceStudy, file_name: str, spoil: Break, expected: str
 ) -> None:
     found = faults(broken(whole, file_name, spoil), source)
     assert any(fault.startswith(file_name) and expected in fault for fault in found), found
 
 
-def test_a_second_report_that_contradicts_the_first_is_found(whole: Results, source: Source) -> None:
+def test_a_second_report_that_contradicts_the_first_is_found(whole: Results, source: SourceStudy) -> None:
     def spoil(ds: Dataset) -> None:
         weights = [item.MeasuredValueSequence[0] for item in content_items(ds) if item.get("ValueType") == "NUM"]
         max(weights, key=lambda item: float(item.NumericValue)).NumericValue = 50
@@ -317,7 +317,7 @@ def test_a_second_report_that_contradicts_the_first_is_found(whole: Results, sou
     assert found == ["attention-report.dcm holds another weight of a ranked slice than the report"]
 
 
-def test_a_missing_capture_is_found(whole: Results, source: Source) -> None:
+def test_a_missing_capture_is_found(whole: Results, source: SourceStudy) -> None:
     found = faults(tuple(item for item in whole if item.file_name != "captures/03.dcm"), source)
     assert found == ["report.dcm ranks another number of slices than there are captures"]
 
@@ -333,13 +333,13 @@ def test_a_missing_capture_is_found(whole: Results, source: Source) -> None:
     ],
 )
 def test_a_summary_that_contradicts_the_report_is_found(
-    whole: Results, source: Source, summary: dict[str, Any], key: str, value: object, expected: str
+    whole: Results, source: SourceStudy, summary: dict[str, Any], key: str, value: object, expected: str
 ) -> None:
     found = faults(whole, source, {**summary, key: value})
     assert any(expected in fault for fault in found), found
 
 
-def test_every_fault_is_told_at_once_and_the_message_stays_short(whole: Results, source: Source) -> None:
+def test_every_fault_is_told_at_once_and_the_message_stays_short(whole: Results, source: SourceStudy) -> None:
     spoilt = whole
     for item in whole:
         spoilt = broken(spoilt, item.file_name, _set("PatientID", "SECRET-2"))

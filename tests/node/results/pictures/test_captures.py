@@ -5,7 +5,7 @@ import pytest
 
 from survnode.model.ct.volume import SourceImage, Volume
 from survnode.node.results.envelope import ResultObject
-from survnode.node.results.findings import Findings, findings_of
+from survnode.node.results.findings import ReportedFindings, findings_of
 from survnode.node.results.pictures import captures
 from survnode.node.results.pictures.captures import ANATOMY, PANEL, STRIP, draw
 from survnode.node.results.pictures.secondary_capture import Pixels
@@ -17,12 +17,12 @@ Results = tuple[ResultObject, ...]
 
 
 @pytest.fixture(scope="module")
-def findings(predict: Predict) -> Findings:
+def findings(predict: Predict) -> ReportedFindings:
     return findings_of(predict(), 24, 5)
 
 
 @pytest.fixture(scope="module")
-def picture(findings: Findings, volume: Volume) -> Pixels:
+def picture(findings: ReportedFindings, volume: Volume) -> Pixels:
     return draw(findings.slices[0], findings, volume)
 
 
@@ -67,7 +67,7 @@ def test_they_are_what_a_workstation_captures(objects: Results) -> None:
         assert (ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.BitsAllocated) == (512, 1024, 3, 8)
 
 
-def test_the_windows_are_those_of_lung_and_mediastinum(findings: Findings) -> None:
+def test_the_windows_are_those_of_lung_and_mediastinum(findings: ReportedFindings) -> None:
     volume = a_volume([item.image for item in findings.slices] * 5)
     for hu, lung, mediastinum in ((-1350, 0, 0), (-600, 128, 0), (40, 236, 128), (150, 255, 198), (240, 255, 255)):
         volume.hu[:] = hu
@@ -85,7 +85,7 @@ def test_the_patients_front_is_up_and_his_right_is_left(picture: Pixels) -> None
     assert right_panel[:, half + 10 :].max() == 0
 
 
-def test_anatomy_keeps_its_proportions(findings: Findings) -> None:
+def test_anatomy_keeps_its_proportions(findings: ReportedFindings) -> None:
     volume = a_volume([item.image for item in findings.slices] * 5, spacing_mm=(3.0, 1.0, 2.0))
     volume.hu[:] = 1000
     pixels = draw(findings.slices[0], findings, volume)
@@ -94,7 +94,7 @@ def test_anatomy_keeps_its_proportions(findings: Findings) -> None:
     assert panel.any(axis=1).sum() == ANATOMY // 2
 
 
-def test_no_text_lies_on_the_anatomy(findings: Findings, volume: Volume) -> None:
+def test_no_text_lies_on_the_anatomy(findings: ReportedFindings, volume: Volume) -> None:
     air = a_volume(volume.images)
     air.hu[:] = -3000
     pixels = draw(findings.slices[0], findings, air)
@@ -118,7 +118,7 @@ def test_nothing_stands_where_viewers_put_their_scroll_bar(
     assert pixels[:STRIP, 28:60].max() > 200  # and the words begin right beside it
 
 
-def test_words_of_the_strip_stay_apart_whatever_their_length(findings: Findings, volume: Volume) -> None:
+def test_words_of_the_strip_stay_apart_whatever_their_length(findings: ReportedFindings, volume: Volume) -> None:
     image = SourceImage("1.2", "1.3", 1, 12345)
     widest = replace(findings.slices[0], rank=50, weight=100.0, image=image)
     many = replace(findings, slices=(widest,) * 50)
@@ -127,7 +127,7 @@ def test_words_of_the_strip_stay_apart_whatever_their_length(findings: Findings,
     assert sorted(gaps)[-2] > 30  # between rank and weight, and between image and "research use only"
 
 
-def test_each_rank_is_its_own_picture(findings: Findings, volume: Volume) -> None:
+def test_each_rank_is_its_own_picture(findings: ReportedFindings, volume: Volume) -> None:
     pictures = {draw(item, findings, volume).tobytes() for item in findings.slices}
     assert len(pictures) == len(findings.slices)
 

@@ -8,7 +8,7 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage
 
 from survnode.model.ct.volume import Volume, load_volume
 from survnode.node.results.bundle import analysed
-from survnode.node.results.envelope import Envelope, ResultObject, Source
+from survnode.node.results.envelope import Envelope, ResultObject, SourceStudy
 from survnode.node.results.identity import Layout
 from survnode.node.results.pictures.segmentation import FILE_NAME, segmentation
 from survnode.node.roles import ResultRole
@@ -32,7 +32,7 @@ def segmented(datasets: list[Dataset], volume: Volume | None = None) -> Dataset:
     """The segmentation of what has HU 1 and 2."""
     volume = volume or load_volume(datasets)
     lungs = np.clip(volume.hu, 0, 2).astype(np.uint8)
-    return segmentation(lungs, Envelope(Source(tuple(datasets)), a_run(), Layout(), a_model(), "content")).dataset
+    return segmentation(lungs, Envelope(SourceStudy(tuple(datasets)), a_run(), Layout(), a_model(), "content")).dataset
 
 
 def places_in_source(datasets: list[Dataset], hu: int) -> Places:
@@ -116,7 +116,7 @@ def test_the_same_mask_gives_the_same_bytes_and_another_mask_another_uid() -> No
 
 def test_without_a_mask_or_unless_wanted_there_is_none() -> None:
     datasets = placed_headers(Geometry())
-    volume, source = load_volume(datasets), Source(tuple(datasets))
+    volume, source = load_volume(datasets), SourceStudy(tuple(datasets))
     wanted = Layout(optional=frozenset({ResultRole.SEGMENTATION}))
     lungs = np.ones(volume.hu.shape, np.uint8)
     for layout, mask, expected in ((wanted, lungs, 1), (wanted, None, 0), (Layout(), lungs, 0)):
