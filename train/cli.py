@@ -13,9 +13,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from survnode.train.cohorts.clinical import TimeUnit
-from survnode.train.errors import TrainError
-from survnode.train.names import CohortName, Preset
-from survnode.train.options import (
+from survnode.train.commands.experiment import app as experiment_app
+from survnode.train.commands.options import (
     Cache,
     Clinical,
     CohortOption,
@@ -34,14 +33,15 @@ from survnode.train.options import (
     Unit,
     Workers,
 )
-from survnode.train.paper.cli import app as experiment_app
-from survnode.train.showing import COLUMNS, bars, show_evaluation
+from survnode.train.commands.terminal import COLUMNS, bars, show_evaluation
+from survnode.train.errors import TrainError
+from survnode.train.names import CohortName, Preset
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from survnode.model.checkpoint import Card
-    from survnode.train.demonstration import Plan
+    from survnode.train.runs.demonstration import Plan
 
 __all__ = ["TrainError", "app", "evaluate_app", "experiment_app", "presets_app"]
 
@@ -94,7 +94,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
         return
     from survnode.train.cohorts.folds import read_folds
     from survnode.train.presets import PRESETS, with_settings
-    from survnode.train.run import Plan, run
+    from survnode.train.runs.run import Plan, run
     from survnode.train.sources import Source, load
 
     recipe = with_settings(PRESETS[preset], settings or [])
@@ -138,9 +138,9 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     """Measure a finished model, as it is, on patients that it never saw."""
     from survnode.train.cohorts.clinical import MonthRule
     from survnode.train.presets import Recipe
-    from survnode.train.run import Plan
+    from survnode.train.runs.evaluate import score
+    from survnode.train.runs.run import Plan
     from survnode.train.sources import Source, load
-    from survnode.train.zero_shot import score
 
     caches = cache or _user_cache()
     source = Source(
@@ -175,7 +175,7 @@ def presets(as_json: Json = False) -> None:
 
 def _demonstrate(patients: int, unseen: int, seed: int | None, features: Path, out: Path, *, as_json: bool) -> None:
     """Make the demonstration model anew."""
-    from survnode.train.demonstration import Plan
+    from survnode.train.runs.demonstration import Plan
 
     card = _train_with_progress(Plan(patients, unseen, 100 if seed is None else seed, features), out)
     if as_json:
@@ -185,9 +185,9 @@ def _demonstrate(patients: int, unseen: int, seed: int | None, features: Path, o
 
 
 def _train_with_progress(plan: "Plan", out: Path) -> "Card":
-    from survnode.train.config import Training
-    from survnode.train.demonstration import FOLDS, make_checkpoint
     from survnode.train.fit.loop import Epoch
+    from survnode.train.recipe import Training
+    from survnode.train.runs.demonstration import FOLDS, make_checkpoint
 
     with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
         encoding = progress.add_task("CT to features", total=plan.total)

@@ -36,9 +36,9 @@ from survnode.model.net.encoders import Freezing
 from survnode.model.net.network import NetworkConfig
 from survnode.model.net.volumetric import VolumetricConfig
 from survnode.train.cohorts.clinical import MonthRule
-from survnode.train.config import Fitting, Schedule, Training
 from survnode.train.errors import RecipeRefused
 from survnode.train.names import Preset
+from survnode.train.recipe import Fitting, Schedule, Training
 
 
 class _Settings(BaseModel):

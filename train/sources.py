@@ -14,7 +14,7 @@ from survnode.train.names import CohortName
 
 @dataclass(frozen=True)
 class Source:
-    """What the command line says of a cohort; see `survnode.train.options`."""
+    """What the command line says of a cohort; see `survnode.train.commands.options`."""
 
     cohort: CohortName
     data: Path

@@ -36,7 +36,7 @@ from survnode.train.fit.augment import random_views
 from survnode.train.fit.features import encode, encoder_of, intensities
 from survnode.train.fit.inputs import Batch, FeatureInputs, Rng, pad
 from survnode.train.fit.loop import Outcomes, Trainer
-from survnode.train.fit.start import new_net
+from survnode.train.fit.networks import new_net
 from survnode.train.names import Preset
 from survnode.train.presets import PRESETS
 from survnode.train.workers import Hear, each, one_thread

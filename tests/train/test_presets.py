@@ -7,10 +7,10 @@ from survnode.model.net.encoders import Freezing
 from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
 from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig
-from survnode.train.config import Schedule
 from survnode.train.errors import RecipeRefused
 from survnode.train.names import Preset
 from survnode.train.presets import PRESETS, REASONS, Recipe, differences, with_settings
+from survnode.train.recipe import Schedule
 
 PAPER = PRESETS[Preset.PAPER]
 

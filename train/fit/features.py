@@ -22,8 +22,8 @@ from survnode.model.net.trunks import TRUNKS, EncoderName
 from survnode.model.net.volumetric import VOLUME_TRUNKS, VolumeEncoderName, VolumetricConfig, volume_of
 from survnode.train.cohorts.cohort import Patient
 from survnode.train.fit.augment import random_views
+from survnode.train.fit.files import key_of, missing, write_arrays
 from survnode.train.fit.slices import Done, SliceCache, read_slices
-from survnode.train.fit.store import key_of, missing, write_arrays
 from survnode.train.presets import Augmentation, Recipe
 from survnode.train.workers import compute
 

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from survnode.model.net.network import Output, SurvivalNet
 from survnode.model.timegrid import TimeGrid, cif_from_pmf
-from survnode.train.config import Fitting, Precision, Schedule
+from survnode.train.fit.files import write_whole
 from survnode.train.fit.inputs import Inputs, Net
 from survnode.train.fit.loss import deephit_loss
-from survnode.train.fit.store import write_whole
 from survnode.train.measure.concordance import concordance_td
+from survnode.train.recipe import Fitting, Precision, Schedule
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.int64]

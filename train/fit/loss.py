@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from survnode.train.config import LossSettings, RankingMean
+from survnode.train.recipe import LossSettings, RankingMean
 
 
 def deephit_loss(logits: Tensor, bins: Tensor, event: Tensor, settings: LossSettings) -> Tensor:

@@ -1,6 +1,6 @@
 """The features of computed phantoms, straight from the CT: slices are never on disk, but where the tumour is, is.
 
-A file a phantom, named by everything that decides its content, as in `survnode.train.fit.store`.
+A file a phantom, named by everything that decides its content, as in `survnode.train.fit.files`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ from safetensors.numpy import load_file
 from survnode.model.ct.lungs import lung_segmenter
 from survnode.model.ct.preprocess import preprocess
 from survnode.train.cohorts.phantom import PhantomPatient
-from survnode.train.config import Training
 from survnode.train.fit.features import encode, encoder_of, intensities
-from survnode.train.fit.store import code_sha256, key_of, missing, write_arrays
+from survnode.train.fit.files import code_sha256, key_of, missing, write_arrays
+from survnode.train.recipe import Training
 from survnode.train.workers import compute
 
 

@@ -19,7 +19,7 @@ from survnode.model.ct.preprocess import Preprocessing, preprocess
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.train.cohorts.cohort import Patient
 from survnode.train.cohorts.exclusions import Exclusion
-from survnode.train.fit.store import code_sha256, key_of, missing, write_arrays, write_whole
+from survnode.train.fit.files import code_sha256, key_of, missing, write_arrays, write_whole
 from survnode.train.workers import compute
 
 Done = Callable[[], None]

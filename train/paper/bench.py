@@ -4,7 +4,7 @@
 
     OUT/bench.json             recipe, encoder, folds and seed: all systems share them
     OUT/first.json             the outcomes of the first cohort; second.json likewise
-    OUT/systems/NAME/          a run, see `survnode.train.run`; finished when it has metrics.json
+    OUT/systems/NAME/          a run, see `survnode.train.runs.run`; finished when it has metrics.json
     OUT/systems/NAME.json      why the system could not run
     OUT/report/                what `survnode.train.paper.report` writes
 """
@@ -29,16 +29,16 @@ from survnode.model.weights import find_weights
 from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
 from survnode.train.errors import NothingToMeasure, RunDiffers, TrainError
+from survnode.train.fit.files import write_whole
 from survnode.train.fit.slices import SliceCache
-from survnode.train.fit.store import write_whole
 from survnode.train.journal import Tell, silence
 from survnode.train.measure.resampling import RESAMPLES
 from survnode.train.paper.experiments import Population, Start, System, experiments, with_settings_of
 from survnode.train.paper.results import read_run
 from survnode.train.paper.tables import Findings
 from survnode.train.presets import Recipe
-from survnode.train.run import Plan, run
-from survnode.train.zero_shot import score
+from survnode.train.runs.evaluate import score
+from survnode.train.runs.run import Plan, run
 
 OUTCOME = ("id", "time_months", "event", "died_within_two_years", "key")  # what is kept of a patient
 NOTHING_MISSING: Mapping[Population, str] = MappingProxyType({})

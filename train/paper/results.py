@@ -54,7 +54,7 @@ class Result:
 
 
 def read_run(folder: Path, cohort: Cohort) -> Result:
-    """The predictions in the folder of a finished run, see `survnode.train.run`."""
+    """The predictions in the folder of a finished run, see `survnode.train.runs.run`."""
     rows = _by_patient(folder / "predictions.csv")
     patients = tuple(rows)
     attention = _by_patient(folder / "attention.csv") if (folder / "attention.csv").exists() else {}

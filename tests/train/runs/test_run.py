@@ -34,9 +34,9 @@ from survnode.train.errors import (
     WorkerLost,
 )
 from survnode.train.names import Preset
-from survnode.train.run import Plan, Run, run
+from survnode.train.runs.run import Plan, Run, run
 
-from .tiny import PATIENTS, SETTINGS, load_tiny, recipe, write_tiny_tree
+from ..tiny import PATIENTS, SETTINGS, load_tiny, recipe, write_tiny_tree
 
 KILLS_ITSELF = """
 import os, signal, sys
@@ -44,7 +44,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tiny import load_tiny, recipe
 from survnode.train.names import Preset
-from survnode.train.run import Plan, run
+from survnode.train.runs.run import Plan, run
 
 def tell(event, **fields):
     if event == "epoch" and fields["fold"] == 1 and fields["number"] == 2:
@@ -150,7 +150,7 @@ def test_folder_of_another_run_is_refused(whole: Run, cohort: Cohort) -> None:
 
 def test_run_killed_in_the_second_fold_comes_to_the_same_figures(whole: Run, tree: Path, tmp_path: Path) -> None:
     caches, out = whole.plan.caches, tmp_path / "out"
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent
     killed = subprocess.run([sys.executable, "-c", KILLS_ITSELF, *map(str, (here, tree, caches, out))], check=False)
     assert killed.returncode == -9
     assert not (out / "metrics.json").exists()

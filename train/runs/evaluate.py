@@ -13,16 +13,16 @@ from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.exclusions import write_exclusions
 from survnode.train.errors import RunDiffers
 from survnode.train.fit.features import encoder_of
+from survnode.train.fit.files import write_whole
 from survnode.train.fit.loop import Predicted, predict
+from survnode.train.fit.networks import new_net
 from survnode.train.fit.slices import lung_weights_sha256
-from survnode.train.fit.start import new_net
-from survnode.train.fit.store import write_whole
-from survnode.train.fold import Material, inputs_of
 from survnode.train.journal import MEASURED, Journal, Tell, silence
 from survnode.train.measure.evaluate import Evaluation, evaluate
 from survnode.train.presets import Augmentation, Recipe
-from survnode.train.results import Predictions, write_attention, write_predictions
-from survnode.train.run import RUN, Plan, fill_features, prepared
+from survnode.train.runs.fold import Material, inputs_of
+from survnode.train.runs.results import Predictions, write_attention, write_predictions
+from survnode.train.runs.run import RUN, Plan, fill_features, prepared
 
 
 def score(model: str, cohort: Cohort, plan: Plan, *, tell: Tell = silence) -> Evaluation:

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from survnode.train.commands.experiment import app, origin
 from survnode.train.errors import NothingToMeasure
 from survnode.train.names import Preset
 from survnode.train.paper.bench import Bench
-from survnode.train.paper.cli import app, origin
 from survnode.train.presets import PRESETS
 
 TABLE = "id,months,died\n" + "".join(f"P{k},{3 * k},{k % 2}\n" for k in range(1, 9))

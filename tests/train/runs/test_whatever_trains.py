@@ -12,9 +12,9 @@ from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.names import Preset
 from survnode.train.presets import Recipe
-from survnode.train.run import Plan, run
+from survnode.train.runs.run import Plan, run
 
-from .tiny import load_tiny, recipe, write_tiny_tree
+from ..tiny import load_tiny, recipe, write_tiny_tree
 
 ONE_EPOCH = ("fitting.epochs=1", "fitting.warm_up_epochs=0")
 

@@ -30,16 +30,16 @@ from survnode.train.cohorts.exclusions import write_exclusions
 from survnode.train.cohorts.folds import Fold, Role, make_folds, write_folds
 from survnode.train.errors import NothingToMeasure, RunDiffers
 from survnode.train.fit.features import encoder_of
+from survnode.train.fit.files import write_whole
 from survnode.train.fit.loop import Epoch
-from survnode.train.fit.start import initial
-from survnode.train.fit.store import write_whole
-from survnode.train.fold import Material, fit_fold, rounded, seal
+from survnode.train.fit.networks import initial
 from survnode.train.journal import EPOCH, MEASURED, PROGRESS, Journal, Tell, silence
 from survnode.train.measure.evaluate import Evaluation, evaluate
 from survnode.train.measure.resampling import RESAMPLES
-from survnode.train.model_card import model_card
 from survnode.train.presets import Intensity, Recipe
-from survnode.train.results import FoldResult, Predictions, gathered, write_attention, write_predictions
+from survnode.train.runs.fold import Material, fit_fold, rounded, seal
+from survnode.train.runs.model_card import model_card
+from survnode.train.runs.results import FoldResult, Predictions, gathered, write_attention, write_predictions
 from survnode.train.workers import Hear, each
 
 RUN = "run.json"

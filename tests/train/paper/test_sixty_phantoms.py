@@ -25,7 +25,7 @@ from survnode.train.paper.experiments import Population, experiments
 from survnode.train.paper.report import write_report
 from survnode.train.paper.results import Result
 from survnode.train.presets import PRESETS, with_settings
-from survnode.train.run import Plan, run
+from survnode.train.runs.run import Plan, run
 
 COUNT = 60
 SETTINGS = (

@@ -9,10 +9,10 @@ import torch
 
 from survnode.model.net.network import NetworkConfig, SurvivalNet
 from survnode.model.net.trunks import EncoderName
-from survnode.train.config import Fitting, LossSettings, Precision, RankingMean, Schedule
 from survnode.train.fit.inputs import FeatureInputs
 from survnode.train.fit.loop import Epoch, Outcomes, Trainer, learning_rate_factor
 from survnode.train.measure.concordance import compare_constant, concordance_td
+from survnode.train.recipe import Fitting, LossSettings, Precision, RankingMean, Schedule
 
 SETTINGS = Fitting(loss=LossSettings(beta=2.0, ranking_mean=RankingMean.PAIRS), batch=8, epochs=6, warm_up_epochs=1)
 TRAIN, VALIDATION = np.arange(40), np.arange(40, 60)

@@ -16,7 +16,7 @@ from survnode.train.paper.figures import (
     save,
 )
 
-from .paper_findings import made_up_result
+from .findings import made_up_result
 
 BUBBLES = [
     Bubble("small", "2D, soft attention", 0.58, 0.55, 0.61, 54.4, 4_400_000),

@@ -10,7 +10,7 @@ from survnode.node.intake import assembly
 from survnode.train.cohorts.choice import choose, judge_series
 from survnode.train.cohorts.dicom_tree import DicomTree, index_tree
 
-from .trees import positions, write_series
+from ..trees import positions, write_series
 
 GEOMETRIES = [
     (positions(3, 60), 4),

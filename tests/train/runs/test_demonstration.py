@@ -13,9 +13,9 @@ from survnode.model.checkpoint import DEMO, load_checkpoint, read_card
 from survnode.model.predict import Predictor
 from survnode.train.cli import app
 from survnode.train.cohorts.phantom import PhantomCohort
-from survnode.train.config import Training
-from survnode.train.demonstration import FOLDS
 from survnode.train.measure.attention import share_found
+from survnode.train.recipe import Training
+from survnode.train.runs.demonstration import FOLDS
 
 FRESH = 9  # a part of the cohort that the command never draws
 

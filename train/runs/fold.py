@@ -19,11 +19,11 @@ from survnode.train.cohorts.folds import Fold
 from survnode.train.fit.features import FeatureCache, encoder_of
 from survnode.train.fit.inputs import FeatureInputs, Inputs, Net, SliceInputs
 from survnode.train.fit.loop import Epoch, Outcomes, Rows, Trainer
+from survnode.train.fit.networks import initial, new_net, start_from
 from survnode.train.fit.slices import SliceCache, lung_weights_sha256, standard_window
-from survnode.train.fit.start import initial, new_net, start_from
 from survnode.train.measure.concordance import concordance_td
 from survnode.train.presets import Intensity, Recipe
-from survnode.train.results import FoldResult, read_result, write_result
+from survnode.train.runs.results import FoldResult, read_result, write_result
 from survnode.train.workers import one_thread_here
 
 STATE = "unfinished.pt"

@@ -14,15 +14,15 @@ from pydantic import JsonValue
 from survnode.model.checkpoint import Backbone, Card, Cohort, Lungs, save_checkpoint
 from survnode.model.timegrid import TimeGrid
 from survnode.train.cohorts.phantom import PhantomCohort, hazard_a_month
-from survnode.train.config import Training
 from survnode.train.fit.features import encoder_of
 from survnode.train.fit.inputs import FeatureInputs, Net
 from survnode.train.fit.loop import Epoch, Outcomes, Predicted, Trainer, predict
+from survnode.train.fit.networks import new_net
 from survnode.train.fit.phantoms import PhantomFeatures, cached_features
-from survnode.train.fit.start import new_net
 from survnode.train.measure.attention import share_found
 from survnode.train.measure.calibration import calibration
 from survnode.train.measure.concordance import Pairs, compare_constant, compare_on_grid
+from survnode.train.recipe import Training
 from survnode.train.workers import one_thread_here
 
 TRAINING, UNSEEN = 0, 3  # parts of the cohort; 1 and 2 were looked at when the settings were chosen

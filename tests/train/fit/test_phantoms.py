@@ -11,9 +11,9 @@ from survnode.model.ct.lungs import lung_segmenter
 from survnode.model.ct.preprocess import preprocess
 from survnode.model.net.network import SurvivalNet
 from survnode.train.cohorts.phantom import PhantomPatient, Scan
-from survnode.train.config import Training
+from survnode.train.fit.files import write_arrays
 from survnode.train.fit.phantoms import PhantomFeatures, cache_key, cached_features, extract
-from survnode.train.fit.store import write_arrays
+from survnode.train.recipe import Training
 
 TRAINING = Training.demonstration()
 PATIENT = PhantomPatient(11, 20.0, 2.0, 14.0, 5.0, event=True)

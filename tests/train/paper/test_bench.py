@@ -19,8 +19,8 @@ from survnode.model.net.encoders import Encoder
 from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.errors import NothingToMeasure, RunDiffers
 from survnode.train.fit import features
+from survnode.train.fit.files import write_whole
 from survnode.train.fit.slices import SliceCache
-from survnode.train.fit.store import write_whole
 from survnode.train.names import Preset
 from survnode.train.paper import bench as bench_module
 from survnode.train.paper.bench import (

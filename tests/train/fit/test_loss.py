@@ -10,13 +10,13 @@ from pycox.models.data import pair_rank_mat
 from pycox.models.loss import DeepHitSingleLoss, nll_pmf, rank_loss_deephit_single
 
 from survnode.model.timegrid import TimeGrid
-from survnode.train.config import LossSettings, RankingMean
 from survnode.train.fit.loss import (
     acceptable_pairs,
     deephit_loss,
     negative_log_likelihood,
     ranking_loss,
 )
+from survnode.train.recipe import LossSettings, RankingMean
 
 K = 24
 

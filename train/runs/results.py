@@ -12,9 +12,9 @@ from safetensors import safe_open
 
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.folds import Fold
+from survnode.train.fit.files import write_arrays
 from survnode.train.fit.loop import Epoch, Predicted
 from survnode.train.fit.slices import SliceCache
-from survnode.train.fit.store import write_arrays
 
 FloatArray = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from survnode.train.fit.features import FeatureCache
 from survnode.train.fit.slices import SliceCache, standard_window
 from survnode.train.presets import Augmentation
 
-from .tiny import load_tiny, write_tiny_tree
+from ..tiny import load_tiny, write_tiny_tree
 
 SETTINGS = Preprocessing(spacing_mm=(12.0, 4.0, 4.0), size=32)
 

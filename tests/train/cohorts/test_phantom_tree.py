@@ -11,7 +11,7 @@ from survnode.train.cohorts.lung1 import rules as lung1_rules
 from survnode.train.cohorts.phantom_tree import CLINICAL, LUNG1_COLUMNS, Matrix, draw, read_truth, rules, write_tree
 from survnode.train.cohorts.table import load_cohort
 
-from .tiny import PATIENTS, load_tiny, write_tiny_tree
+from ..tiny import PATIENTS, load_tiny, write_tiny_tree
 
 
 @pytest.fixture(scope="module")

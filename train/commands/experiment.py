@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from survnode.train.cohorts.clinical import TimeUnit
-from survnode.train.names import CohortName, Preset
-from survnode.train.options import (
+from survnode.train.commands.options import (
     Cache,
     Clinical,
     CohortOption,
@@ -32,7 +31,8 @@ from survnode.train.options import (
     Unit,
     Workers,
 )
-from survnode.train.showing import Bars, bars
+from survnode.train.commands.terminal import Bars, bars
+from survnode.train.names import CohortName, Preset
 
 if TYPE_CHECKING:
     from survnode.train.cohorts.cohort import Cohort

@@ -23,7 +23,7 @@ from survnode.train.paper.tables import (
     write_csv,
 )
 
-from .paper_findings import made_up_cohort, made_up_result
+from .findings import made_up_cohort, made_up_result
 
 PAPER = experiments()
 REFERENCE = "efficientnet_b0-attention"

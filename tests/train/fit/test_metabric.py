@@ -14,9 +14,9 @@ from pycox.models import DeepHitSingle
 
 from survnode.model.net.deephit import DeepHit, DeepHitConfig
 from survnode.model.timegrid import TimeGrid
-from survnode.train.config import LossSettings, RankingMean
 from survnode.train.fit.loss import deephit_loss
 from survnode.train.measure.concordance import compare
+from survnode.train.recipe import LossSettings, RankingMean
 
 # The settings of pycox's notebook for this data set; the number of epochs stands for its early stopping.
 BINS, UNITS, DROPOUT, EPOCHS, BATCH, LR, ALPHA, SIGMA = 10, 32, 0.1, 20, 256, 0.01, 0.2, 0.1

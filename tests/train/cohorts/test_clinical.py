@@ -7,7 +7,7 @@ import pytest
 from survnode.train.cohorts.clinical import Columns, MonthRule, TimeUnit, read_clinical
 from survnode.train.cohorts.errors import ClinicalTableRefused
 
-from .trees import write_table
+from ..trees import write_table
 
 COLUMNS = Columns("id", "time", "event")
 

@@ -18,7 +18,7 @@ from survnode.train.cohorts.errors import ClinicalTableRefused, TreeMissing
 from survnode.train.cohorts.exclusions import ExclusionReason, write_exclusions
 from survnode.train.cohorts.table import Rules, load_cohort
 
-from .trees import positions, write_series, write_table
+from ..trees import positions, write_series, write_table
 
 COLUMNS = Columns("id", "time", "event")
 RULES = Rules("mine", COLUMNS)

@@ -1,0 +1,1 @@
+"""A whole run: folds, results, checkpoints, and their model card."""
