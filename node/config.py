@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints, ValidationError, model_validator
 
 from survnode.node.errors import ConfigurationRefused
-from survnode.node.roles import DEFAULT_ROLES, ResultRole
+from survnode.node.roles import DEFAULT_ROLES, SERIES_NUMBERS, ResultRole
 
 # PS3.5 6.2: at most 16 characters of the default repertoire, no backslash, no control characters, not only spaces.
 AETitle = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -\[\]-~]{1,16}$")]
@@ -64,9 +64,7 @@ class ResultsConfig(_Section):
     """What is sent."""
 
     captures: Annotated[int, Field(ge=1, le=50)] = 5
-    series_numbers: dict[ResultRole, Annotated[int, Field(ge=1)]] = {
-        role: number for number, role in enumerate(ResultRole, start=9101)
-    }
+    series_numbers: dict[ResultRole, Annotated[int, Field(ge=1)]] = SERIES_NUMBERS
 
 
 class DestinationConfig(_Section):

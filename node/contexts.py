@@ -9,13 +9,9 @@ from typing import Self
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
-    Comprehensive3DSRStorage,
-    ComprehensiveSRStorage,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
-    EncapsulatedPDFStorage,
     EnhancedCTImageStorage,
-    EnhancedSRStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
@@ -28,14 +24,12 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
-    KeyObjectSelectionDocumentStorage,
     LegacyConvertedEnhancedCTImageStorage,
     RLELossless,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
 )
 
 from survnode.node import errors
+from survnode.node.roles import RESULT_SOP_CLASSES
 
 Contexts = dict[str, tuple[str, ...]]  # SOP class UID -> transfer syntax UIDs, preferred first
 
@@ -61,20 +55,6 @@ LOSSLESS: tuple[str, ...] = (
 LOSSY: tuple[str, ...] = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 
 CT_SOP_CLASSES: tuple[str, ...] = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-RESULT_SOP_CLASSES: tuple[str, ...] = (
-    Comprehensive3DSRStorage,
-    ComprehensiveSRStorage,
-    EnhancedSRStorage,
-    SecondaryCaptureImageStorage,
-    KeyObjectSelectionDocumentStorage,
-    EncapsulatedPDFStorage,
-    SegmentationStorage,
-)
-REPORT_CLASSES = {  # by their names in a destination's configuration
-    "comprehensive-3d": Comprehensive3DSRStorage,
-    "comprehensive": ComprehensiveSRStorage,
-    "enhanced": EnhancedSRStorage,
-}
 RESULT_TRANSFER_SYNTAXES: tuple[str, ...] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 

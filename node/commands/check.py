@@ -10,11 +10,10 @@ from pydicom.uid import UID
 from survnode.model.checkpoint import Card, checkpoint_folder, load_checkpoint, read_card
 from survnode.model.errors import ModelError
 from survnode.node.config import DestinationConfig, NodeConfig, ReceiverConfig, load_config
-from survnode.node.contexts import COMMITMENT, RESULT_SOP_CLASSES
-from survnode.node.delivery.profile import sop_class_of
+from survnode.node.contexts import COMMITMENT
 from survnode.node.delivery.sender import echo, probe
 from survnode.node.errors import DeliveryFailed, InputRefused
-from survnode.node.results.identity import fall_back
+from survnode.node.roles import RESULT_SOP_CLASSES, best_report_class
 from survnode.node.service.sweeps import destination_of
 
 GIB = 1 << 30
@@ -86,8 +85,8 @@ def _check_destination(settings: DestinationConfig, receiver: ReceiverConfig) ->
     except DeliveryFailed as error:
         yield Finding(name, False, str(error))
         return
-    report_class = destination.report_sop_class or fall_back(accepted)
-    needed = {sop_class_of(role, report_class) for role in settings.objects}
+    report_class = destination.report_sop_class or best_report_class(accepted)
+    needed = {role.sop_class(report_class) for role in settings.objects}
     missing = (needed | {COMMITMENT} if settings.commitment else needed) - accepted
     lacks = f"does not accept {_named(missing)}, as it is to; " if missing else ""
     takes = f"accepts {_named(accepted)}; reports go as {_named({report_class})}"

@@ -36,7 +36,6 @@ NEVER_SENT = "Nothing of it went there."
 WITHDRAWN = "It was withdrawn there: have it made anew."  # a PACS hides a rejected UID even if it comes again
 JUDGED_AGAIN = "It is judged again."
 NOT_HERE = "Its images are not all here, or still coming in: send the study again or wait."
-IMAGES = (ResultRole.CAPTURE, ResultRole.CURVE, ResultRole.SEGMENTATION)
 IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 OF_REPORTS = ("ContentSequence", "CurrentRequestedProcedureEvidenceSequence", "PredecessorDocumentsSequence")
 UNSENT = (DeliveryState.WAITING, DeliveryState.REFUSED, DeliveryState.FAILED)
@@ -214,7 +213,7 @@ def _header(result: RecordedObject, report: Dataset) -> Dataset:
     ds.update({element.tag: element for element in report if element.keyword not in IDENTITY + OF_REPORTS})
     ds.SOPClassUID, ds.SOPInstanceUID = UID(result.sop_class_uid), result.sop_instance_uid
     ds.SeriesInstanceUID = result.series_instance_uid
-    if result.role in IMAGES:
+    if result.role.is_image:
         ds.Rows = ds.Columns = 1
     return ds
 

@@ -29,7 +29,6 @@ log = structlog.get_logger()
 
 Send = Callable[[Destination, Sequence[Outgoing]], Iterable[SendOutcome]]
 
-ORDER = tuple(ResultRole)
 RETRYABLE = (DeliveryState.REFUSED, DeliveryState.FAILED)
 
 
@@ -206,7 +205,7 @@ def in_order(due: Iterable[Due]) -> list[list[Due]]:
     """
 
     def place(item: Due) -> tuple[int, int, int, int]:
-        return item.delivery.job_id, item.delivery.tries, ORDER.index(item.result.role), item.result.rank
+        return item.delivery.job_id, item.delivery.tries, item.result.role.place, item.result.rank
 
     return [list(batch) for _, batch in groupby(sorted(due, key=place), key=lambda item: item.delivery.job_id)]
 

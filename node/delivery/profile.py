@@ -12,21 +12,13 @@ from pathlib import Path, PurePosixPath
 import structlog
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import (
-    Comprehensive3DSRStorage,
-    EncapsulatedPDFStorage,
-    KeyObjectSelectionDocumentStorage,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
-)
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects import sqlite
 
 from survnode.node import errors
 from survnode.node.delivery.sender import Destination, probe
 from survnode.node.results.documents.variant import variant
-from survnode.node.results.identity import fall_back
-from survnode.node.roles import ResultRole
+from survnode.node.roles import ResultRole, best_report_class
 from survnode.node.state.database import Database, fetch, fetch_one, row_of
 from survnode.node.state.files import replace_durably
 from survnode.node.state.records import Delivery, DeliveryState, Profile, RecordedObject, StoredObject
@@ -35,16 +27,7 @@ from survnode.node.state.tables import deliveries, profiles, results
 log = structlog.get_logger()
 
 PROBE_AGAIN_S = 3600.0
-REPORTS = (ResultRole.REPORT, ResultRole.ATTENTION_REPORT)
-
-CLASS_OF_ROLE: dict[ResultRole, str] = {
-    ResultRole.CAPTURE: SecondaryCaptureImageStorage,
-    ResultRole.KEY_OBJECTS: KeyObjectSelectionDocumentStorage,
-    ResultRole.CURVE: SecondaryCaptureImageStorage,
-    ResultRole.PDF: EncapsulatedPDFStorage,
-    ResultRole.SEGMENTATION: SegmentationStorage,
-    ResultRole.WITHDRAWAL: KeyObjectSelectionDocumentStorage,
-}
+REPORTS = tuple(role for role in ResultRole if role.is_report)
 
 Probe = Callable[[Destination], tuple[str, ...]]
 
@@ -73,7 +56,7 @@ class Profiles:
             due = self._due_reports(connection, destination.name)
         if not due:
             return 0
-        wanted = destination.report_sop_class or fall_back(self.accepted(destination, probe))
+        wanted = destination.report_sop_class or best_report_class(self.accepted(destination, probe))
         others = [(delivery, result) for delivery, result in due if wanted not in {None, result.sop_class_uid}]
         return sum(self._change(delivery, result, str(wanted)) for delivery, result in others)
 
@@ -145,7 +128,7 @@ class Profiles:
         if sop_class == original.sop_class_uid:
             return StoredObject(**{field.name: getattr(original, field.name) for field in fields(StoredObject)})
         path = path.with_name(f"{path.stem}-{sop_class.rpartition('.')[2]}{path.suffix}")
-        made = variant(dcmread(self.folder / original.path), sop_class, original.role, path.name)
+        made = variant(dcmread(self.folder / original.path), sop_class, original.role)
         replace_durably(self.folder / path, made.encode())
         return StoredObject(
             role=original.role,
@@ -155,11 +138,6 @@ class Profiles:
             series_instance_uid=made.series_instance_uid,
             path=str(path),
         )
-
-
-def sop_class_of(role: ResultRole, report_sop_class: str | None) -> str:
-    """The class in which a role is sent to a destination whose reports are sent in ``report_sop_class``."""
-    return CLASS_OF_ROLE.get(role, report_sop_class or Comprehensive3DSRStorage)
 
 
 def _record(connection: Connection, original: RecordedObject, made: StoredObject, now: float) -> int:

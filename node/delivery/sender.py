@@ -19,7 +19,6 @@ from survnode.node import errors
 from survnode.node.contexts import (
     COMMITMENT,
     COMMITMENT_INSTANCE,
-    RESULT_SOP_CLASSES,
     RESULT_TRANSFER_SYNTAXES,
     UNCOMPRESSED,
     VERIFICATION,
@@ -28,6 +27,7 @@ from survnode.node.contexts import (
     meaning_of,
 )
 from survnode.node.retry import RetryPolicy
+from survnode.node.roles import RESULT_SOP_CLASSES
 
 log = structlog.get_logger()
 

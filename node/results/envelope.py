@@ -16,21 +16,12 @@ from pydicom.uid import ExplicitVRLittleEndian
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.model.prediction import ModelIdentity
 from survnode.node.results import codes
+from survnode.node.results.findings import RESEARCH_USE
 from survnode.node.results.identity import IMPLEMENTATION_CLASS_UID, Layout, ResultRun, derived_uid, digest
 from survnode.node.results.source.subject import REQUIRED, Subject, subject_of
 from survnode.node.roles import ResultRole
 
 UNICODE = "ISO_IR 192"
-DESCRIPTIONS = {
-    ResultRole.REPORT: "AI survival report (research use only)",
-    ResultRole.CAPTURE: "AI attention slices (research use only)",
-    ResultRole.KEY_OBJECTS: "AI attention key images (research use only)",
-    ResultRole.CURVE: "AI survival curve (research use only)",
-    ResultRole.PDF: "AI survival summary (research use only)",
-    ResultRole.SEGMENTATION: "AI lung segmentation (research use only)",
-    ResultRole.ATTENTION_REPORT: "AI attention of all slices (research use only)",
-    ResultRole.WITHDRAWAL: "AI results withdrawn (research use only)",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +64,18 @@ class ResultObject:
 
     Parameters
     ----------
-    file_name : relative, with forward slashes
     dataset : with its file meta information
+    rank : from 1 among the captures; 0 elsewhere
     """
 
     role: ResultRole
-    file_name: str
     dataset: Dataset
+    rank: int = 0
+
+    @property
+    def file_name(self) -> str:
+        """Its file, relative to the folder of its result."""
+        return self.role.path(self.rank)
 
     @property
     def sop_class_uid(self) -> str:
@@ -159,7 +155,7 @@ class Envelope:
             manufacturer=OWN_MANUFACTURER,
             manufacturer_model_name=self.model_name,
             software_versions=self._software_versions,
-            series_description=DESCRIPTIONS[role],
+            series_description=described(role),
             content_date=date,
             content_time=time,
             series_date=date,
@@ -228,6 +224,11 @@ def _scanner(equipment: Dataset) -> Iterable[ContributingEquipment]:
         item = ContributingEquipment(equipment.Manufacturer, Code("109101", "DCM", "Acquisition Equipment"))
         item.update(equipment)
         yield item
+
+
+def described(role: ResultRole) -> str:
+    """What a list of series, or the head of a document, says of a result object."""
+    return f"{role.description} ({RESEARCH_USE.lower()})"
 
 
 def coded(code: Code) -> Dataset:

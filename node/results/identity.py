@@ -1,14 +1,14 @@
 """Which result it is: UIDs and times that come from what was found, never from chance or the clock."""
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
+from pydicom.uid import UID
 
-from survnode.node.roles import ResultRole
+from survnode.node.roles import SERIES_NUMBERS, ResultRole
 
 NAMESPACE = UUID("6ac2ea02-1b16-5b29-9f3e-2d6a1c2d7b54")  # of every UID that the node makes; never changes
 
@@ -24,12 +24,6 @@ def digest(parts: Iterable[object]) -> str:
 
 
 IMPLEMENTATION_CLASS_UID = derived_uid("implementation")
-REPORT_SOP_CLASSES: tuple[str, ...] = (Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage)
-
-
-def fall_back(accepted: Collection[str]) -> str | None:
-    """The first of `REPORT_SOP_CLASSES` that is ``accepted``; None if there is none."""
-    return next((sop_class for sop_class in REPORT_SOP_CLASSES if sop_class in accepted), None)
 
 
 @dataclass(frozen=True)
@@ -66,10 +60,6 @@ class ResultRun:
             raise ValueError(msg)
 
 
-def _series_numbers() -> dict[ResultRole, int]:
-    return {role: number for number, role in enumerate(ResultRole, start=9101)}
-
-
 @dataclass(frozen=True)
 class Layout:
     """What a site may choose of its results.
@@ -78,11 +68,11 @@ class Layout:
     ----------
     series_numbers : one a role
     captures : slices that are written as captures, measured in the report and named as key objects
-    report_sop_class : one of `REPORT_SOP_CLASSES`; the content is the same
+    report_sop_class : one of `REPORT_CLASSES`; the content is the same
     optional : what is made besides `DEFAULT_ROLES`: PDF, SEGMENTATION, ATTENTION_REPORT
     """
 
-    series_numbers: dict[ResultRole, int] = field(default_factory=_series_numbers)
+    series_numbers: dict[ResultRole, int] = field(default_factory=SERIES_NUMBERS.copy)
     captures: int = 5
-    report_sop_class: str = Comprehensive3DSRStorage
+    report_sop_class: str = ResultRole.REPORT.sop_class()
     optional: frozenset[ResultRole] = frozenset()

@@ -10,6 +10,7 @@ from survnode.model.prediction import Prediction
 from survnode.node.results.envelope import ResultObject
 from survnode.node.results.findings import findings_of
 from survnode.node.results.identity import ResultRun
+from survnode.node.roles import ResultRole
 
 FORMAT_VERSION = 1
 
@@ -18,7 +19,7 @@ def analysed_summary(
     prediction: Prediction, images: Sequence[SourceImage], objects: Sequence[ResultObject], run: ResultRun
 ) -> dict[str, Any]:
     """What ``prediction.json`` says of an analysis; ``images`` as in ``Volume.images``."""
-    captures = sum(item.file_name.startswith("captures/") for item in objects)
+    captures = sum(item.role is ResultRole.CAPTURE for item in objects)
     findings = findings_of(prediction, len(images), captures)
     model = asdict(prediction.model)
     model.pop("cohort_survival")

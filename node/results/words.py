@@ -64,6 +64,26 @@ def parameters(model: ModelIdentity, n_bins: int, members: int) -> Iterator[str]
     yield f"training cohort: {model.cohort}"
 
 
+def alive(month: int, survival: float) -> str:
+    """The predicted survival at ``month``, percent; `inspection` looks for the same words."""
+    return f"{month:2d} months: {survival:6.2f} %"
+
+
+def weighed(rank: int, weight: float) -> str:
+    """The weight of a ranked slice, percent; `inspection` looks for the same words."""
+    return f"rank {rank}: {weight:6.2f} %"
+
+
+def capture(rank: int, of: int, weight: float) -> str:
+    """What a capture says of itself; `inspection` looks for the same words."""
+    return f"rank {rank} of {of}; weight {weight:.2f} %"
+
+
+def curve(month: int, survival: float) -> str:
+    """What the curve page says of itself; `inspection` looks for the same words."""
+    return f"AI predicted overall survival at {month} months: {survival:.2f} %"
+
+
 def median(findings: ReportedFindings) -> str:
     """The predicted median survival."""
     if findings.median_months is None:
@@ -77,7 +97,7 @@ def _survival(findings: ReportedFindings) -> Iterator[str]:
     for month in findings.milestones:
         spread = findings.spread_at(month)
         of_models = "" if spread is None else f"   ({models} models: {spread[0]:.2f} - {spread[1]:.2f} %)"
-        yield f"  {month:2d} months: {findings.survival_at(month):6.2f} %{of_models}"
+        yield f"  {alive(month, findings.survival_at(month))}{of_models}"
     yield f"Median survival: {median(findings)}"
     if models > 1:
         yield f"Each value is the mean of {models} models; the range is that of their predictions."
@@ -92,7 +112,7 @@ def _comparison(findings: ReportedFindings) -> Iterator[str]:
 def _attention(findings: ReportedFindings) -> Iterator[str]:
     yield "Slices of the highest attention"
     for item in findings.slices:
-        yield f"  rank {item.rank}: {item.weight:6.2f} %   {item.name}"
+        yield f"  {weighed(item.rank, item.weight)}   {item.name}"
 
 
 def all_slices(findings: ReportedFindings) -> str:

@@ -14,7 +14,6 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import or_, select
 
 from survnode.node.config import DestinationConfig, NodeConfig
-from survnode.node.contexts import REPORT_CLASSES
 from survnode.node.delivery.commitment import Commitments
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import Profiles
@@ -22,6 +21,7 @@ from survnode.node.delivery.sender import Destination
 from survnode.node.errors import NodeError
 from survnode.node.intake.assembly import Assembly
 from survnode.node.retry import RetryPolicy
+from survnode.node.roles import REPORT_CLASSES
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Job, JobState
 from survnode.node.state.retention import delete_expired, delete_reports

@@ -142,14 +142,14 @@ def _write(folder: Path, job: Job, outcome: AnalysisOutcome) -> list[StoredObjec
     """Bring the result objects to disk; a second run of the job writes the same bytes to the same places."""
     home = folder / f"{job.id:08d}"
     rows = []
-    for rank, item in enumerate(outcome.objects):
+    for item in outcome.objects:
         path = home / item.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_durably(path, item.encode())
         rows.append(
             StoredObject(
                 role=item.role,
-                rank=rank if item.role is ResultRole.CAPTURE else 0,  # the report comes first
+                rank=item.rank,
                 sop_class_uid=item.sop_class_uid,
                 sop_instance_uid=item.sop_instance_uid,
                 series_instance_uid=item.series_instance_uid,

@@ -11,10 +11,11 @@ from pydicom import dcmread
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 from sqlalchemy import select, update
 
-from survnode.node.contexts import COMMITMENT, RESULT_SOP_CLASSES
+from survnode.node.contexts import COMMITMENT
 from survnode.node.delivery import sender
 from survnode.node.delivery.commitment import UNASKED
 from survnode.node.delivery.sender import Destination
+from survnode.node.roles import RESULT_SOP_CLASSES
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import RecordedObject
 from survnode.node.state.tables import deliveries

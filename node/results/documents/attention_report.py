@@ -9,8 +9,6 @@ from survnode.node.results.envelope import Envelope, ResultObject
 from survnode.node.results.findings import ReportedFindings
 from survnode.node.roles import ResultRole
 
-FILE_NAME = "attention-report.dcm"
-
 
 def attention_report(findings: ReportedFindings, images: Sequence[SourceImage], envelope: Envelope) -> ResultObject:
     """One measurement group a slice, feet to head; ``images`` as in ``Volume.images``."""
@@ -30,4 +28,4 @@ def attention_report(findings: ReportedFindings, images: Sequence[SourceImage], 
         container(codes.IMAGING_MEASUREMENTS, [item for items in groups for item in items]),
         container(codes.QUALITATIVE_EVALUATIONS, evaluations),
     ]
-    return document(sections, envelope, ResultRole.ATTENTION_REPORT, FILE_NAME)
+    return document(sections, envelope, ResultRole.ATTENTION_REPORT)

@@ -9,8 +9,6 @@ from survnode.node.results.envelope import Envelope, ResultObject
 from survnode.node.results.findings import RankedSlice, ReportedFindings
 from survnode.node.roles import ResultRole
 
-FILE_NAME = "key-objects.dcm"
-
 
 def key_objects(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
     """The ranked slices as a Key Object Selection (TID 2010), in the order of their rank."""
@@ -34,7 +32,7 @@ def key_objects(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
         del item.ConceptNameCodeSequence  # TID 2010 names none, but highdicom cannot build without
         if ranked.image.frame_number is not None:
             item.ReferencedSOPSequence[0].ReferencedFrameNumber = ranked.image.frame_number
-    return ResultObject(ResultRole.KEY_OBJECTS, FILE_NAME, ds)
+    return ResultObject(ResultRole.KEY_OBJECTS, ds)
 
 
 def _image(item: RankedSlice) -> Dataset:

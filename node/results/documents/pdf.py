@@ -13,13 +13,12 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.node.results import words
-from survnode.node.results.envelope import DESCRIPTIONS, Envelope, ResultObject, ascii_text, referenced
+from survnode.node.results.envelope import Envelope, ResultObject, ascii_text, described, referenced
 from survnode.node.results.findings import ReportedFindings
 from survnode.node.results.pictures import curve
 from survnode.node.results.pictures.palette import PLAIN, fraction
 from survnode.node.roles import ResultRole
 
-FILE_NAME = "summary.pdf.dcm"
 LINE_CHARS = 100
 PAGE_LINES = 29
 
@@ -37,19 +36,19 @@ def pdf(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
     ds.BurnedInAnnotation = "NO"  # nothing on the pages names the patient
     ds.RecognizableVisualFeatures = "NO"
     ds.SourceInstanceSequence = [referenced(item) for item in envelope.source.evidence]
-    ds.DocumentTitle = DESCRIPTIONS[ResultRole.PDF]
+    ds.DocumentTitle = described(ResultRole.PDF)
     ds.ConceptNameCodeSequence = None
     ds.MIMETypeOfEncapsulatedDocument = "application/pdf"
     ds.EncapsulatedDocument, ds.EncapsulatedDocumentLength = _padded(draw(findings, envelope))
     if envelope.source.subject.requests:
         ds.RequestAttributesSequence = list(envelope.source.subject.requests)
-    return ResultObject(ResultRole.PDF, FILE_NAME, ds)
+    return ResultObject(ResultRole.PDF, ds)
 
 
 def draw(findings: ReportedFindings, envelope: Envelope) -> bytes:
     """The pages; the same bytes for the same run."""
     metadata = {
-        "Title": DESCRIPTIONS[ResultRole.PDF],
+        "Title": described(ResultRole.PDF),
         "Creator": OWN_MANUFACTURER,
         "Producer": f"{OWN_MANUFACTURER} {envelope.run.software_version}",
         "CreationDate": envelope.created,

@@ -39,8 +39,6 @@ from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
 from survnode.node.results.findings import RankedSlice, ReportedFindings
 from survnode.node.roles import ResultRole
 
-FILE_NAME = "report.dcm"
-
 CONSTRUCTORS: dict[str, type[Dataset]] = {
     Comprehensive3DSRStorage: Comprehensive3DSR,
     ComprehensiveSRStorage: ComprehensiveSR,
@@ -63,7 +61,7 @@ def report(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
             *(text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
         ],
     )
-    return document([measurements, evaluations], envelope, ResultRole.REPORT, FILE_NAME)
+    return document([measurements, evaluations], envelope, ResultRole.REPORT)
 
 
 def refusal(reason: Reason, detail: str, envelope: Envelope) -> ResultObject:
@@ -77,7 +75,7 @@ def refusal(reason: Reason, detail: str, envelope: Envelope) -> ResultObject:
             *(text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
         ],
     )
-    return document([evaluations], envelope, ResultRole.REPORT, FILE_NAME)
+    return document([evaluations], envelope, ResultRole.REPORT)
 
 
 def _headline_group(findings: ReportedFindings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
@@ -146,7 +144,7 @@ def _algorithm(findings: ReportedFindings) -> AlgorithmIdentification:
     )
 
 
-def document(sections: Iterable[ContentItem], envelope: Envelope, role: ResultRole, file_name: str) -> ResultObject:
+def document(sections: Iterable[ContentItem], envelope: Envelope, role: ResultRole) -> ResultObject:
     """A report of ``sections`` below what TID 1500 wants above them."""
     sop_class = envelope.layout.report_sop_class
     root = ContainerContentItem(codes.ONCOLOGY_REPORT, is_content_continuous=False, template_id="1500")
@@ -169,7 +167,7 @@ def document(sections: Iterable[ContentItem], envelope: Envelope, role: ResultRo
         previous_versions=_predecessors(envelope) if role is ResultRole.REPORT else None,
         coding_schemes=[codes.private_scheme()],
     )
-    return ResultObject(role, file_name, ds)
+    return ResultObject(role, ds)
 
 
 def device_context(envelope: Envelope) -> ObserverContext:

@@ -19,7 +19,7 @@ ITS_OWN = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ContentSequenc
 
 
 def in_class(report: Dataset, sop_class: str) -> Dataset:
-    """The same report in another of `REPORT_SOP_CLASSES`, under UIDs of its own; so is its predecessor's name."""
+    """The same report in another of `REPORT_CLASSES`, under UIDs of its own; so is its predecessor's name."""
     if report.SOPClassUID == sop_class:
         return report
     other = deepcopy(report)
@@ -36,7 +36,7 @@ def in_class(report: Dataset, sop_class: str) -> Dataset:
     return other
 
 
-def variant(report: Dataset, sop_class: str, role: ResultRole, file_name: str) -> ResultObject:
+def variant(report: Dataset, sop_class: str, role: ResultRole) -> ResultObject:
     """``report`` in another SOP class, ready to be sent.
 
     Raises
@@ -44,10 +44,10 @@ def variant(report: Dataset, sop_class: str, role: ResultRole, file_name: str) -
     ObjectFaulty
         It breaks one of the node's own rules: it must not be sent.
     """
-    made = ResultObject(role, file_name, in_class(report, sop_class))
+    made = ResultObject(role, in_class(report, sop_class))
     source = source_of(report)
     if not source.headers:
-        raise ObjectFaulty([ObjectFault(file_name, Tag(EVIDENCE), "names no image")])
+        raise ObjectFaulty([ObjectFault(made.file_name, Tag(EVIDENCE), "names no image")])
     inspect((made,), source)
     return made
 

@@ -14,8 +14,6 @@ from survnode.node.results.envelope import Envelope, ResultObject, SourceStudy
 from survnode.node.results.identity import Layout, ResultRun, digest
 from survnode.node.roles import ResultRole
 
-FILE_NAME = "withdrawal.dcm"
-
 
 def withdrawal(withdrawn: Sequence[Dataset], run: ResultRun, layout: Layout | None = None) -> ResultObject:
     """The note that rejects ``withdrawn``: result objects of one study, as they were sent, at least one."""
@@ -38,7 +36,7 @@ def withdrawal(withdrawn: Sequence[Dataset], run: ResultRun, layout: Layout | No
     for item in ds.ContentSequence:
         if item.ValueType in {"IMAGE", "COMPOSITE"}:
             del item.ConceptNameCodeSequence  # TID 2010 names none, but highdicom cannot build without
-    return ResultObject(ResultRole.WITHDRAWAL, FILE_NAME, ds)
+    return ResultObject(ResultRole.WITHDRAWAL, ds)
 
 
 def _as_read_by_highdicom(ds: Dataset) -> Dataset:

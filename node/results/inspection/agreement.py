@@ -7,7 +7,7 @@ from typing import Any
 
 from pydicom import Dataset
 
-from survnode.node.results import codes
+from survnode.node.results import codes, words
 from survnode.node.results.findings import DECIMALS
 from survnode.node.results.inspection.content import (
     InspectedObject,
@@ -89,10 +89,10 @@ def _within(told: _Told) -> Iterator[str]:
     if not _same(told.survival, 100 - told.incidence[-1]):
         yield "holds a survival that is not the complement of its cumulative incidence"
     for month in (*range(6, len(told.incidence), 6), len(told.incidence)):
-        if f"{month:2d} months: {100 - told.incidence[month - 1]:6.2f} %" not in told.words:
+        if words.alive(month, 100 - told.incidence[month - 1]) not in told.words:
             yield f"says another survival at {month} months in words than in numbers"
     for rank, (weight, _) in enumerate(told.ranked, start=1):
-        if f"rank {rank}: {weight:6.2f} %" not in told.words:
+        if words.weighed(rank, weight) not in told.words:
             yield f"says another weight of rank {rank} in words than in numbers"
 
 
@@ -100,7 +100,7 @@ def _beside(told: _Told, role: ResultRole, ds: Dataset) -> Iterator[str]:
     """Where another object contradicts the report."""
     if role is ResultRole.CAPTURE:
         yield from _capture(told, ds)
-    elif role is ResultRole.CURVE and (told.survival is None or f"{told.survival:.2f} %" not in ds.ImageComments):
+    elif role is ResultRole.CURVE and _curve_words(told) != ds.ImageComments:
         yield "shows another survival than the report"
     elif role is ResultRole.KEY_OBJECTS:
         shown = [_which(reference) for item in content_items(ds) for reference in references(item)]
@@ -112,13 +112,17 @@ def _beside(told: _Told, role: ResultRole, ds: Dataset) -> Iterator[str]:
             yield "holds another weight of a ranked slice than the report"
 
 
+def _curve_words(told: _Told) -> str | None:
+    return None if told.survival is None else words.curve(len(told.incidence), told.survival)
+
+
 def _capture(told: _Told, ds: Dataset) -> Iterator[str]:
     rank = int(ds.InstanceNumber)
     if not 1 <= rank <= len(told.ranked):
         yield "shows a rank that the report does not hold"
         return
     weight, image = told.ranked[rank - 1]
-    if f"rank {rank} of {len(told.ranked)}; weight {weight:.2f} %" not in ds.ImageComments:
+    if words.capture(rank, len(told.ranked), weight) not in ds.ImageComments:
         yield "shows another rank or weight than the report"
     if [_which(reference) for reference in references(ds)] != [_which(image)]:
         yield "shows another image than the report ranks there"

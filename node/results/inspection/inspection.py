@@ -20,7 +20,7 @@ from survnode.node.errors import ObjectFaulty
 from survnode.node.results.envelope import UNICODE, ResultObject, SourceStudy
 from survnode.node.results.inspection.agreement import disagreements
 from survnode.node.results.inspection.content import InspectedObject, ObjectFault, content_items, references
-from survnode.node.results.inspection.requirements import FIXED, REPORT_FLAGS, REPORTS, TYPE_1, TYPE_1_ALL
+from survnode.node.results.inspection.requirements import FIXED, REPORT_FLAGS, TYPE_1, TYPE_1_ALL
 from survnode.node.results.source.subject import OPTIONAL, REQUIRED
 from survnode.node.roles import ResultRole
 
@@ -105,7 +105,7 @@ def has_the_values_that_never_differ(item: InspectedObject, _: Known) -> Iterato
     """No identity in pixels, for research, complete and unverified."""
     expected = {"ContentQualification": "RESEARCH", "Manufacturer": OWN_MANUFACTURER, "SpecificCharacterSet": UNICODE}
     expected |= FIXED.get(str(item.ds.get("SOPClassUID")), {})
-    if item.role in REPORTS:
+    if item.role.is_report:
         expected |= REPORT_FLAGS
     for keyword, value in expected.items():
         if item.ds.get(keyword) != value:

@@ -10,10 +10,6 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from survnode.node.roles import ResultRole
-
-REPORTS = frozenset({ResultRole.REPORT, ResultRole.ATTENTION_REPORT})
-
 # PS3.3 C.7.2.1, C.7.3.1, C.12.1, and what section A wants of each of our classes
 TYPE_1_ALL = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber",

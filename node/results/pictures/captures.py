@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from survnode.model.ct.volume import Volume
-from survnode.node.results import codes
+from survnode.node.results import codes, words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text, coded
 from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, RankedSlice, ReportedFindings
 from survnode.node.results.pictures.palette import AMBER, BLACK, DIM, PLAIN, heat
@@ -36,11 +36,11 @@ def captures(findings: ReportedFindings, volume: Volume, envelope: Envelope) -> 
 
 
 def _capture(item: RankedSlice, findings: ReportedFindings, volume: Volume, envelope: Envelope) -> ResultObject:
-    comment = f"AI attention rank {item.rank} of {len(findings.slices)}; weight {item.weight:.2f} %; {item.name}"
+    comment = f"AI attention {words.capture(item.rank, len(findings.slices), item.weight)}; {item.name}"
     pixels = draw(item, findings, volume)
     ds = secondary_capture(pixels, envelope, ResultRole.CAPTURE, item.rank, comment, [item.image])
     ds.DerivationCodeSequence = [coded(codes.SPATIAL_RESAMPLING)]
-    return ResultObject(ResultRole.CAPTURE, f"captures/{item.rank:02d}.dcm", ds)
+    return ResultObject(ResultRole.CAPTURE, ds, item.rank)
 
 
 def draw(item: RankedSlice, findings: ReportedFindings, volume: Volume) -> Pixels:

@@ -14,7 +14,6 @@ from survnode.node.results.pictures.palette import AMBER, BLACK, CYAN, DIM, FAIN
 from survnode.node.results.pictures.secondary_capture import Pixels, secondary_capture
 from survnode.node.roles import ResultRole
 
-FILE_NAME = "curve.dcm"
 SIZE = (1280, 960)  # width, height
 DPI = 125
 MAX_CHARS = 105  # of a line at the foot
@@ -25,11 +24,11 @@ TOP, FOOT = 0.905, 0.07  # of the height; above and below, viewers write their o
 def curve(findings: ReportedFindings, software_version: str, envelope: Envelope) -> ResultObject:
     """The curve page as one image."""
     month = findings.horizon
-    comment = f"AI predicted overall survival at {month} months: {findings.survival_at(month):.2f} %"
+    comment = words.curve(month, findings.survival_at(month))
     pixels = draw(findings, software_version)
     sources = [item.image for item in findings.slices]
     ds = secondary_capture(pixels, envelope, ResultRole.CURVE, 1, comment, sources)
-    return ResultObject(ResultRole.CURVE, FILE_NAME, ds)
+    return ResultObject(ResultRole.CURVE, ds)
 
 
 def draw(findings: ReportedFindings, software_version: str) -> Pixels:

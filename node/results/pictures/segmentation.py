@@ -19,7 +19,6 @@ from survnode.node.results.identity import derived_uid
 from survnode.node.results.source.subject import REQUIRED
 from survnode.node.roles import ResultRole
 
-FILE_NAME = "lungs.dcm"
 SEGMENTS = {"Right lung": codes.RIGHT, "Left lung": codes.LEFT}  # in the order of the mask's values 1 and 2
 
 
@@ -52,7 +51,7 @@ def segmentation(lungs: Mask, envelope: Envelope) -> ResultObject:
         item.DimensionOrganizationUID = dimensions
     if not arrangement.frames[0].frame_of_reference_uid:
         del ds.FrameOfReferenceUID, ds.PositionReferenceIndicator  # the source names none, so no place is stated
-    return ResultObject(ResultRole.SEGMENTATION, FILE_NAME, ds)
+    return ResultObject(ResultRole.SEGMENTATION, ds)
 
 
 def as_stored(plane: NDArray[np.uint8], arrangement: Arrangement) -> NDArray[np.uint8]:

@@ -16,8 +16,7 @@ from survnode.node.delivery.profile import Profiles
 from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome
 from survnode.node.errors import InputRefused, RecordNotFound
 from survnode.node.results.bundle import not_analysed
-from survnode.node.results.envelope import ResultObject as MadeObject
-from survnode.node.results.envelope import SourceStudy
+from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.identity import Layout
 from survnode.node.results.inspection.content import references
 from survnode.node.roles import ResultRole
@@ -59,7 +58,7 @@ def write(path: Path, study: str, result: RecordedObject) -> None:
     ds.SeriesInstanceUID = UID(result.series_instance_uid)
     ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(MadeObject(result.role, path.name, ds).encode())
+    path.write_bytes(ResultObject(result.role, ds).encode())
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
-    UID,
     Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     EnhancedSRStorage,
@@ -15,15 +14,14 @@ from structlog.testing import capture_logs
 
 from survnode.model.errors import Reason
 from survnode.node import errors
-from survnode.node.contexts import REPORT_CLASSES, RESULT_TRANSFER_SYNTAXES, Answer, Contexts
+from survnode.node.contexts import RESULT_TRANSFER_SYNTAXES, Answer, Contexts
 from survnode.node.delivery import sender
 from survnode.node.delivery.outbox import Outbox
-from survnode.node.delivery.profile import CLASS_OF_ROLE, Profiles, sop_class_of
+from survnode.node.delivery.profile import Profiles
 from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.results.bundle import not_analysed
 from survnode.node.results.envelope import ResultObject, SourceStudy
-from survnode.node.results.identity import REPORT_SOP_CLASSES
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Delivery, DeliveryState, Job, RecordedObject
@@ -82,7 +80,7 @@ def a_refusal() -> Dataset:
 
 def write_report(path: Path, ds: Dataset) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(ResultObject(ResultRole.REPORT, path.name, ds).encode())
+    path.write_bytes(ResultObject(ResultRole.REPORT, ds).encode())
 
 
 def reports(database: Database, destination: str = "pacs") -> list[tuple[Delivery, RecordedObject]]:
@@ -114,13 +112,13 @@ def test_a_destination_that_accepts_the_best_class_gets_what_the_job_made(
     profiles: Profiles, database: Database
 ) -> None:
     before = reports(database)
-    assert profiles.suit(AUTO, FakePeer(*REPORT_SOP_CLASSES).probe) == 0
+    assert profiles.suit(AUTO, FakePeer(*ResultRole.REPORT.sop_classes).probe) == 0
     assert reports(database) == before
 
 
 @pytest.mark.usefixtures("job")
 def test_a_class_that_was_set_is_used_without_asking(profiles: Profiles, database: Database) -> None:
-    peer = FakePeer(*REPORT_SOP_CLASSES)
+    peer = FakePeer(*ResultRole.REPORT.sop_classes)
     assert profiles.suit(FIXED, peer.probe) == 1
     assert (peer.probed, reports(database)[0][1].sop_class_uid) == (0, EnhancedSRStorage)
 
@@ -149,7 +147,7 @@ def test_a_destination_is_asked_once_an_hour_and_what_it_said_holds_while_it_is_
 
 
 def test_nobody_is_asked_while_no_report_is_due(profiles: Profiles) -> None:
-    peer = FakePeer(*REPORT_SOP_CLASSES)
+    peer = FakePeer(*ResultRole.REPORT.sop_classes)
     assert (profiles.suit(AUTO, peer.probe), peer.probed) == (0, 0)
 
 
@@ -167,7 +165,7 @@ def test_a_report_that_is_sent_again_goes_in_the_class_of_the_day_and_once(
     assert (delivery.state, result.sop_class_uid) == (DeliveryState.WAITING, EnhancedSRStorage)
     outbox.deliver_due(FIXED, store)
     outbox.resend(job.id, "pacs", [ResultRole.REPORT])
-    profiles.suit(AUTO, FakePeer(*REPORT_SOP_CLASSES).probe)
+    profiles.suit(AUTO, FakePeer(*ResultRole.REPORT.sop_classes).probe)
     assert {(delivery.state, result.sop_class_uid) for delivery, result in reports(database)} == {
         (DeliveryState.SENT, EnhancedSRStorage),
         (DeliveryState.WAITING, Comprehensive3DSRStorage),
@@ -211,13 +209,3 @@ def test_a_peer_is_asked_for_every_class_of_result_without_sending_any() -> None
     finally:
         receiver.stop(drain_s=1)
     assert (set(found), got) == ({EnhancedSRStorage, SecondaryCaptureImageStorage}, [])
-
-
-def test_every_role_has_a_class() -> None:
-    assert {role for role in ResultRole if role not in CLASS_OF_ROLE} == {
-        ResultRole.REPORT,
-        ResultRole.ATTENTION_REPORT,
-    }
-    assert sop_class_of(ResultRole.REPORT, None) == Comprehensive3DSRStorage
-    assert tuple(REPORT_CLASSES.values()) == REPORT_SOP_CLASSES
-    assert all(UID(uid).is_valid for uid in CLASS_OF_ROLE.values())

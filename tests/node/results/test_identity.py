@@ -1,11 +1,9 @@
-from collections.abc import Collection
 from datetime import datetime
 
 import pytest
-from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, CTImageStorage, EnhancedSRStorage
+from pydicom.uid import UID
 
-from survnode.node.results.identity import Layout, derived_uid, fall_back
-from survnode.node.roles import ResultRole
+from survnode.node.results.identity import Layout, derived_uid
 
 from .conftest import a_run
 
@@ -24,23 +22,7 @@ def test_the_namespace_never_changes() -> None:
     assert derived_uid("implementation") == UID("2.25.222689209920316682736813724488297064198")
 
 
-@pytest.mark.parametrize(
-    ("accepted", "chosen"),
-    [
-        ({EnhancedSRStorage, Comprehensive3DSRStorage, ComprehensiveSRStorage}, Comprehensive3DSRStorage),
-        ({EnhancedSRStorage, ComprehensiveSRStorage}, ComprehensiveSRStorage),
-        ([EnhancedSRStorage, CTImageStorage], EnhancedSRStorage),
-        ([CTImageStorage], None),
-        ((), None),
-    ],
-)
-def test_the_richest_class_that_is_accepted_is_chosen(accepted: Collection[str], chosen: str | None) -> None:
-    assert fall_back(accepted) == chosen
-
-
-def test_every_role_has_a_series_number_and_nothing_is_optional_by_itself() -> None:
-    assert sorted(Layout().series_numbers.values()) == list(range(9101, 9109))
-    assert set(Layout().series_numbers) == set(ResultRole)
+def test_nothing_is_optional_by_itself() -> None:
     assert Layout().optional == frozenset()
 
 

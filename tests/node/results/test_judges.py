@@ -180,7 +180,7 @@ def test_the_fall_back_classes_are_valid(
     report = analysed(source, volume, predict(), a_run(), Layout(report_sop_class=sop_class))[0]
     (built,) = write([report], tmp_path / "built")
     first = not_analysed(source, Reason.NO_LUNGS, "", a_run(version=2, predecessor=PREDECESSOR), None)[0]
-    rewritten = ResultObject(ResultRole.REPORT, "report.dcm", in_class(first.dataset, sop_class))
+    rewritten = ResultObject(ResultRole.REPORT, in_class(first.dataset, sop_class))
     assert dciodvfy(built) == dciodvfy(*write([rewritten], tmp_path)) == []
 
 

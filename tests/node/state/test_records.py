@@ -1,6 +1,5 @@
 import pytest
 
-from survnode.node.roles import DEFAULT_ROLES, ResultRole
 from survnode.node.state.records import (
     AssociationEnd,
     CommitmentState,
@@ -20,8 +19,3 @@ def test_every_state_explains_itself_in_a_sentence(states: type[State]) -> None:
     members = list(states)
     assert members
     assert all(state.sentence.endswith(".") and state.value == state.name for state in members)
-
-
-def test_a_destination_takes_no_optional_object_unless_told() -> None:
-    optional = {ResultRole.PDF, ResultRole.SEGMENTATION, ResultRole.ATTENTION_REPORT, ResultRole.WITHDRAWAL}
-    assert set(DEFAULT_ROLES) == set(ResultRole) - optional

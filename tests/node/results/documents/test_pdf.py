@@ -26,7 +26,7 @@ def ds(source: SourceStudy, predict: Predict) -> Dataset:
 
 
 def words(ds: Dataset, folder: Path) -> str:
-    (path,) = write([ResultObject(ResultRole.PDF, "x.pdf", ds)], folder)
+    (path,) = write([ResultObject(ResultRole.PDF, ds)], folder)
     path.write_bytes(ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength])
     return output_of(find_tool("pdftotext"), "-layout", path, "-")
 
@@ -75,6 +75,6 @@ def test_it_names_the_images_that_it_was_made_from(ds: Dataset, volume: Volume) 
 
 def test_dcmtk_takes_the_same_document_out_of_it(ds: Dataset, tmp_path: Path) -> None:
     tool = find_tool("dcm2pdf", "/usr/bin")
-    (path,) = write([ResultObject(ResultRole.PDF, "summary.dcm", ds)], tmp_path)
+    (path,) = write([ResultObject(ResultRole.PDF, ds)], tmp_path)
     subprocess.run([tool, path, tmp_path / "out.pdf"], check=True, timeout=60)
     assert (tmp_path / "out.pdf").read_bytes() == ds.EncapsulatedDocument[: ds.EncapsulatedDocumentLength]

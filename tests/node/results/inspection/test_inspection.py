@@ -1,5 +1,6 @@
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -60,7 +61,7 @@ def broken(whole: Results, file_name: str, spoil: Break) -> Results:
     ds = dcmread(BytesIO(whole[at].encode()))
     with disable_value_validation():
         spoil(ds)
-    spoilt = ResultObject(whole[at].role, file_name, ds)
+    spoilt = replace(whole[at], dataset=ds)
     return (*whole[:at], spoilt, *whole[at + 1 :])
 
 
@@ -98,7 +99,7 @@ def test_a_source_that_had_to_be_mended_passes(headers: Headers) -> None:
 
 
 def test_a_report_in_two_classes_passes(whole: Results, source: SourceStudy) -> None:
-    other = ResultObject(ResultRole.REPORT, "report-2.dcm", in_class(whole[0].dataset, ComprehensiveSRStorage))
+    other = ResultObject(ResultRole.REPORT, in_class(whole[0].dataset, ComprehensiveSRStorage))
     inspect((*whole, other), source)
 
 

@@ -10,7 +10,7 @@ from survnode.model.ct.volume import Volume, load_volume
 from survnode.node.results.bundle import analysed
 from survnode.node.results.envelope import Envelope, ResultObject, SourceStudy
 from survnode.node.results.identity import Layout
-from survnode.node.results.pictures.segmentation import FILE_NAME, segmentation
+from survnode.node.results.pictures.segmentation import segmentation
 from survnode.node.roles import ResultRole
 
 from ..conftest import Geometry, Judge, a_model, a_prediction, a_run, placed_headers, write
@@ -109,7 +109,7 @@ def test_the_same_mask_gives_the_same_bytes_and_another_mask_another_uid() -> No
     first, again = segmented(datasets, volume), segmented(list(reversed(datasets)), volume)
     volume.hu[12, 0, 0] = 1
     other = segmented(datasets, volume)
-    encoded = [ResultObject(ResultRole.SEGMENTATION, FILE_NAME, ds).encode() for ds in (first, again)]
+    encoded = [ResultObject(ResultRole.SEGMENTATION, ds).encode() for ds in (first, again)]
     assert encoded[0] == encoded[1]
     assert {other.SOPInstanceUID, other.SeriesInstanceUID}.isdisjoint({first.SOPInstanceUID, first.SeriesInstanceUID})
 
@@ -135,9 +135,7 @@ def test_frames_of_a_multi_frame_ct_are_named_by_their_number(
         frame = reference.ReferencedFrameNumber
         assert reference.ReferencedSOPClassUID == EnhancedCTImageStorage
         assert group.PlanePositionSequence[0].ImagePositionPatient == singles[frame - 1].ImagePositionPatient
-    assert (
-        dciodvfy(*write([ResultObject(ResultRole.SEGMENTATION, FILE_NAME, ds)], tmp_path_factory.mktemp("seg"))) == []
-    )
+    assert dciodvfy(*write([ResultObject(ResultRole.SEGMENTATION, ds)], tmp_path_factory.mktemp("seg"))) == []
 
 
 def test_a_source_without_a_frame_of_reference_gets_none(
@@ -149,9 +147,7 @@ def test_a_source_without_a_frame_of_reference_gets_none(
     made = segmented(datasets)
     assert "FrameOfReferenceUID" not in made
     assert places_in_segment(made, 2) == places_in_source(datasets, 2)
-    assert (
-        dciodvfy(*write([ResultObject(ResultRole.SEGMENTATION, FILE_NAME, made)], tmp_path_factory.mktemp("seg"))) == []
-    )
+    assert dciodvfy(*write([ResultObject(ResultRole.SEGMENTATION, made)], tmp_path_factory.mktemp("seg"))) == []
 
 
 def as_multi_frame(singles: list[Dataset]) -> Dataset:
