@@ -108,7 +108,9 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     )  # fmt: skip
     with bars() as told:
         chosen = read_folds(folds_file) if folds_file else None
-        finished = run(load(source, recipe.months, caches, told, plan.workers), plan, folds=chosen, tell=told)
+        spacing_mm = recipe.preprocessing.slice_spacing_mm
+        read = load(source, recipe.months, spacing_mm, caches, told, plan.workers)
+        finished = run(read, plan, folds=chosen, tell=told)
     show_evaluation(finished.evaluation, plan.name, out, as_json=as_json)
 
 
@@ -136,6 +138,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     as_json: Json = False,
 ) -> None:
     """Measure a finished model, as it is, on patients that it never saw."""
+    from survnode.model.checkpoint import checkpoint_folder, read_card
     from survnode.train.cohorts.clinical import MonthRule
     from survnode.train.presets import Recipe
     from survnode.train.runs.evaluate import score
@@ -148,8 +151,10 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
         day_format, ct_description, paper_exclusions, exclude_faulty,
     )  # fmt: skip
     plan = Plan(model, Recipe(), out, caches, seed=seed, workers=workers or _processes(device), device=device)
+    spacing_mm = read_card(checkpoint_folder(model)).preprocessing.slice_spacing_mm
     with bars() as told:
-        evaluation = score(model, load(source, MonthRule.EXACT, caches, told, plan.workers), plan, tell=told)
+        read = load(source, MonthRule.EXACT, spacing_mm, caches, told, plan.workers)
+        evaluation = score(model, read, plan, tell=told)
     show_evaluation(evaluation, f"{model} on {cohort}", out, as_json=as_json)
 
 

@@ -32,11 +32,12 @@ class Source:
     exclude_faulty: bool = False
 
 
-def load(source: Source, months: MonthRule, caches: Path, tell: Tell, workers: int = 1) -> Cohort:
+def load(source: Source, months: MonthRule, spacing_mm: float, caches: Path, tell: Tell, workers: int = 1) -> Cohort:
     """The cohort; phantoms are written first where there are none.
 
     Parameters
     ----------
+    spacing_mm : between the slices that the model sees
     caches : what headers say is kept there
     workers : processes that paint phantoms
 
@@ -63,6 +64,7 @@ def load(source: Source, months: MonthRule, caches: Path, tell: Tell, workers: i
         source.data,
         rules,
         caches / "headers.sqlite",
+        spacing_mm=spacing_mm,
         indexed=lambda done, total: report("headers", done, total),
         judged=lambda done, total: report("series", done, total),
     )

@@ -69,7 +69,7 @@ class Frame:
     padding: tuple[int, int] | None
 
 
-def frames_of(ds: Dataset, *, allow_lossy: bool = False) -> Iterator[Frame]:
+def frames_of(ds: Dataset) -> Iterator[Frame]:
     """The images of one data set; a multi-frame instance yields each of its frames.
 
     Raises
@@ -77,7 +77,7 @@ def frames_of(ds: Dataset, *, allow_lossy: bool = False) -> Iterator[Frame]:
     SeriesUnsuitable
         It is not a CT image of a patient, or lacks what places it in space.
     """
-    _check_kind(ds, allow_lossy=allow_lossy)
+    _check_kind(ds)
     if "NumberOfFrames" not in ds:
         yield _frame(ds, [ds], None)
         return
@@ -86,7 +86,7 @@ def frames_of(ds: Dataset, *, allow_lossy: bool = False) -> Iterator[Frame]:
         yield _frame(ds, [own, *shared], number)
 
 
-def _check_kind(ds: Dataset, *, allow_lossy: bool) -> None:
+def _check_kind(ds: Dataset) -> None:
     if ds.get("Modality") != "CT" or ds.get("SOPClassUID") not in CT_SOP_CLASSES:
         raise errors.NotCT(f"Modality is {ds.get('Modality')!r}.")
     if OWN_MANUFACTURER in str(ds.get("Manufacturer", "")).lower():
@@ -97,7 +97,7 @@ def _check_kind(ds: Dataset, *, allow_lossy: bool) -> None:
     if any(value in image_type for value in ("SCREEN SAVE", "DOSE", "DOSE_INFO")) or _is_secondary(image_type, ds):
         raise errors.DerivedImage(f"Image Type is {'/'.join(image_type)}.")
     transfer_syntax = ds.file_meta.get("TransferSyntaxUID") if hasattr(ds, "file_meta") else None
-    if not allow_lossy and (transfer_syntax in LOSSY_TRANSFER_SYNTAXES or ds.get("LossyImageCompression") == "01"):
+    if transfer_syntax in LOSSY_TRANSFER_SYNTAXES or ds.get("LossyImageCompression") == "01":
         raise errors.LossyCompression
 
 

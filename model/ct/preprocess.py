@@ -57,6 +57,11 @@ class Preprocessing(BaseModel):
     size: int = Field(default=224, ge=32)
     window_hu: tuple[float, float] = (-1000.0, 400.0)
 
+    @property
+    def slice_spacing_mm(self) -> float:
+        """Between the slices that the network sees."""
+        return self.spacing_mm[0]
+
     def __str__(self) -> str:
         """One line for people."""
         depth, height, width = self.spacing_mm

@@ -1,7 +1,7 @@
 """CT data sets -> one volume in HU whose axes are known; refuses what it cannot place in space.
 
 Two steps, so that a study can be judged by its headers alone: `arrange` sorts and checks the images without
-touching a pixel, `load_volume` decodes them into the place that `arrange` gave them.
+touching a pixel, `decode` puts their pixels into the places that it gave them; `load_volume` does both.
 """
 
 from collections.abc import Iterable, Sequence
@@ -125,23 +125,26 @@ def read_headers(paths: Iterable[Path]) -> list[Dataset]:
     return [dcmread(path, stop_before_pixels=True) for path in paths]
 
 
-def arrange(datasets: Sequence[Dataset], *, min_slices: int = MIN_SLICES, allow_lossy: bool = False) -> Arrangement:
+def arrange(datasets: Iterable[Dataset]) -> Arrangement:
     """The images of one series in space.
 
     Parameters
     ----------
     datasets : of one series, in any order, with or without pixels; classic or (legacy converted) enhanced CT
-    min_slices : refuse fewer
-    allow_lossy : accept images that were compressed with loss
 
     Raises
     ------
     SeriesUnsuitable
-        The class says which rule was broken, the message where.
+        Its reason says which rule was broken, its detail where.
     """
-    frames = [frame for ds in datasets for frame in frames_of(ds, allow_lossy=allow_lossy)]
-    if len(frames) < max(min_slices, 2):
-        raise errors.TooFewSlices(f"Found {len(frames)}, at least {min_slices} are needed.")
+    frames = [frame for ds in datasets for frame in frames_of(ds)]
+    if len(frames) < MIN_SLICES:
+        raise errors.TooFewSlices(f"Found {len(frames)}, at least {MIN_SLICES} are needed.")
+    return stack(frames)
+
+
+def stack(frames: Sequence[Frame]) -> Arrangement:
+    """Two images or more in space, in whatever order they came; raises as `arrange`."""
     _check_one_grid(frames)
     row, column = frames[0].row_direction, frames[0].column_direction
     normal = np.cross(row, column)
@@ -154,7 +157,7 @@ def arrange(datasets: Sequence[Dataset], *, min_slices: int = MIN_SLICES, allow_
     return _canonical(tuple(frames), row, column, normal, spacing)
 
 
-def load_volume(datasets: Sequence[Dataset], *, min_slices: int = MIN_SLICES, allow_lossy: bool = False) -> Volume:
+def load_volume(datasets: Sequence[Dataset]) -> Volume:
     """The CT volume of one series in HU; the order of ``datasets`` does not matter.
 
     Raises
@@ -162,7 +165,11 @@ def load_volume(datasets: Sequence[Dataset], *, min_slices: int = MIN_SLICES, al
     SeriesUnsuitable
         See `arrange`; also where the pixels of an image cannot be decoded.
     """
-    arrangement = arrange(datasets, min_slices=min_slices, allow_lossy=allow_lossy)
+    return decode(datasets, arrange(datasets))
+
+
+def decode(datasets: Iterable[Dataset], arrangement: Arrangement) -> Volume:
+    """The pixels of ``datasets`` in their places in ``arrangement``; raises `SeriesUnsuitable` if one has none."""
     place = {(frame.sop_instance_uid, frame.frame_number): i for i, frame in enumerate(arrangement.frames)}
     first = arrangement.frames[0]
     shape = (first.columns, first.rows) if arrangement.transpose else (first.rows, first.columns)

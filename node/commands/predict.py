@@ -11,9 +11,9 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
 from survnode.model.checkpoint import checkpoint_folder
+from survnode.model.ct.selection import choose
 from survnode.model.ct.volume import read_series
 from survnode.node.errors import InputRefused
-from survnode.node.intake.assembly import choose
 from survnode.node.results.identity import Layout, ResultRun
 from survnode.node.results.source.dates import newest_time
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline, devices
@@ -40,9 +40,10 @@ def predict_folder(folder: Path, out: Path, *, model: str, device: str, lungs: P
     by_series: dict[str, list[Path]] = {}
     for path, ds in headers.items():
         by_series.setdefault(str(ds.SeriesInstanceUID), []).append(path)
-    choice = choose({uid: [headers[path] for path in paths] for uid, paths in by_series.items()})
-    paths = by_series[choice.series_instance_uid]
     pipeline = Pipeline(checkpoint_folder(model), Layout(), devices(device)[0])
+    spacing_mm = pipeline.predictor.card.preprocessing.slice_spacing_mm
+    choice = choose({uid: [headers[path] for path in paths] for uid, paths in by_series.items()}, spacing_mm)
+    paths = by_series[choice.series_instance_uid]
     run = ResultRun(newest_time(headers[path] for path in paths), 1, None, version("survnode"))
     if choice.reason is not None:
         outcome = pipeline.refuse([headers[path] for path in paths], choice.reason, choice.detail, run)

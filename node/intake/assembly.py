@@ -1,11 +1,11 @@
-"""When a study is complete, which of its series is analysed, and why not the others.
+"""When a study is complete, and what is then done with it.
 
 A study is judged when no image came for its quiet period. Exactly one job comes of it: to analyse one series, or to
 report why none can be. Judging it again makes a new job, as the next version, if the newest one that stands is of other
 images or another model, or was withdrawn: so the newest version in a PACS always tells of the study as it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,87 +14,19 @@ import structlog
 from pydicom import Dataset
 from sqlalchemy import Connection, insert, select, update
 
-from survnode.model.ct.volume import MIN_SLICES, Arrangement, arrange, read_headers
-from survnode.model.errors import Reason, SeriesUnsuitable
+from survnode.model.ct.selection import SeriesChoice, choose
+from survnode.model.ct.volume import read_headers
 from survnode.node import errors
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import Instance, InstanceState, Job, JobState, SeriesVerdict, Study, StudyState
+from survnode.node.state.records import Instance, InstanceState, Job, JobState, Study, StudyState
 from survnode.node.state.tables import deliveries, instances, jobs, studies, withdrawn_jobs
 
 log = structlog.get_logger()
 
-CHEST_MM = 150.0  # a series that covers less of the body is a part of a chest
-MODEL_SPACING_MM = 3.0  # what the model sees
-
 REPLACEABLE = (JobState.QUEUED, JobState.FAILED, JobState.QUARANTINED)  # that a newer version takes the place of
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What becomes of a study.
-
-    Parameters
-    ----------
-    series_instance_uid : the series to analyse; with a ``reason``, the one that the reason is about
-    reason, detail : why no series can be analysed; None if one can
-    verdicts : on each series, by UID
-    """
-
-    series_instance_uid: str
-    reason: Reason | None
-    detail: str
-    verdicts: tuple[SeriesVerdict, ...]
-
-
-@dataclass(frozen=True)
-class _Eligible:
-    uid: str
-    arrangement: Arrangement
-    series_number: int
-
-    @property
-    def rank(self) -> tuple[bool, float, int, int, str]:
-        """Least is best; each place is explained by the same place of `PREFERENCES`."""
-        slices, spacing = len(self.arrangement.frames), self.arrangement.spacing_mm[0]
-        short = self.arrangement.extent_mm < CHEST_MM
-        return short, round(abs(spacing - MODEL_SPACING_MM), 2), -slices, self.series_number, self.uid
-
-
-PREFERENCES = (
-    f"covers at least {CHEST_MM:.0f} mm",
-    f"has slices nearer to {MODEL_SPACING_MM:.0f} mm apart",
-    "has more slices",
-    "has the lower series number",
-    "has the lower series UID",
-)
-
-
-def choose(series: Mapping[str, Sequence[Dataset]], *, min_slices: int = MIN_SLICES, lossy: bool = False) -> Choice:
-    """The one series of a study to analyse, or the most telling reason why there is none.
-
-    Of several that can be analysed, the one that covers at least 150 mm along its normal, has its slices nearest to
-    3 mm apart, has the most slices, the lowest series number, the lowest UID: the first of these rules that tells two
-    apart decides. Of several that cannot, the reason of the largest is told.
-
-    Parameters
-    ----------
-    series : the headers of each series by its UID
-    min_slices, lossy : see `survnode.model.ct.volume.arrange`
-    """
-    if not series:
-        return Choice("", Reason.NO_ELIGIBLE_SERIES, "None of its files can be read.", ())
-    judged = {uid: _judge(uid, series[uid], min_slices, lossy) for uid in sorted(series)}
-    eligible = [found for found in judged.values() if isinstance(found, _Eligible)]
-    if eligible:
-        best = min(eligible, key=lambda candidate: candidate.rank)
-        verdicts = [found if isinstance(found, SeriesVerdict) else _compared(found, best) for found in judged.values()]
-        return Choice(best.uid, None, "", tuple(verdicts))
-    refused = [found for found in judged.values() if isinstance(found, SeriesVerdict)]
-    telling = max(refused, key=lambda verdict: (verdict.images, verdict.series_instance_uid))
-    return Choice(telling.series_instance_uid, telling.reason, telling.detail, tuple(refused))
-
-
-def input_digest(choice: Choice, sop_instance_uids: Sequence[str]) -> str:
+def input_digest(choice: SeriesChoice, sop_instance_uids: Sequence[str]) -> str:
     """What a job depends on, beside the model, as one sha256."""
     parts = [choice.series_instance_uid, choice.reason or "", *sorted(sop_instance_uids)]
     return sha256("\n".join(parts).encode()).hexdigest()
@@ -108,14 +40,13 @@ class Assembly:
     ----------
     folder : of the store
     device_uid : of the model that is to analyse them
-    min_slices, lossy : see `survnode.model.ct.volume.arrange`
+    spacing_mm : between the slices that this model sees
     """
 
     database: Database
     folder: Path
     device_uid: str
-    min_slices: int = MIN_SLICES
-    lossy: bool = False
+    spacing_mm: float
 
     def assemble_due(self, now: float) -> list[int]:
         """Judge every study whose quiet period is over; the ids of the new jobs."""
@@ -146,7 +77,7 @@ class Assembly:
                 _settle(connection, study, obstacle, "")
             return None
         series, unreadable = self._read(found)
-        choice = choose(series, min_slices=self.min_slices, lossy=self.lossy)
+        choice = choose(series, self.spacing_mm)
         with self.database.transaction() as connection:
             if not _settle(connection, study, StudyState.ASSEMBLED, ""):
                 return None  # an image came while the headers were read: its quiet period has begun
@@ -172,7 +103,7 @@ class Assembly:
         return series, unreadable
 
     def _add_job(
-        self, connection: Connection, study: Study, choice: Choice, uids: Sequence[str], now: float
+        self, connection: Connection, study: Study, choice: SeriesChoice, uids: Sequence[str], now: float
     ) -> int | None:
         """The id of the job that the choice calls for; None if there is one already."""
         digest = input_digest(choice, uids)
@@ -235,27 +166,6 @@ def obstacle_of(study: Study, found: Sequence[Instance]) -> StudyState | None:
     return None
 
 
-def _judge(uid: str, datasets: Sequence[Dataset], min_slices: int, lossy: bool) -> _Eligible | SeriesVerdict:
-    try:
-        arrangement = arrange(datasets, min_slices=min_slices, allow_lossy=lossy)
-        return _Eligible(uid, arrangement, int(datasets[0].get("SeriesNumber") or 0))
-    except SeriesUnsuitable as error:
-        return SeriesVerdict(uid, len(datasets), chosen=False, reason=error.reason, detail=error.detail)
-    except Exception as error:  # noqa: BLE001  a header may hold anything: this series is refused, the others judged
-        detail = f"Its headers cannot be used ({type(error).__name__})."
-        return SeriesVerdict(uid, len(datasets), chosen=False, reason=Reason.NO_ELIGIBLE_SERIES, detail=detail)
-
-
-def _compared(candidate: _Eligible, best: _Eligible) -> SeriesVerdict:
-    """The verdict on a series that can be analysed."""
-    images = len(candidate.arrangement.frames)
-    if candidate.uid == best.uid:
-        return SeriesVerdict(candidate.uid, images, chosen=True, reason=None)
-    ranks = zip(candidate.rank, best.rank, PREFERENCES, strict=True)
-    preference = next(text for mine, other, text in ranks if mine != other)
-    return SeriesVerdict(candidate.uid, images, chosen=False, reason=None, detail=f"The chosen series {preference}.")
-
-
 def _header_of(path: Path) -> Dataset | None:
     """The data set without its pixels; None if it cannot be read."""
     try:
@@ -275,5 +185,5 @@ def _settle(connection: Connection, study: Study, state: StudyState, error: str)
     return connection.execute(settled).rowcount == 1
 
 
-def _uids(study: Study, choice: Choice) -> dict[str, str]:
+def _uids(study: Study, choice: SeriesChoice) -> dict[str, str]:
     return {"study_instance_uid": study.study_instance_uid, "series_instance_uid": choice.series_instance_uid}

@@ -122,7 +122,7 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
         receiver, workers = self._children()
-        sweeps = Sweeps(self.config, database, card.device_uid, kill_worker=_killer(workers))
+        sweeps = Sweeps(self.config, database, card, kill_worker=_killer(workers))
         try:
             self._start([*workers, receiver])
             sweeps.start()

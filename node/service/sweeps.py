@@ -13,6 +13,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import or_, select
 
+from survnode.model.checkpoint import Card
 from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.delivery.commitment import Commitments
 from survnode.node.delivery.outbox import Outbox
@@ -51,15 +52,13 @@ class Sweeps:
 
     Parameters
     ----------
-    device_uid : of the model that new jobs are for
+    model : that new jobs are for
     kill_worker : ends the worker of that name at once; the service then takes its job back
     """
 
-    def __init__(
-        self, config: NodeConfig, database: Database, device_uid: str, kill_worker: Callable[[str], None]
-    ) -> None:
+    def __init__(self, config: NodeConfig, database: Database, model: Card, kill_worker: Callable[[str], None]) -> None:
         self._config, self._database, self._kill_worker = config, database, kill_worker
-        self._assembly = Assembly(database, config.received_dir, device_uid)
+        self._assembly = Assembly(database, config.received_dir, model.device_uid, model.preprocessing.slice_spacing_mm)
         self._outbox = Outbox(database, config.results_dir)
         self._profiles = Profiles(database, config.results_dir)
         self._commitments = Commitments(database)

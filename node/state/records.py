@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
+from survnode.model.ct.verdict import SeriesVerdict
 from survnode.model.errors import Reason
 from survnode.node.roles import ResultRole
 
@@ -218,23 +219,6 @@ class Association:
     images: int = 0
     refused: int = 0
     size_bytes: int = 0
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class SeriesVerdict:
-    """What was decided about one series of a study.
-
-    Parameters
-    ----------
-    reason : why it cannot be analysed; None if it can
-    detail : numbers, or why another was preferred
-    """
-
-    series_instance_uid: str
-    images: int
-    chosen: bool
-    reason: Reason | None
     detail: str = ""
 
 

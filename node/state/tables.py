@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
 )
 
+from survnode.model.ct.verdict import SeriesVerdict
 from survnode.model.errors import Reason
 from survnode.node.roles import ResultRole
 from survnode.node.state.records import (
@@ -35,7 +36,6 @@ from survnode.node.state.records import (
     InstanceState,
     JobState,
     Keeping,
-    SeriesVerdict,
     StudyState,
 )
 

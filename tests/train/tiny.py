@@ -31,7 +31,7 @@ def write_tiny_tree(folder: Path) -> Path:
 
 
 def load_tiny(tree: Path, caches: Path) -> Cohort:
-    return load_cohort(tree / CLINICAL, tree, rules(), caches / "headers.sqlite")
+    return load_cohort(tree / CLINICAL, tree, rules(), caches / "headers.sqlite", spacing_mm=12.0)
 
 
 def recipe(preset: Preset, *settings: str) -> Recipe:

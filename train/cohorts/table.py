@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from survnode.train.cohorts.choice import Choice, choose, judge_series
+from survnode.model.ct.selection import SeriesChoice, compare
 from survnode.train.cohorts.clinical import Columns, MonthRule, Outcome, read_clinical
 from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.cohorts.dicom_tree import Progress, TreeSeries, index_tree
 from survnode.train.cohorts.errors import Fault
 from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
+from survnode.train.cohorts.judged import judge_series
 
 SeriesOfPatient = Mapping[str, Sequence[TreeSeries]]
 
@@ -48,6 +49,7 @@ def load_cohort(
     rules: Rules,
     index: Path,
     *,
+    spacing_mm: float,
     indexed: Progress = lambda *_: None,
     judged: Progress = lambda *_: None,
 ) -> Cohort:
@@ -57,6 +59,7 @@ def load_cohort(
     ----------
     clinical, tree : the table of outcomes, and the folder of DICOM files in any layout
     index : the file that remembers headers, see `index_tree`
+    spacing_mm : between the slices that the model sees, which decides between the series of a patient
     indexed, judged : called with what is done, of how many files and of how many series
 
     Raises
@@ -74,9 +77,9 @@ def load_cohort(
     known = {outcome.patient_id for outcome in table.outcomes} | {fault.patient_id for fault in table.faults}
     wanted = {outcome.patient_id: _in_question(outcome, series, rules) for outcome in table.outcomes}
     every = [one for candidates in wanted.values() for one in candidates]
-    verdicts = judge_series(every, index, progress=judged)
+    of_series = judge_series(every, index, progress=judged)
     choices = {
-        patient_id: choose(verdicts[one.series_instance_uid] for one in candidates)
+        patient_id: compare((of_series[one.series_instance_uid] for one in candidates), spacing_mm)
         for patient_id, candidates in wanted.items()
         if candidates
     }
@@ -97,7 +100,9 @@ def _in_question(outcome: Outcome, series: SeriesOfPatient, rules: Rules) -> Seq
     return rules.pretreatment(outcome, candidates) if candidates else ()
 
 
-def _exclusion(outcome: Outcome, series: SeriesOfPatient, choice: Choice | None, rules: Rules) -> Exclusion | None:
+def _exclusion(
+    outcome: Outcome, series: SeriesOfPatient, choice: SeriesChoice | None, rules: Rules
+) -> Exclusion | None:
     """Why the patient is not in the cohort; None if they are."""
     patient_id = outcome.patient_id
     if patient_id in rules.listed:
@@ -106,22 +111,22 @@ def _exclusion(outcome: Outcome, series: SeriesOfPatient, choice: Choice | None,
         return Exclusion(patient_id, ExclusionReason.NO_CT)
     if choice is None:
         return Exclusion(patient_id, ExclusionReason.NO_PRETREATMENT_CT, f"Of {len(series[patient_id])} CT series.")
-    if choice.best.reason is not None:
-        return Exclusion(patient_id, choice.best.reason, choice.best.detail)
+    if choice.reason is not None:
+        return Exclusion(patient_id, choice.reason, choice.detail)
     return None
 
 
-def _by_geometry(choice: Choice | None) -> str:
+def _by_geometry(choice: SeriesChoice | None) -> str:
     """What the headers say of a patient on the list."""
     if choice is None:
         return "There is no CT to judge."
-    if choice.best.reason is None:
+    if choice.reason is None:
         return "The geometry of the CT shows no fault."
-    return f"The geometry agrees: {choice.best.reason}. {choice.best.detail}".strip()
+    return f"The geometry agrees: {choice.reason}. {choice.detail}".strip()
 
 
-def _patient(outcome: Outcome, candidates: Sequence[TreeSeries], choice: Choice, rules: Rules) -> Patient:
-    chosen = next(one for one in candidates if one.series_instance_uid == choice.best.series_instance_uid)
+def _patient(outcome: Outcome, candidates: Sequence[TreeSeries], choice: SeriesChoice, rules: Rules) -> Patient:
+    chosen = next(one for one in candidates if one.series_instance_uid == choice.series_instance_uid)
     return Patient(
         id=outcome.patient_id,
         time_months=rules.months.months(outcome.days),
@@ -130,7 +135,9 @@ def _patient(outcome: Outcome, candidates: Sequence[TreeSeries], choice: Choice,
         series_instance_uid=chosen.series_instance_uid,
         paths=chosen.paths,
         key=chosen.key,
-        passed_over=tuple(sorted(choice.passed_over.items())),
+        passed_over=tuple(
+            (verdict.series_instance_uid, verdict.sentence) for verdict in choice.verdicts if not verdict.chosen
+        ),
     )
 
 

@@ -188,11 +188,12 @@ def _cohorts(
     from survnode.train.paper.experiments import Population
     from survnode.train.sources import load
 
-    cohorts = {Population.FIRST: load(first, bench.recipe.months, bench.caches, told, bench.workers)}
+    months, spacing_mm = bench.recipe.months, bench.recipe.preprocessing.slice_spacing_mm
+    cohorts = {Population.FIRST: load(first, months, spacing_mm, bench.caches, told, bench.workers)}
     if second is None:
         return cohorts, {}
     try:
-        cohorts[Population.SECOND] = load(second, bench.recipe.months, bench.caches, told, bench.workers)
+        cohorts[Population.SECOND] = load(second, months, spacing_mm, bench.caches, told, bench.workers)
     except TrainError as error:
         return cohorts, {Population.SECOND: str(error)}
     return cohorts, {}

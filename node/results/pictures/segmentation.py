@@ -11,8 +11,8 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 from pydicom.valuerep import DSfloat
 
-from survnode.model.ct.frames import Frame
-from survnode.model.ct.volume import Arrangement, Mask, arrange
+from survnode.model.ct.frames import Frame, frames_of
+from survnode.model.ct.volume import Arrangement, Mask, stack
 from survnode.node.results import codes
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text, coded, referenced
 from survnode.node.results.identity import derived_uid
@@ -29,7 +29,7 @@ def segmentation(lungs: Mask, envelope: Envelope) -> ResultObject:
     ----------
     lungs : (D, H, W) on the grid of the `Volume` of the source, upright as it is
     """
-    arrangement = arrange(envelope.source.headers, min_slices=0, allow_lossy=True)
+    arrangement = stack([frame for ds in envelope.source.headers for frame in frames_of(ds)])
     stored = np.stack([as_stored(plane, arrangement) for plane in lungs])
     stand_ins = [_stand_in(place, arrangement, envelope) for place in range(len(arrangement.frames))]
     ds = envelope.build(

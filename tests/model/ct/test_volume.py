@@ -24,7 +24,8 @@ from pydicom.uid import (
 )
 
 from survnode.model import errors
-from survnode.model.ct.volume import AIR_HU, arrange, load_volume, read_headers, read_series
+from survnode.model.ct.frames import frames_of
+from survnode.model.ct.volume import AIR_HU, MIN_SLICES, arrange, decode, load_volume, read_headers, read_series, stack
 from survnode.node.contexts import accepted_contexts
 
 Turn = Callable[[NDArray[np.int16]], NDArray[np.int16]]
@@ -211,27 +212,28 @@ def test_real_irregular_series_are_refused(
     refusals = []
     for datasets in by_series.values():
         with pytest.raises(errors.SeriesUnsuitable) as refused:
-            arrange(datasets, min_slices=4)
+            stack([frame for ds in datasets for frame in frames_of(ds)])
         refusals.append(type(refused.value))
     assert refusal in refusals
 
 
-def pair(ds: Dataset) -> list[Dataset]:
-    """``ds`` and a copy 5 mm nearer to the head: the smallest series."""
-    second = deepcopy(ds)
-    second.SOPInstanceUID = "1.2.3"
-    second.ImagePositionPatient = [*ds.ImagePositionPatient[:2], ds.ImagePositionPatient[2] + 5]
-    return [ds, second]
+def repeated(ds: Dataset) -> list[Dataset]:
+    """The smallest series that is accepted: copies of one image, each 5 mm nearer to the head."""
+    copies = [deepcopy(ds) for _ in range(MIN_SLICES)]
+    for number, copy in enumerate(copies):
+        copy.SOPInstanceUID = f"1.2.3.{number}"
+        copy.ImagePositionPatient = [*ds.ImagePositionPatient[:2], ds.ImagePositionPatient[2] + 5 * number]
+    return copies
 
 
 def test_every_transfer_syntax_decodes_to_the_same_volume_or_is_refused_as_lossy(shared_data: Path) -> None:
     files = sorted((shared_data / "ct-transfer-syntaxes").iterdir())
     plain = next(file for file in files if "LittleEndianExplicit_" in file.name or "LittleEndianExplicitT" in file.name)
-    expected = load_volume(pair(dcmread(plain)), min_slices=2).hu
+    expected = load_volume(repeated(dcmread(plain))).hu
     refused = []
     for file in files:
         try:
-            hu = load_volume(pair(dcmread(file)), min_slices=2).hu
+            hu = load_volume(repeated(dcmread(file))).hu
         except errors.LossyCompression:
             refused.append(file.stem.rpartition("_")[2])
         else:
@@ -254,10 +256,10 @@ def test_an_enhanced_multi_frame_ct_is_placed_frame_by_frame() -> None:
     if path is None:
         pytest.skip("pydicom-data has no eCT_Supplemental.dcm")
     ds = dcmread(str(path))
-    arrangement = arrange([ds], min_slices=2)
+    arrangement = stack(list(frames_of(ds)))
     numbers = [frame.frame_number or 0 for frame in arrangement.frames]
     assert sorted(numbers) == list(range(1, ds.NumberOfFrames + 1))
-    volume = load_volume([ds], min_slices=2)
+    volume = decode([ds], arrangement)
     for frame, hu in zip(arrangement.frames, volume.hu, strict=True):
         stored = ds.pixel_array[(frame.frame_number or 0) - 1].astype(np.float32)
         np.testing.assert_allclose(hu, arrangement.upright(stored * frame.rescale_slope + frame.rescale_intercept))

@@ -16,6 +16,8 @@ from survnode.node.state.tables import jobs as job_table
 
 MakeReceived = Callable[..., Received]
 
+pytestmark = pytest.mark.usefixtures("three_slices_are_enough")
+
 
 @pytest.fixture
 def store(tmp_path: Path, database: Database) -> Store:
@@ -24,7 +26,7 @@ def store(tmp_path: Path, database: Database) -> Store:
 
 @pytest.fixture
 def assembly(store: Store, database: Database) -> Assembly:
-    return Assembly(database, store.folder, "2.25.1", min_slices=3)
+    return Assembly(database, store.folder, "2.25.1", spacing_mm=3.0)
 
 
 def study_of(database: Database) -> Study:

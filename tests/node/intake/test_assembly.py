@@ -5,9 +5,9 @@ import pytest
 from pydicom import Dataset
 from sqlalchemy import select, update
 
-from survnode.model.ct.volume import read_headers
+from survnode.model.ct.selection import choose
 from survnode.model.errors import Reason
-from survnode.node.intake.assembly import Assembly, choose
+from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.instance import Received
 from survnode.node.intake.store import Store
 from survnode.node.roles import ResultRole
@@ -33,84 +33,7 @@ MakeReceived = Callable[..., Received]
 
 QUIET_S = 60.0
 
-
-# The rule.
-
-
-def series_of(make_ct: MakeCT, uid: str, count: int, spacing_mm: float = 3.0, **attributes: object) -> list[Dataset]:
-    made = [make_ct(number, series=uid, **attributes) for number in range(1, count + 1)]
-    for number, ds in enumerate(made):
-        ds.ImagePositionPatient = [-100.0, -100.0, spacing_mm * number]
-    return made
-
-
-def test_the_only_eligible_series_is_chosen_and_the_others_say_why(make_ct: MakeCT) -> None:
-    chest, scout = (
-        series_of(make_ct, "1.1", 60),
-        series_of(make_ct, "1.2", 2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
-    )
-    choice = choose({"1.1": chest, "1.2": scout})
-    assert (choice.series_instance_uid, choice.reason) == ("1.1", None)
-    assert [(verdict.chosen, verdict.images, verdict.reason) for verdict in choice.verdicts] == [
-        (True, 60, None),
-        (False, 2, Reason.LOCALIZER),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("best", "other", "why"),
-    [
-        ((60, 3.0, 5), (40, 3.0, 1), "covers at least 150 mm"),
-        ((60, 3.0, 5), (200, 1.0, 1), "has slices nearer to 3 mm apart"),
-        ((60, 2.5, 5), (60, 5.0, 1), "has slices nearer to 3 mm apart"),
-        ((80, 3.0, 5), (60, 3.0, 1), "has more slices"),
-        ((60, 3.0, 1), (60, 3.0, 5), "has the lower series number"),
-        ((60, 3.0, 1), (60, 3.0, 1), "has the lower series UID"),
-    ],
-)
-def test_of_several_eligible_series_a_written_rule_chooses(
-    make_ct: MakeCT, best: tuple[int, float, int], other: tuple[int, float, int], why: str
-) -> None:
-    series = {
-        uid: series_of(make_ct, uid, count, spacing, SeriesNumber=number)
-        for uid, (count, spacing, number) in {"1.1": best, "1.2": other}.items()
-    }
-    choice = choose(series)
-    assert choice == choose(dict(reversed(series.items())))
-    assert choice.series_instance_uid == "1.1"
-    assert choice.verdicts[1].detail == f"The chosen series {why}."
-
-
-def test_the_reason_of_the_largest_series_is_told_when_none_is_eligible(make_ct: MakeCT) -> None:
-    gap = [ds for ds in series_of(make_ct, "1.1", 60) if ds.InstanceNumber != 30]
-    choice = choose({"1.1": gap, "1.2": series_of(make_ct, "1.2", 3)})
-    assert (choice.series_instance_uid, choice.reason) == ("1.1", Reason.IRREGULAR_SPACING)
-    assert "6.00 mm" in choice.detail
-    assert [verdict.reason for verdict in choice.verdicts] == [Reason.IRREGULAR_SPACING, Reason.TOO_FEW_SLICES]
-
-
-def test_a_series_of_another_modality_is_not_ct(make_ct: MakeCT) -> None:
-    assert choose({"1.1": series_of(make_ct, "1.1", 30, Modality="MR")}).reason is Reason.NOT_CT
-
-
-def test_a_header_that_breaks_the_rules_does_not_break_the_study(make_ct: MakeCT) -> None:
-    broken = series_of(make_ct, "1.1", 30, Rows=None)
-    assert choose({"1.1": broken}).reason is Reason.NO_ELIGIBLE_SERIES
-    assert choose({"1.1": broken, "1.2": series_of(make_ct, "1.2", 30)}).series_instance_uid == "1.2"
-
-
-def test_a_study_without_a_readable_file_has_no_eligible_series() -> None:
-    assert choose({}).reason is Reason.NO_ELIGIBLE_SERIES
-
-
-def test_a_real_chest_is_chosen(lung1_series: list[Path]) -> None:
-    headers = read_headers(lung1_series)
-    uid = str(headers[0].SeriesInstanceUID)
-    choice = choose({uid: headers})
-    assert (choice.series_instance_uid, choice.reason, choice.verdicts[0].images) == (uid, None, 134)
-
-
-# The sweep.
+pytestmark = pytest.mark.usefixtures("three_slices_are_enough")
 
 
 @pytest.fixture
@@ -125,7 +48,7 @@ def store(tmp_path: Path, database: Database, times: list[float]) -> Store:
 
 @pytest.fixture
 def assembly(store: Store, database: Database) -> Assembly:
-    return Assembly(database, store.folder, "2.25.1", min_slices=3)
+    return Assembly(database, store.folder, "2.25.1", spacing_mm=3.0)
 
 
 def jobs_of(database: Database) -> list[Job]:
@@ -296,7 +219,7 @@ def test_another_model_makes_a_job_of_its_own(
 ) -> None:
     add(store, make_received, 1, 2, 3)
     assembly.assemble_due(1e3)
-    newer = Assembly(database, store.folder, "2.25.2", min_slices=3)
+    newer = Assembly(database, store.folder, "2.25.2", spacing_mm=3.0)
     assert judge_again(database, "1.2.3", now=2e3)
     newer.assemble_due(2e3)
     assert [(job.device_uid, job.version) for job in jobs_of(database)] == [("2.25.1", 1), ("2.25.2", 2)]

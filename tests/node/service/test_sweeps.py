@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from survnode.model.checkpoint import checkpoint_folder, read_card
 from survnode.node.config import NodeConfig, WorkConfig
 from survnode.node.service.sweeps import Sweeps
 from survnode.node.state.database import Database
@@ -20,7 +21,7 @@ def killed() -> list[str]:
 @pytest.fixture
 def sweeps(tmp_path: Path, database: Database, killed: list[str]) -> Sweeps:
     config = NodeConfig(data_dir=tmp_path, work=WorkConfig(job_timeout_s=HOUR_S))
-    return Sweeps(config, database, "2.25.1", killed.append)
+    return Sweeps(config, database, read_card(checkpoint_folder("demo")), killed.append)
 
 
 def test_a_worker_that_speaks_in_time_is_left_alone(

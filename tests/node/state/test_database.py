@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select
 
+from survnode.model.ct.verdict import SeriesVerdict
 from survnode.model.errors import Reason
 from survnode.node import errors
 from survnode.node.state.database import Database, fetch, fetch_one, row_of
@@ -16,7 +17,6 @@ from survnode.node.state.records import (
     JobState,
     Keeping,
     OtherSeries,
-    SeriesVerdict,
     Study,
     StudyState,
 )

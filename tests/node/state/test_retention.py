@@ -88,7 +88,7 @@ def run_study(store: Store, database: Database, make_received: MakeReceived, res
     """Receive, judge, work and deliver: a report that arrived and a curve that was refused."""
     for number in (1, 2, 3):
         store.add(make_received(number))
-    Assembly(database, store.folder, "2.25.1", min_slices=3).assemble_due(60.0)
+    Assembly(database, store.folder, "2.25.1", spacing_mm=3.0).assemble_due(60.0)
     job = jobs.claim(database, "w", now=60.0, lease_s=60)
     assert job is not None
     (results / HOME).mkdir(parents=True)
@@ -196,7 +196,7 @@ def test_a_deleted_study_that_is_sent_again_makes_no_second_result_and_goes_agai
     delete_expired(database, store.folder, results, now=2000.0, retention_s=1000)
     again = Store(store.folder, database, quiet_period_s=60, clock=lambda: 3000.0)
     assert [again.add(make_received(number)) for number in (1, 2, 3)] == [Stored.NEW] * 3
-    assert Assembly(database, store.folder, "2.25.1", min_slices=3).assemble_due(3060.0) == []
+    assert Assembly(database, store.folder, "2.25.1", spacing_mm=3.0).assemble_due(3060.0) == []
     with database.reading() as connection:
         assert len(fetch(connection, Job, select(job_table))) == 1
     assert ct_files(store) == 3

@@ -8,9 +8,9 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from survnode.model.checkpoint import checkpoint_folder
+from survnode.model.ct.selection import choose
 from survnode.model.errors import Reason
 from survnode.model.phantom.phantom import make_phantom, write_dicom
-from survnode.node.intake.assembly import choose
 from survnode.node.results.identity import Layout
 from survnode.node.results.inspection.content import content_items, numbers, texts
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline
@@ -90,7 +90,7 @@ SPOILT: dict[Reason, Spoil] = {
 
 def outcome_of(pipeline: Pipeline, images: Sequence[Dataset]) -> AnalysisOutcome:
     """As the node does it: a study is judged by its headers, and analysed if it can be."""
-    choice = choose({str(images[0].SeriesInstanceUID): images})
+    choice = choose({str(images[0].SeriesInstanceUID): images}, spacing_mm=3.0)
     if choice.reason is not None:
         return pipeline.refuse(images, choice.reason, choice.detail, a_run())
     return pipeline.analyse(images, a_run())

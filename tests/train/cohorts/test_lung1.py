@@ -104,7 +104,9 @@ def as_lung1(tree: Path, names: list[str]) -> Path:
 
 def load(tree: Path, names: list[str], folder: Path, *, paper_exclusions: bool) -> Cohort:
     clinical = as_lung1(tree, names)
-    return load_cohort(clinical, tree, lung1.rules(paper_exclusions=paper_exclusions), folder / "headers.sqlite")
+    return load_cohort(
+        clinical, tree, lung1.rules(paper_exclusions=paper_exclusions), folder / "headers.sqlite", spacing_mm=3.0
+    )
 
 
 def write_changed(tree: Path, changes: list[Change]) -> None:
@@ -132,7 +134,11 @@ def test_list_of_the_paper_and_geometry_agree_on_the_seven_patients(tmp_path: Pa
     names = [f"LUNG1-{number}" for number in lung1.EXCLUDED_BY_THE_PAPER] + ["LUNG1-001"]
     listed = load(tree, names, tmp_path, paper_exclusions=True)
     by_geometry = load_cohort(
-        tree / "lung1.csv", tree, lung1.rules(paper_exclusions=False), tmp_path / "headers.sqlite"
+        tree / "lung1.csv",
+        tree,
+        lung1.rules(paper_exclusions=False),
+        tmp_path / "headers.sqlite",
+        spacing_mm=3.0,
     )
     assert listed.ids == by_geometry.ids == ("LUNG1-001",)
     assert {one.reason for one in listed.exclusions} == {ExclusionReason.LISTED}

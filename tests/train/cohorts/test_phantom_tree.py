@@ -29,7 +29,7 @@ def test_whole_cohort_is_read_with_its_outcomes(tree: Path, tmp_path: Path) -> N
 def test_table_has_lung1s_columns_and_lung1s_rules_read_it(tree: Path, tmp_path: Path) -> None:
     with (tree / CLINICAL).open(newline="") as file:
         assert next(csv.reader(file)) == list(LUNG1_COLUMNS)
-    cohort = load_cohort(tree / CLINICAL, tree, lung1_rules(), tmp_path / "headers")
+    cohort = load_cohort(tree / CLINICAL, tree, lung1_rules(), tmp_path / "headers", spacing_mm=3.0)
     assert len(cohort.patients) == len(PATIENTS)
 
 
@@ -46,9 +46,9 @@ def test_tree_is_not_written_twice_and_another_patient_has_other_uids(tmp_path: 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")}
     write_tree(tmp_path, PATIENTS[:1], matrix=matrix)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")} == before
-    first = load_cohort(tmp_path / CLINICAL, tmp_path, rules(), tmp_path / "headers").patients[0]
+    first = load_cohort(tmp_path / CLINICAL, tmp_path, rules(), tmp_path / "headers", spacing_mm=3.0).patients[0]
     write_tree(tmp_path, [replace(PATIENTS[0], radius_mm=20.0)], matrix=matrix)
-    second = load_cohort(tmp_path / CLINICAL, tmp_path, rules(), tmp_path / "headers").patients[0]
+    second = load_cohort(tmp_path / CLINICAL, tmp_path, rules(), tmp_path / "headers", spacing_mm=3.0).patients[0]
     assert first.key != second.key
     assert len(second.paths) == len(first.paths)
 
@@ -59,5 +59,5 @@ def test_drawn_patients_are_always_the_same() -> None:
 
 
 def test_months_may_be_counted_as_released(tree: Path, tmp_path: Path) -> None:
-    cohort = load_cohort(tree / CLINICAL, tree, rules(MonthRule.RELEASED), tmp_path / "headers")
+    cohort = load_cohort(tree / CLINICAL, tree, rules(MonthRule.RELEASED), tmp_path / "headers", spacing_mm=3.0)
     assert all(float(months).is_integer() for months in cohort.time_months)

@@ -9,7 +9,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from survnode.model.errors import Reason
-from survnode.train.cohorts import choice, claro, dicom_tree, lung1
+from survnode.train.cohorts import claro, dicom_tree, judged, lung1
 from survnode.train.cohorts.claro import Pretreatment
 from survnode.train.cohorts.clinical import Columns, MonthRule
 from survnode.train.cohorts.cohort import Cohort
@@ -27,7 +27,7 @@ RULES = Rules("mine", COLUMNS)
 def load(tmp_path: Path, lines: list[str], rules: Rules = RULES) -> Cohort:
     table = write_table(tmp_path / "table.csv", ["id,time,event,begun", *lines])
     (tmp_path / "tree").mkdir(exist_ok=True)
-    return load_cohort(table, tmp_path / "tree", rules, tmp_path / "index.sqlite")
+    return load_cohort(table, tmp_path / "tree", rules, tmp_path / "index.sqlite", spacing_mm=3.0)
 
 
 def test_patients_are_joined_by_the_header_whatever_the_folders_are_called(tmp_path: Path) -> None:
@@ -117,6 +117,19 @@ def test_series_that_cannot_be_analysed_gives_way_to_one_that_can(tmp_path: Path
     assert "not evenly spaced" in dict(patient.passed_over)["1.2.3.1"]
 
 
+def test_what_was_kept_of_the_headers_serves_a_model_of_another_spacing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for uid, spacing in {"1": 3, "2": 1}.items():
+        write_series(tmp_path / "tree" / uid, "A", uid, z_mm=positions(spacing, 200))
+    assert load(tmp_path, ["A,1,1,"]).patients[0].series_instance_uid == "1.2.3.1"
+    monkeypatch.setattr(judged, "read_headers", lambda _: pytest.fail("judged again"))
+    table = tmp_path / "table.csv"
+    fine = load_cohort(table, tmp_path / "tree", RULES, tmp_path / "index.sqlite", spacing_mm=1.0)
+    assert fine.patients[0].series_instance_uid == "1.2.3.2"
+    assert fine.patients[0].passed_over[0][1] == "The chosen series has slices nearer to 1 mm apart."
+
+
 def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_series(tmp_path / "tree", "A", "1")
     before = load(tmp_path, ["A,1,1,"])
@@ -127,7 +140,7 @@ def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return dcmread(path, **how)
 
     monkeypatch.setattr(dicom_tree, "dcmread", reading)
-    monkeypatch.setattr(choice, "read_headers", lambda _: pytest.fail("judged again"))
+    monkeypatch.setattr(judged, "read_headers", lambda _: pytest.fail("judged again"))
     assert load(tmp_path, ["A,1,1,"]) == before
     assert opened == []
     os.utime(paths[0], (1, 1))
@@ -182,6 +195,7 @@ def test_progress_reaches_the_number_of_files_and_of_series(tmp_path: Path) -> N
         tmp_path / "index",
         indexed=lambda *done: files.append(done),
         judged=lambda *done: series.append(done),
+        spacing_mm=3.0,
     )
     assert (files[-1], series[-1]) == ((24, 24), (1, 1))
 
@@ -212,13 +226,13 @@ def test_claro_needs_its_column_of_the_treatment(tmp_path: Path) -> None:
 def test_lung1_is_read_in_the_archives_layout(shared_data: Path, tmp_path: Path) -> None:
     tree = shared_data / "NSCLC-Radiomics"
     table = next(tree.glob("*.csv"))
-    cohort = load_cohort(table, tree, lung1.rules(), tmp_path / "index.sqlite")
+    cohort = load_cohort(table, tree, lung1.rules(), tmp_path / "index.sqlite", spacing_mm=3.0)
     assert cohort.ids == ("LUNG1-001",)
     assert len(cohort.patients[0].paths) == 134
     assert cohort.time_months[0] == 2165 / 30.4375
     reasons = [one.reason for one in cohort.exclusions]
     assert (reasons.count(ExclusionReason.LISTED), reasons.count(ExclusionReason.NO_CT)) == (7, 414)
-    released = load_cohort(table, tree, lung1.rules(MonthRule.RELEASED), tmp_path / "index.sqlite")
+    released = load_cohort(table, tree, lung1.rules(MonthRule.RELEASED), tmp_path / "index.sqlite", spacing_mm=3.0)
     assert released.time_months[0] == 72
 
 
@@ -228,8 +242,10 @@ def test_patient_whom_lung1_lists_is_found_by_geometry_too(tmp_path: Path) -> No
     write_series(tmp_path / "tree", "LUNG1-014", "1", z_mm=z)
     header = ",".join(["PatientID", "Survival.time", "deadstatus.event"])
     table = write_table(tmp_path / "lung1.csv", [header, "LUNG1-014,5,1"])
-    (listed,) = load_cohort(table, tmp_path / "tree", lung1.rules(), tmp_path / "i").exclusions
+    (listed,) = load_cohort(table, tmp_path / "tree", lung1.rules(), tmp_path / "i", spacing_mm=3.0).exclusions
     assert listed.reason is ExclusionReason.LISTED
     assert "The geometry agrees: IRREGULAR_SPACING" in listed.detail
-    (found,) = load_cohort(table, tmp_path / "tree", lung1.rules(paper_exclusions=False), tmp_path / "i").exclusions
+    (found,) = load_cohort(
+        table, tmp_path / "tree", lung1.rules(paper_exclusions=False), tmp_path / "i", spacing_mm=3.0
+    ).exclusions
     assert found.reason is Reason.IRREGULAR_SPACING

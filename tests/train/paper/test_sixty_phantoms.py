@@ -69,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("sixty")
     clinical = write_tree(folder / "tree", drawn(), matrix=Matrix(10.0, 2.5), workers=2)
     assert clinical == folder / "tree" / CLINICAL
-    cohort = load_cohort(clinical, folder / "tree", rules(), folder / "headers.sqlite")
+    cohort = load_cohort(clinical, folder / "tree", rules(), folder / "headers.sqlite", spacing_mm=3.0)
     bench = Bench(folder / "out", folder / "caches", RECIPE, EncoderName.EFFICIENTNET_LITE0, workers=2, resamples=1000)
     assert run_systems(bench, [bench.reference], {Population.FIRST: cohort}) == {}
     return Made(folder / "tree", cohort, bench)
