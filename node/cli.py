@@ -7,18 +7,41 @@ import json
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from survnode.model.errors import ModelError
 from survnode.node.commands.administration import check, database_of, jobs_app, studies_app
 from survnode.node.commands.options import Config, Json
 from survnode.node.commands.printing import show
-from survnode.node.errors import InputRefused, NodeError
+from survnode.node.errors import NodeError
+
+
+class _Commands(TyperGroup):
+    """The node's commands, and those of training, whose module is imported when one of them, or help, is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, the node's first."""
+        return [*super().list_commands(ctx), *_training_commands()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, None if there is none."""
+        return super().get_command(ctx, cmd_name) or _training_commands().get(cmd_name)
+
+
+def _training_commands() -> dict[str, Any]:
+    from survnode.train.cli import app as training
+
+    group: Any = get_command(training)
+    return dict(group.commands)
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="A DICOM node that predicts survival from chest CT. Research use only.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -37,9 +60,17 @@ def main() -> None:
     """Run a command: exit code 0 done, 1 refused with the reason, 2 wrong use."""
     try:
         app()
-    except (NodeError, ModelError) as refusal:
-        Console(stderr=True, soft_wrap=True).print(f"refused: {refusal}", style="bold red", markup=False)
+    except Exception as error:
+        if not isinstance(error, _refusals()):
+            raise
+        Console(stderr=True, soft_wrap=True).print(f"refused: {error}", style="bold red", markup=False)
         sys.exit(1)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    from survnode.train.cli import TrainError
+
+    return NodeError, ModelError, TrainError
 
 
 @app.command()
@@ -92,33 +123,6 @@ def demo(
     from survnode.node.commands.demo import run_demo
 
     run_demo(ct, out)
-
-
-def _passed_on(name: str, words: str) -> None:
-    """A command of ``survnode.train``, which reads its own arguments; its module is imported when it is called."""
-
-    def call(context: typer.Context) -> None:
-        from survnode.train import cli
-
-        apps = {
-            "train": cli.app,
-            "evaluate": cli.evaluate_app,
-            "experiment": cli.experiment_app,
-            "presets": cli.presets_app,
-        }
-        try:
-            apps[name](args=list(context.args), prog_name=f"survnode {name}")
-        except cli.TrainError as refusal:
-            raise InputRefused(str(refusal)) from refusal
-
-    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(name, help=words, context_settings=settings, add_help_option=False)(call)
-
-
-_passed_on("train", "Train a model on a cohort, with every fold measured on patients it never saw.")
-_passed_on("evaluate", "Measure a finished model on a cohort.")
-_passed_on("experiment", "The paper's questions as named experiments, and their report.")
-_passed_on("presets", "Every setting in which the training presets differ, and why.")
 
 
 @model_app.command("show")

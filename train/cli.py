@@ -43,11 +43,10 @@ if TYPE_CHECKING:
     from survnode.model.checkpoint import Card
     from survnode.train.runs.demonstration import Plan
 
-__all__ = ["TrainError", "app", "evaluate_app", "experiment_app", "presets_app"]
+__all__ = ["TrainError", "app"]
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-evaluate_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-presets_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(experiment_app, name="experiment")
 
 
 @app.command()
@@ -114,7 +113,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     show_evaluation(finished.evaluation, plan.name, out, as_json=as_json)
 
 
-@evaluate_app.command()
+@app.command()
 def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     model: Annotated[str, typer.Option(help='A checkpoint folder, or "demo" for the demonstration model.')],
     cohort: CohortOption,
@@ -158,7 +157,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     show_evaluation(evaluation, f"{model} on {cohort}", out, as_json=as_json)
 
 
-@presets_app.command()
+@app.command()
 def presets(as_json: Json = False) -> None:
     """Every setting in which the presets differ from the paper's, and why."""
     from survnode.train.presets import PRESETS, REASONS, differences

@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from survnode.train.sources import Source
 
 app = typer.Typer(
-    help="The paper's experiments.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    help="The paper's questions as named experiments, and their report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="See list; without a name: all of them.")]

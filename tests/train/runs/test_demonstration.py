@@ -22,7 +22,9 @@ FRESH = 9  # a part of the cohort that the command never draws
 
 def run(out: Path, cache: Path, *more: str) -> Result:
     sizes = ["--patients", "10", "--unseen", "8", "--seed", "5"]
-    return CliRunner().invoke(app, ["--cohort", "phantom", "--out", str(out), "--cache", str(cache), *sizes, *more])
+    return CliRunner().invoke(
+        app, ["train", "--cohort", "phantom", "--out", str(out), "--cache", str(cache), *sizes, *more]
+    )
 
 
 @pytest.fixture(scope="module")

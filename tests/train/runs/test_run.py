@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 from survnode.model.checkpoint import load_checkpoint, read_card
 from survnode.model.errors import CheckpointRefused, WeightsMissing
 from survnode.model.predict import Predictor
-from survnode.train.cli import app, evaluate_app
+from survnode.train.cli import app
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.errors import ClinicalTableRefused, FoldsRefused
 from survnode.train.cohorts.folds import read_folds
@@ -81,7 +81,20 @@ def whole(cohort: Cohort, caches: Path, tmp_path_factory: pytest.TempPathFactory
 
 def command(tree: Path, caches: Path, out: Path, *more: str) -> Result:
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    words = ["--cohort", "phantom", "--data", tree, "--cache", caches, "--out", out, "--preset", "paper", *settings]
+    words = [
+        "train",
+        "--cohort",
+        "phantom",
+        "--data",
+        tree,
+        "--cache",
+        caches,
+        "--out",
+        out,
+        "--preset",
+        "paper",
+        *settings,
+    ]
     return CliRunner().invoke(app, [*map(str, words), "--folds", "2", "--workers", "1", *more])
 
 
@@ -210,10 +223,8 @@ def test_model_is_transferred_fold_to_fold(whole: Run, cohort: Cohort, tmp_path:
 
 
 def test_evaluation_scores_a_model_on_patients_as_it_is(whole: Run, tree: Path, tmp_path: Path) -> None:
-    words = ["--model", whole.plan.out, "--cohort", "phantom", "--data", tree, "--out", tmp_path / "out"]
-    result = CliRunner().invoke(
-        evaluate_app, [*map(str, words), "--cache", str(whole.plan.caches), "--workers", "1", "--json"]
-    )
+    words = ["evaluate", "--model", whole.plan.out, "--cohort", "phantom", "--data", tree, "--out", tmp_path / "out"]
+    result = CliRunner().invoke(app, [*map(str, words), "--cache", str(whole.plan.caches), "--workers", "1", "--json"])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert (told["patients"], told["resamples"], told["seed"]) == (len(PATIENTS), 1000, 42)
@@ -225,8 +236,8 @@ def test_evaluation_scores_a_model_on_patients_as_it_is(whole: Run, tree: Path, 
 
 def test_evaluation_does_not_overwrite_a_training_run(whole: Run, tree: Path) -> None:
     before = (whole.plan.out / "metrics.json").read_bytes()
-    words = ["--model", "demo", "--cohort", "phantom", "--data", tree, "--out", whole.plan.out]
-    result = CliRunner().invoke(evaluate_app, [*map(str, words), "--cache", str(whole.plan.caches)])
+    words = ["evaluate", "--model", "demo", "--cohort", "phantom", "--data", tree, "--out", whole.plan.out]
+    result = CliRunner().invoke(app, [*map(str, words), "--cache", str(whole.plan.caches)])
     assert isinstance(result.exception, RunDiffers)
     assert (whole.plan.out / "metrics.json").read_bytes() == before
 
@@ -278,9 +289,9 @@ def test_faulty_table_is_refused_with_every_fault(tree: Path, caches: Path, tmp_
 
 
 def test_commands_say_what_is_missing_or_not_possible(tree: Path, caches: Path, tmp_path: Path) -> None:
-    words = ["--cohort", "table", "--data", str(tree), "--cache", str(caches), "--out", str(tmp_path / "out")]
+    words = ["train", "--cohort", "table", "--data", str(tree), "--cache", str(caches), "--out", str(tmp_path / "out")]
     assert isinstance(CliRunner().invoke(app, words).exception, CohortUnnamed)
     assert isinstance(CliRunner().invoke(app, [*words, "--clinical", str(tree / CLINICAL)]).exception, CohortUnnamed)
     assert isinstance(command(tree, caches, tmp_path / "out", "--set", "nothing=1").exception, RecipeRefused)
-    without = CliRunner().invoke(app, ["--cohort", "lung1", "--out", str(tmp_path / "out")])
+    without = CliRunner().invoke(app, ["train", "--cohort", "lung1", "--out", str(tmp_path / "out")])
     assert without.exit_code == 2
