@@ -1,14 +1,16 @@
-"""Presentation contexts and DIMSE statuses as tables, each with its clause of the standard.
+"""Who the node says that it is, and presentation contexts and DIMSE statuses as tables, each with its clause.
 
 The receiver, the sender and the conformance statement read the same rows.
 """
 
 from enum import IntEnum
+from importlib.metadata import version
 from typing import Self
 
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
+    UID,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
@@ -30,6 +32,11 @@ from pydicom.uid import (
 
 from survnode.node import errors
 from survnode.node.roles import RESULT_SOP_CLASSES
+
+# The one identity of this software: in associations, in the files that it receives and in those that it makes
+# (PS3.7 D.3.3.2, PS3.10 7.1). The UID belongs to every version; a name has 16 characters at most.
+IMPLEMENTATION_CLASS_UID = UID("2.25.222689209920316682736813724488297064198")
+IMPLEMENTATION_VERSION_NAME = f"SURVNODE_{version('survnode')}"[:16]
 
 Contexts = dict[str, tuple[str, ...]]  # SOP class UID -> transfer syntax UIDs, preferred first
 

@@ -19,6 +19,8 @@ from survnode.node import errors
 from survnode.node.contexts import (
     COMMITMENT,
     COMMITMENT_INSTANCE,
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
     RESULT_TRANSFER_SYNTAXES,
     UNCOMPRESSED,
     VERIFICATION,
@@ -222,6 +224,8 @@ def _association(
     """
     _config.STORE_SEND_CHUNKED_DATASET = True  # a path is sent byte for byte and never decoded
     ae = AE(ae_title=destination.calling_ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.connection_timeout = destination.connection_timeout_s
     ae.acse_timeout = destination.acse_timeout_s
     ae.dimse_timeout = ae.network_timeout = destination.dimse_timeout_s

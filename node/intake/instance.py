@@ -16,9 +16,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from survnode.node import errors
-
-IMPLEMENTATION_CLASS_UID = "2.25.85399389423909898149629126694560941419"
-IMPLEMENTATION_VERSION_NAME = "SURVNODE_0_1"
+from survnode.node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = Tag("SOPClassUID"), Tag("SOPInstanceUID")
 STUDY_DATE, ACCESSION_NUMBER = Tag("StudyDate"), Tag("AccessionNumber")
@@ -73,7 +71,7 @@ class Received:
         meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
         meta.MediaStorageSOPInstanceUID = UID(self.sop_instance_uid)
         meta.TransferSyntaxUID = UID(self.transfer_syntax_uid)
-        meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+        meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
         meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
         file = DicomBytesIO()
         file.write(b"\0" * 128 + b"DICM")

@@ -20,6 +20,8 @@ from pynetdicom.transport import ThreadedAssociationServer
 from survnode.node import errors
 from survnode.node.contexts import (
     COMMITMENT,
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
     RESULT_TRANSFER_SYNTAXES,
     Contexts,
     EventStatus,
@@ -184,6 +186,8 @@ class Receiver:
 
 def _application_entity(listening: Listening, contexts: Contexts) -> AE:
     ae = AE(ae_title=listening.ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.require_called_aet = True
     ae.require_calling_aet = list(listening.calling_ae_titles)
     ae.maximum_associations = listening.max_associations

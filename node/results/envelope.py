@@ -15,9 +15,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.model.prediction import ModelIdentity
+from survnode.node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from survnode.node.results import codes
 from survnode.node.results.findings import RESEARCH_USE
-from survnode.node.results.identity import IMPLEMENTATION_CLASS_UID, Layout, ResultRun, derived_uid, digest
+from survnode.node.results.identity import Layout, ResultRun, derived_uid, digest
 from survnode.node.results.source.subject import REQUIRED, Subject, subject_of
 from survnode.node.roles import ResultRole
 
@@ -193,7 +194,7 @@ class Envelope:
             del ds.ProcedureCodeSequence
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-        ds.file_meta.ImplementationVersionName = f"SURVNODE {self.run.software_version}"[:16]
+        ds.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
 
     @property
     def model_name(self) -> str:

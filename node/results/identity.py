@@ -23,9 +23,6 @@ def digest(parts: Iterable[object]) -> str:
     return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()
 
 
-IMPLEMENTATION_CLASS_UID = derived_uid("implementation")
-
-
 @dataclass(frozen=True)
 class Predecessor:
     """The report that a new version replaces."""
