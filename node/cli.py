@@ -59,7 +59,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 def main() -> None:
     """Run a command: exit code 0 done, 1 refused with the reason, 2 wrong use."""
     try:
-        app()
+        app(prog_name="survnode")
     except Exception as error:
         if not isinstance(error, _refusals()):
             raise
