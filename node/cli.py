@@ -15,9 +15,17 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from survnode.model.errors import ModelError
-from survnode.node.commands.administration import check, database_of, jobs_app, studies_app
+from survnode.node.commands.administration import (
+    associations_app,
+    check,
+    deliveries_app,
+    jobs_app,
+    show_reissued,
+    status,
+    studies_app,
+)
+from survnode.node.commands.asked import database_of
 from survnode.node.commands.options import Config, Json
-from survnode.node.commands.printing import show
 from survnode.node.errors import NodeError
 
 
@@ -50,6 +58,8 @@ app = typer.Typer(
 model_app = typer.Typer(help="Checkpoints.", no_args_is_help=True)
 app.add_typer(studies_app, name="studies")
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(deliveries_app, name="deliveries")
+app.add_typer(associations_app, name="associations")
 app.add_typer(model_app, name="model")
 
 Model = Annotated[str, typer.Option(help='A checkpoint folder, or "demo" for the demonstration model.')]
@@ -83,6 +93,7 @@ def serve(config: Config) -> None:
 
 
 app.command()(check)
+app.command()(status)
 
 
 @app.command()
@@ -171,7 +182,7 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
         rows = reissue.withdraw(selection, layout_of(settings))
     else:
         rows = reissue.make_anew(selection) if anew else reissue.send_again(selection)
-    show(rows, as_json, title="results")
+    show_reissued(rows, as_json)
 
 
 if __name__ == "__main__":

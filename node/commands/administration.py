@@ -1,92 +1,235 @@
 """The commands of a node's administrator: what came, what became of it, and to take up again what failed."""
 
 import time
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from survnode.node.commands.options import Config, Json
-from survnode.node.commands.printing import show, show_one
-from survnode.node.errors import InputRefused
+from survnode.node.commands.asked import asked_node, warn
+from survnode.node.commands.options import (
+    Accession,
+    Config,
+    Json,
+    Limit,
+    PageNumber,
+    PatientID,
+    Since,
+    StateOfJob,
+    StudyName,
+    StudyStanding,
+    Until,
+    Wide,
+)
+
+T = TypeVar("T", bound=StrEnum)
 
 studies_app = typer.Typer(help="The studies that were received.", no_args_is_help=True)
 jobs_app = typer.Typer(help="The analyses and what came of them.", no_args_is_help=True)
+deliveries_app = typer.Typer(help="The results on their way to destinations.", no_args_is_help=True)
+associations_app = typer.Typer(help="Who called, and how it ended.", no_args_is_help=True)
 
 
 def check(config: Config, as_json: Json = False) -> None:
-    """Look at configuration, checkpoint, weights, disk and every destination."""
+    """Try what `serve` will do, and whether every destination answers."""
+    from rich.console import Console
+
     from survnode.node.commands.check import run_checks
+    from survnode.node.commands.layouts import FINDINGS
+    from survnode.node.commands.printing import print_json, print_table
 
     findings = list(run_checks(config))
-    rows = [{"what": it.what, "ok": it.ok, "detail": it.detail} for it in findings]
-    show(rows, as_json, title="survnode check", mark=lambda row: "green" if row["ok"] else "red")
+    if as_json:
+        print_json(findings)
+    else:
+        print_table(Console(), findings, FINDINGS, title="findings")
     if not all(it.ok for it in findings):
         raise typer.Exit(1)
 
 
+def status(config: Config, as_json: Json = False) -> None:
+    """How the node does: today at a glance, what waits, each destination, who was turned away."""
+    from survnode.node.commands.glance import print_status
+    from survnode.node.commands.printing import print_json
+    from survnode.node.commands.status import read_status
+
+    node = asked_node(config)
+    found = read_status(node.database, node.settings, datetime.now().astimezone())
+    if as_json:
+        warn(found.warnings, on_stderr=True)
+        print_json(found)
+    else:
+        print_status(found, node.short)
+
+
 @studies_app.command("list")
-def list_studies(config: Config, as_json: Json = False) -> None:
-    """Every study and where it stands."""
-    show(_status(config).studies(), as_json, title="studies")
+def list_studies(  # noqa: PLR0913, PLR0917  each is an option of the command
+    config: Config,
+    accession: Accession = None,
+    patient_id: PatientID = None,
+    since: Since = None,
+    until: Until = None,
+    state: StudyStanding = None,
+    limit: Limit = 50,
+    page: PageNumber = 1,
+    wide: Wide = False,
+    as_json: Json = False,
+) -> None:
+    """The studies and where they stand, the one that received last first."""
+    from survnode.node.commands.layouts import of_studies
+    from survnode.node.state import overview
+    from survnode.node.state.summaries import Page, Search, Standing
+
+    node = asked_node(config)
+    search = Search(accession, patient_id, *_moments(since, until))
+    found = overview.list_studies(node.database, search, _member(Standing, state), Page(limit, page))
+    node.show_listing(found, of_studies, title="studies", wide=wide, as_json=as_json)
 
 
 @studies_app.command("show")
-def show_study(uid: Annotated[str, typer.Argument(metavar="STUDY_UID")], config: Config, as_json: Json = False) -> None:
+def show_study(study: StudyName, config: Config, as_json: Json = False) -> None:
     """One study with its series, jobs, results and deliveries."""
-    show_one(_status(config).study(uid), as_json)
+    from survnode.node.state.overview import read_study
+
+    node = asked_node(config)
+    node.show_study(read_study(node.database, node.find(study)), as_json)
 
 
 @studies_app.command("retry")
-def retry_study(
-    uid: Annotated[str, typer.Argument(metavar="STUDY_UID")], config: Config, as_json: Json = False
-) -> None:
+def retry_study(study: StudyName, config: Config, as_json: Json = False) -> None:
     """Take up whatever failed in a study: its judgement, its jobs, its deliveries."""
-    show_one(_status(config).retry_study(uid), as_json)
+    from survnode.node.commands.retry import retry_study
+
+    node = asked_node(config)
+    node.show_study(retry_study(node.database, node.find(study)), as_json)
 
 
 @studies_app.command("put-aside")
-def put_study_aside(
-    uid: Annotated[str, typer.Argument(metavar="STUDY_UID")], config: Config, as_json: Json = False
-) -> None:
+def put_study_aside(study: StudyName, config: Config, as_json: Json = False) -> None:
     """Move a study whose images name several patients to quarantine, so that it can be sent again, corrected."""
+    from survnode.node.commands.printing import print_json
     from survnode.node.commands.put_aside import put_aside
-    from survnode.node.config import load_config
 
-    settings = load_config(config)
-    moved = put_aside(database_of(settings), settings.received_dir, uid, now=time.time())
-    show_one({"study_instance_uid": uid, "images_in_quarantine": moved}, as_json)
+    node = asked_node(config)
+    uid = node.find(study)
+    moved = put_aside(node.database, node.settings.received_dir, uid, now=time.time())
+    if as_json:
+        print_json({"study_instance_uid": uid, "images_in_quarantine": moved})
+    else:
+        typer.echo(f"{moved} images of study {uid} are in quarantine now.")
 
 
 @jobs_app.command("list")
-def list_jobs(config: Config, as_json: Json = False) -> None:
-    """Every job and where it stands."""
-    show(_status(config).jobs(), as_json, title="jobs")
+def list_jobs(  # noqa: PLR0913, PLR0917  each is an option of the command
+    config: Config,
+    accession: Accession = None,
+    patient_id: PatientID = None,
+    since: Since = None,
+    until: Until = None,
+    state: StateOfJob = None,
+    limit: Limit = 50,
+    page: PageNumber = 1,
+    wide: Wide = False,
+    as_json: Json = False,
+) -> None:
+    """The jobs and where they stand, newest first; the times are those of their studies."""
+    from survnode.node.commands.layouts import of_jobs
+    from survnode.node.state import overview
+    from survnode.node.state.records import JobState
+    from survnode.node.state.summaries import Page, Search
+
+    node = asked_node(config)
+    search = Search(accession, patient_id, *_moments(since, until))
+    found = overview.list_jobs(node.database, search, _member(JobState, state), Page(limit, page))
+    node.show_listing(found, of_jobs, title="jobs", wide=wide, as_json=as_json)
 
 
 @jobs_app.command("show")
 def show_job(number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, as_json: Json = False) -> None:
     """One job with its results and deliveries."""
-    show_one(_status(config).job(number), as_json)
+    from survnode.node.state.overview import read_job
+
+    node = asked_node(config)
+    node.show_job(read_job(node.database, number), as_json)
 
 
 @jobs_app.command("retry")
 def retry_job(number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, as_json: Json = False) -> None:
     """Run a failed or quarantined job again; of a finished one, send again what was refused."""
-    show_one(_status(config).retry_job(number), as_json)
+    from survnode.node.commands.retry import retry_job
+
+    node = asked_node(config)
+    node.show_job(retry_job(node.database, number), as_json)
 
 
-def database_of(config: Any) -> Any:
-    """The database of a node that has run; database and configuration are imported only when a command needs them."""
-    from survnode.node.state.database import Database
+@deliveries_app.command("list")
+def list_deliveries(  # noqa: PLR0913, PLR0917  each is an option of the command
+    config: Config,
+    waiting: Annotated[bool, typer.Option("--waiting", help="Those that are still to be sent.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Those that were refused or given up.")] = False,
+    destination: Annotated[str | None, typer.Option(metavar="NAME", help="Those to this one.")] = None,
+    limit: Limit = 50,
+    page: PageNumber = 1,
+    wide: Wide = False,
+    as_json: Json = False,
+) -> None:
+    """Each result object on its way to each destination, newest first."""
+    from survnode.node.commands.layouts import of_deliveries
+    from survnode.node.state import deliveries
+    from survnode.node.state.records import DeliveryState
+    from survnode.node.state.summaries import Page
 
-    if not config.database_path.exists():
-        raise InputRefused(f"There is no database at {config.database_path}: no node has run with this configuration.")
-    return Database(config.database_path)
+    node = asked_node(config)
+    states = (*((DeliveryState.WAITING,) if waiting else ()), *(deliveries.FAILED if failed else ()))
+    found = deliveries.list_deliveries(node.database, states, destination, Page(limit, page))
+    node.show_listing(found, of_deliveries, title="deliveries", wide=wide, as_json=as_json)
 
 
-def _status(config: Path) -> Any:
-    from survnode.node.commands.status import Status
-    from survnode.node.config import load_config
+@associations_app.command("list")
+def list_associations(
+    config: Config,
+    rejected: Annotated[bool, typer.Option("--rejected", help="Those that this node turned away.")] = False,
+    limit: Limit = 50,
+    page: PageNumber = 1,
+    wide: Wide = False,
+    as_json: Json = False,
+) -> None:
+    """The associations that ended, newest first."""
+    from survnode.node.commands.layouts import ASSOCIATIONS
+    from survnode.node.state import associations
+    from survnode.node.state.summaries import Page
 
-    return Status(database_of(load_config(config)))
+    node = asked_node(config)
+    found = associations.list_associations(node.database, turned_away=rejected, page=Page(limit, page))
+    node.show_listing(found, lambda _: ASSOCIATIONS, title="associations", wide=wide, as_json=as_json)
+
+
+def show_reissued(rows: Sequence[Any], as_json: bool) -> None:
+    """Print what was sent again, withdrawn or had made anew."""
+    from rich.console import Console
+
+    from survnode.node.commands.layouts import REISSUED
+    from survnode.node.commands.printing import print_json, print_table
+
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(Console(), rows, REISSUED, title="results")
+
+
+def _moments(since: datetime | None, until: datetime | None) -> tuple[float | None, float | None]:
+    begin, end = (moment.timestamp() if moment else None for moment in (since, until))
+    return begin, end
+
+
+def _member(states: type[T], name: str | None) -> T | None:
+    """The state of that name, however its words are joined."""
+    if name is None:
+        return None
+    try:
+        return states[name.strip().upper().replace("-", "_").replace(" ", "_")]
+    except KeyError:
+        known = ", ".join(state.lower() for state in states.__members__)
+        raise typer.BadParameter(f"{name} is not one of: {known}.") from None

@@ -24,7 +24,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from survnode.model.phantom.phantom import Tumour, make_phantom, write_dicom
-from survnode.node.commands.status import Status, settled
 from survnode.node.commands.terminal import show_prediction
 from survnode.node.contexts import CT_SOP_CLASSES, result_contexts
 from survnode.node.delivery.sender import Destination, Outgoing, send
@@ -34,7 +33,9 @@ from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.logs import configure_logging
 from survnode.node.results.bundle import preview_png
 from survnode.node.state.database import Database
-from survnode.node.state.records import JobState
+from survnode.node.state.overview import list_jobs, read_job
+from survnode.node.state.records import DeliveryState, JobState
+from survnode.node.state.summaries import JobDetail
 
 QUIET_PERIOD_S = 2.0
 START_S = 180.0
@@ -44,7 +45,7 @@ POLL_S = 0.2
 PHANTOM_SEED = 7
 PHANTOM_TUMOUR = Tumour(radius_mm=32.0)
 
-_ENDED = {str(state.value) for state in (JobState.FINISHED, JobState.FAILED, JobState.QUARANTINED)}
+_ENDED = (JobState.FINISHED, JobState.FAILED, JobState.QUARANTINED)
 
 
 @dataclass(frozen=True)
@@ -223,24 +224,33 @@ def _await_results(node: _Node, progress: Progress) -> int:
     StartRefused
         The job failed.
     """
-    status = Status(Database(node.data_dir / "survnode.db"))
+    database = Database(node.data_dir / "survnode.db")
     waiting = progress.add_task(f"quiet period of {QUIET_PERIOD_S:.0f} s, then the study counts as complete", total=1)
-    number = node.await_value("a complete study", ANALYSIS_S, lambda: next((row["job"] for row in status.jobs()), None))
+    number = node.await_value(
+        "a complete study", ANALYSIS_S, lambda: next((row.job for row in list_jobs(database).rows), None)
+    )
     progress.update(waiting, completed=1)
     analysing = progress.add_task("volume, lungs, slices, network, curve, result objects", total=1)
-    job = node.await_value("a result", ANALYSIS_S, lambda: _if(status.job(number), lambda job: job["state"] in _ENDED))
-    if job["state"] != str(JobState.FINISHED.value):
-        raise StartRefused(f"The job is {job['state']}: {job['error']}")
+    job = node.await_value(
+        "a result", ANALYSIS_S, lambda: _if(read_job(database, number), lambda job: job.state in _ENDED)
+    )
+    if job.state is not JobState.FINISHED:
+        raise StartRefused(f"The job is {job.state.value}: {job.error}")
     progress.update(analysing, completed=1)
-    objects = len(job["results"])
+    objects = len(job.results)
     delivering: TaskID = progress.add_task(f"sending {objects} result objects back", total=1)
-    node.await_value("a delivery", ANALYSIS_S, lambda: _if(status.job(number), lambda job: settled(job["deliveries"])))
+    node.await_value("a delivery", ANALYSIS_S, lambda: _if(read_job(database, number), _settled))
     progress.update(delivering, completed=1)
     return int(number)
 
 
-def _if(row: dict[str, Any], holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any] | None:
-    return row if holds(row) else None
+def _if(job: JobDetail, holds: Callable[[JobDetail], bool]) -> JobDetail | None:
+    return job if holds(job) else None
+
+
+def _settled(job: JobDetail) -> bool:
+    """Whether none of the deliveries still waits."""
+    return all(delivery.state is not DeliveryState.WAITING for delivery in job.deliveries)
 
 
 def _keep(node: _Node, job: int, received: Path, out: Path) -> dict[str, Any]:

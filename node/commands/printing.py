@@ -1,50 +1,149 @@
-"""How records are printed: as JSON for a script, or as tables for a person."""
+"""How records are printed: as JSON for a script, or as tables for a person, at any width."""
 
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from textwrap import wrap
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
+
+T = TypeVar("T")
+
+GAP = "  "
+INDENT = "    "
+NARROWEST = 6  # characters that a column which shrinks keeps
+NARROWEST_NOTE = 40
+UNBROKEN = 10_000
 
 
-def show(
-    rows: Sequence[dict[str, Any]],
-    as_json: bool,
-    *,
-    title: str,
-    mark: Callable[[dict[str, Any]], str] = lambda _: "",
-) -> None:
-    """Print rows as JSON or as a table."""
-    if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
-        return
+@dataclass(frozen=True)
+class Column(Generic[T]):
+    """A column of a table.
+
+    Parameters
+    ----------
+    wide : it is shown with --wide only
+    shrinks : its cells may be cut where the terminal is narrow
+    """
+
+    name: str
+    value: Callable[[T], object]
+    wide: bool = False
+    shrinks: bool = False
+
+
+@dataclass(frozen=True)
+class Layout(Generic[T]):
+    """How records of one kind are shown.
+
+    Parameters
+    ----------
+    note : a sentence that is shown below its row
+    style : of a row, rich's
+    """
+
+    columns: tuple[Column[T], ...]
+    note: Callable[[T], str] = lambda _: ""
+    style: Callable[[T], str] = lambda _: ""
+
+
+def print_json(value: object) -> None:
+    """Print records, or lists and dictionaries of them."""
+    sys.stdout.write(json.dumps(plain(value), indent=2) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """A record as JSON has it; times in UTC."""
+    if hasattr(value, "__dataclass_fields__"):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="seconds")
+    return value.value if isinstance(value, Enum) else value
+
+
+def print_table(console: Console, rows: Sequence[T], layout: Layout[T], *, title: str, wide: bool = False) -> None:
+    """Print records as a table, or that there are none."""
     if not rows:
-        Console().print(f"no {title}")
+        console.print(f"no {title}")
         return
-    table = Table(title=title)
-    for name in rows[0]:
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()), style=mark(row))
-    Console().print(table)
+    for line in lines_of(rows, layout, console.width, wide=wide):
+        console.print(line, soft_wrap=True, highlight=False)
 
 
-def _cell(value: object) -> str:
+def print_record(
+    console: Console, record: object, tables: dict[str, Layout[Any]], *, hidden: Sequence[str] = (), wide: bool = False
+) -> None:
+    """Print the values of a record, and then its lists as tables."""
+    values = {name: getattr(record, name) for name in record.__dataclass_fields__ if name not in hidden}  # type: ignore[attr-defined]  # a record
+    shown = {name: cell(value, wide=True) for name, value in values.items() if name not in tables}
+    width = max(map(len, shown), default=0)
+    for name, text in shown.items():
+        if text:
+            label = Text(name.replace("_", " ").ljust(width), style="bold")
+            console.print(label + Text(GAP + text), soft_wrap=True, highlight=False)
+    for name, layout in tables.items():
+        if values[name]:
+            console.print()
+            console.print(Text(name.replace("_", " "), style="bold"))
+            print_table(console, values[name], layout, title=name, wide=wide)
+
+
+def lines_of(rows: Sequence[T], layout: Layout[T], width: int, *, wide: bool = False) -> list[Text]:
+    """The lines of a table: its head, and each row with the note below it."""
+    columns = [column for column in layout.columns if wide or not column.wide]
+    cells = [[cell(column.value(row), wide=wide) for column in columns] for row in rows]
+    widths = [max(map(len, texts)) for texts in zip([column.name for column in columns], *cells, strict=True)]
+    if not wide:
+        widths = _fitted(widths, [column.shrinks for column in columns], width)
+    head = GAP.join(column.name.ljust(width) for column, width in zip(columns, widths, strict=True))
+    lines = [Text(head.rstrip(), style="bold")]
+    for row, texts in zip(rows, cells, strict=True):
+        line = GAP.join(_cut(text, width).ljust(width) for text, width in zip(texts, widths, strict=True))
+        lines.append(Text(line.rstrip(), style=layout.style(row)))
+        note = wrap(
+            layout.note(row), width=10_000 if wide else max(width, 40), initial_indent=INDENT, subsequent_indent=INDENT
+        )
+        lines += [Text(text, style="dim") for text in note]
+    return lines
+
+
+def _note_lines(note: str, width: int) -> list[Text]:
+    lines = wrap(note, width=max(width, NARROWEST_NOTE), initial_indent=INDENT, subsequent_indent=INDENT)
+    return [Text(line, style="dim") for line in lines]
+
+
+def cell(value: object, *, wide: bool = False) -> str:
+    """A value as a person reads it; times are local."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S" if wide else "%m-%d %H:%M")
+    if isinstance(value, Enum):
+        return str(value.value).lower().replace("_", " ")
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
     return "" if value is None else str(value)
 
 
-def show_one(row: dict[str, Any], as_json: bool) -> None:
-    """Print a record as JSON, or its values and then its lists as tables."""
-    if as_json:
-        sys.stdout.write(json.dumps(row, indent=2) + "\n")
-        return
-    console = Console(soft_wrap=True)
-    for name, value in row.items():
-        if isinstance(value, list):
-            show(value, as_json=False, title=name)
-        else:
-            console.print(f"[bold]{name.replace('_', ' ')}[/bold] {_cell(value)}", highlight=False)
+def _fitted(widths: Sequence[int], shrinks: Sequence[bool], width: int) -> list[int]:
+    """The widths of columns such that a line fits, as far as those that shrink allow; the widest shrinks first."""
+    fitted = list(widths)
+    while sum(fitted) + len(GAP) * (len(fitted) - 1) > width:
+        candidates = [index for index, may in enumerate(shrinks) if may and fitted[index] > NARROWEST]
+        if not candidates:
+            break
+        fitted[max(candidates, key=lambda index: fitted[index])] -= 1
+    return fitted
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -29,8 +29,6 @@ from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, 
 from survnode.node.state.rejudging import judge_again
 from survnode.node.state.tables import deliveries, jobs, results, withdrawn_jobs
 
-Row = dict[str, Any]
-
 DELETED = "Its files were deleted after their retention time."
 NEVER_SENT = "Nothing of it went there."
 WITHDRAWN = "It was withdrawn there: have it made anew."  # a PACS hides a rejected UID even if it comes again
@@ -69,6 +67,23 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Reissued:
+    """What became of the results of one job for one destination.
+
+    Parameters
+    ----------
+    destination : None if they are made anew
+    """
+
+    study_instance_uid: str
+    job: int
+    version: int
+    destination: str | None
+    objects: int
+    note: str
+
+
+@dataclass(frozen=True)
 class Reissue:
     """Sends again, withdraws, and has made anew.
 
@@ -84,7 +99,7 @@ class Reissue:
     destinations: Sequence[DestinationConfig]
     clock: Callable[[], float] = time.time
 
-    def send_again(self, selection: Selection) -> list[Row]:
+    def send_again(self, selection: Selection) -> list[Reissued]:
         """Queue the newest of the selected results of each study, whether or not they were sent before.
 
         What was withdrawn from a destination stays withdrawn there.
@@ -97,7 +112,7 @@ class Reissue:
         newest = {job.study_instance_uid: job for job in self._selected(selection)}
         return [self._send_again(job, destination) for job in newest.values() for destination in self.destinations]
 
-    def withdraw(self, selection: Selection, layout: Layout) -> list[Row]:
+    def withdraw(self, selection: Selection, layout: Layout) -> list[Reissued]:
         """Queue a rejection note on all of the selected results, of every version, that went to a destination.
 
         What still waits for a destination is not sent to it any more.
@@ -110,7 +125,7 @@ class Reissue:
         selected = self._selected(selection)
         return [self._withdraw(job, destination, layout) for job in selected for destination in self.destinations]
 
-    def make_anew(self, selection: Selection) -> list[Row]:
+    def make_anew(self, selection: Selection) -> list[Reissued]:
         """Have the selected studies judged again, for the model that the node has now.
 
         A new version comes of it, with the old one as its predecessor, if model or images are not the same as before,
@@ -132,7 +147,7 @@ class Reissue:
             raise RecordNotFound("There are no results of that study, time or model.")
         return found
 
-    def _send_again(self, job: Job, destination: DestinationConfig) -> Row:
+    def _send_again(self, job: Job, destination: DestinationConfig) -> Reissued:
         with self.database.reading() as connection:
             wanted = results.c.role.in_(destination.objects)
             found = fetch(connection, RecordedObject, _originals(job).where(wanted))
@@ -144,7 +159,7 @@ class Reissue:
         outbox = Outbox(self.database, self.folder, clock=self.clock)
         return _row(job, destination.name, objects=outbox.resend(job.id, destination.name, destination.objects))
 
-    def _withdraw(self, job: Job, destination: DestinationConfig, layout: Layout) -> Row:
+    def _withdraw(self, job: Job, destination: DestinationConfig, layout: Layout) -> Reissued:
         with self.database.transaction() as connection:
             _hold_back(connection, job, destination.name, self.clock())
             sent = _sent(connection, job, destination.name)
@@ -253,12 +268,5 @@ def _queue(connection: Connection, job: Job, note: StoredObject, destination: st
         connection.execute(insert(deliveries).values(row | {"state": DeliveryState.WAITING}))
 
 
-def _row(job: Job, destination: str | None = None, *, objects: int = 0, note: str = "") -> Row:
-    return {
-        "study_instance_uid": job.study_instance_uid,
-        "job": job.id,
-        "version": job.version,
-        "destination": destination,
-        "objects": objects,
-        "note": note,
-    }
+def _row(job: Job, destination: str | None = None, *, objects: int = 0, note: str = "") -> Reissued:
+    return Reissued(job.study_instance_uid, job.id, job.version, destination, objects, note)

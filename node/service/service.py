@@ -9,7 +9,6 @@
 What a process holds in memory is never the only copy: any of them can be killed at any moment.
 """
 
-import fcntl
 import multiprocessing
 import os
 import signal
@@ -28,6 +27,7 @@ from survnode.node.config import NodeConfig
 from survnode.node.errors import StartRefused
 from survnode.node.logs import configure_logging
 from survnode.node.service import children
+from survnode.node.service.lock import lock_data_dir
 from survnode.node.service.sweeps import Sweeps
 from survnode.node.state.database import Database
 from survnode.node.work import jobs
@@ -114,7 +114,7 @@ class Service:
             It cannot start; nothing was received.
         """
         configure_logging(self.config.log_level)
-        lock = self._lock_data_dir()
+        lock = lock_data_dir(self.config.data_dir, (self.config.received_dir, self.config.results_dir))
         card = read_card(checkpoint_folder(self.config.model.checkpoint))
         database = Database(self.config.database_path)
         for job in jobs.recover(database, now=time.time()):
@@ -137,20 +137,6 @@ class Service:
             database.close()
             os.close(lock)
             log.info("node.stopped")
-
-    def _lock_data_dir(self) -> int:
-        try:
-            for folder in (self.config.received_dir, self.config.results_dir):
-                folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.config.data_dir / "service.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StartRefused(f"The data folder {self.config.data_dir} cannot be used: {error.strerror}.") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise StartRefused(f"Another node runs in {self.config.data_dir}.") from None
-        return lock
 
     def _children(self) -> tuple[Child, list[Child]]:
         found = _devices(self.config.work.device)

@@ -6,11 +6,11 @@ from survnode.node.state.database import Database
 from survnode.node.state.records import StudyState
 from survnode.node.state.tables import studies
 
-JUDGED = (StudyState.ASSEMBLED, StudyState.UNASSEMBLED)  # in any other state it waits, or its images are not all usable
+JUDGED = (StudyState.ASSEMBLED, StudyState.UNASSEMBLED, StudyState.IGNORED)  # else it waits, or is not whole
 
 
 def judge_again(database: Database, study_instance_uid: str, *, now: float) -> bool:
-    """Have a study that was judged, with or without success, judged at the next sweep; False if it is not to be.
+    """Have a study that was judged, whatever came of it, judged at the next sweep; False if it is not to be.
 
     A study that still receives is judged anyway; one that names several patients, or whose images were deleted, must
     come again first.

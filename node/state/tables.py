@@ -24,6 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     select,
+    text,
 )
 
 from survnode.model.ct.verdict import SeriesVerdict
@@ -120,7 +121,9 @@ studies = Table(
     Column("called_ae_title", String, nullable=False, default=""),
     Column("rule", String, nullable=False, default=""),
     Index("studies_of_patient", "patient_id"),
-    Index("studies_by_time", "last_received_at"),
+    Index("studies_by_time", "last_received_at", "study_instance_uid"),
+    Index("studies_of_state", "state"),
+    Index("studies_by_end_of_uid", text("substr(study_instance_uid, -8)")),
 )
 
 other_series = Table(
@@ -258,6 +261,8 @@ deliveries = Table(
     Column("commitment_error", String, nullable=False, default=""),
     UniqueConstraint("result_id", "destination"),
     Index("deliveries_to_send", "destination", "state", "due_at"),
+    Index("deliveries_by_end", "destination", "state", "settled_at"),
+    Index("deliveries_of_state", "state"),
     sqlite_autoincrement=True,
 )
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,11 +19,12 @@ from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import CTImageStorage
 
-from survnode.node.commands.status import Status
+from survnode.node.commands.printing import plain
 from survnode.node.contexts import result_contexts
 from survnode.node.delivery.sender import Destination, Outgoing, send
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
+from survnode.node.state import overview
 from survnode.node.state.database import Database
 
 START_S = 120.0
@@ -117,8 +119,8 @@ class RunningNode:
         return int(self.port_file.read_text())
 
     @cached_property
-    def status(self) -> Status:
-        return Status(Database(self.data_dir / "survnode.db"))
+    def status(self) -> "Shown":
+        return Shown(Database(self.data_dir / "survnode.db"))
 
     def worker_pid(self) -> int:
         """The worker that was started last."""
@@ -174,6 +176,29 @@ class RunningNode:
     def prediction(self, job: int) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.data_dir / "results" / f"{job:08d}" / "prediction.json").read_text())
         return found
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What ``--json`` prints of a node's studies and jobs."""
+
+    database: Database
+
+    def studies(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = plain(overview.list_studies(self.database).rows)
+        return rows
+
+    def study(self, uid: str) -> dict[str, Any]:
+        row: dict[str, Any] = plain(overview.read_study(self.database, uid))
+        return row
+
+    def jobs(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = plain(overview.list_jobs(self.database).rows)
+        return rows
+
+    def job(self, number: int) -> dict[str, Any]:
+        row: dict[str, Any] = plain(overview.read_job(self.database, number))
+        return row
 
 
 def free_port() -> int:

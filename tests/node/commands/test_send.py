@@ -99,7 +99,7 @@ def test_a_study_is_sent_again_to_each_destination_what_it_takes(
     finish()
     deliver("pacs"), deliver("archive")
     rows = again.send_again(ALL_OF_IT)
-    assert [(row["destination"], row["objects"], row["note"]) for row in rows] == [("pacs", 5, ""), ("archive", 1, "")]
+    assert [(row.destination, row.objects, row.note) for row in rows] == [("pacs", 5, ""), ("archive", 1, "")]
     assert len(deliver("pacs")) == 5
     assert deliver("archive") == ["report-22.dcm"]
 
@@ -112,7 +112,7 @@ def test_what_was_withdrawn_from_a_destination_is_not_sent_there_again(
     Reissue(database, again.folder, (PACS,), again.clock).withdraw(ALL_OF_IT, Layout())
     deliver("pacs")
     rows = again.send_again(Selection(since=0.0))
-    assert {(row["study_instance_uid"], row["destination"], row["objects"], row["note"]) for row in rows} == {
+    assert {(row.study_instance_uid, row.destination, row.objects, row.note) for row in rows} == {
         ("1.1", "pacs", 0, reissue.WITHDRAWN),
         ("1.1", "archive", 1, ""),
         ("1.2", "pacs", 5, ""),
@@ -125,13 +125,13 @@ def test_what_was_withdrawn_before_it_was_sent_is_not_sent_again(
 ) -> None:
     finish()
     again.withdraw(ALL_OF_IT, Layout())
-    assert {row["note"] for row in again.send_again(ALL_OF_IT)} == {reissue.WITHDRAWN}
+    assert {row.note for row in again.send_again(ALL_OF_IT)} == {reissue.WITHDRAWN}
     assert waiting(database) == []
 
 
 def test_of_several_versions_the_newest_is_sent_again(again: Reissue, finish: FinishJob) -> None:
     finish(), finish("1.2"), finish(version=2)
-    assert {(row["study_instance_uid"], row["version"]) for row in again.send_again(Selection(since=0.0))} == {
+    assert {(row.study_instance_uid, row.version) for row in again.send_again(Selection(since=0.0))} == {
         ("1.1", 2),
         ("1.2", 1),
     }
@@ -151,7 +151,7 @@ def test_a_selection_means_what_fulfils_all_of_it(
     selection: Selection, studies_meant: set[str], again: Reissue, finish: FinishJob
 ) -> None:
     finish("1.1", now=10.0), finish("1.2", now=20.0, model="2.25.2"), finish("1.3", now=30.0)
-    assert {row["study_instance_uid"] for row in again.send_again(selection)} == studies_meant
+    assert {row.study_instance_uid for row in again.send_again(selection)} == studies_meant
 
 
 def test_nothing_that_fits_is_said_aloud(again: Reissue, finish: FinishJob) -> None:
@@ -166,7 +166,7 @@ def test_files_that_were_deleted_are_not_queued(
     job = finish()
     deliver("pacs"), deliver("archive")
     (tmp_path / f"{job.id}/report.dcm").unlink()
-    assert {row["note"] for row in again.send_again(ALL_OF_IT)} == {reissue.DELETED}
+    assert {row.note for row in again.send_again(ALL_OF_IT)} == {reissue.DELETED}
     assert waiting(database) == []
 
 
@@ -176,7 +176,7 @@ def test_a_withdrawal_rejects_what_went_there_and_nothing_else(
     job = finish()
     deliver("pacs"), deliver("archive")
     rows = again.withdraw(ALL_OF_IT, Layout())
-    assert [(row["destination"], row["objects"]) for row in rows] == [("pacs", 5), ("archive", 5)]
+    assert [(row.destination, row.objects) for row in rows] == [("pacs", 5), ("archive", 5)]
     (pacs,) = deliver("pacs")
     (archive,) = deliver("archive")
     assert pacs != archive
@@ -201,11 +201,11 @@ def test_what_was_deleted_here_can_still_be_withdrawn_there(
     for path in (tmp_path / str(job.id)).iterdir():
         if path.name != "report.dcm":
             path.unlink()
-    (row,) = [row for row in again.withdraw(ALL_OF_IT, Layout()) if row["destination"] == "pacs"]
-    assert (row["objects"], row["note"]) == (5, "Withdrawn.")
+    (row,) = [row for row in again.withdraw(ALL_OF_IT, Layout()) if row.destination == "pacs"]
+    assert (row.objects, row.note) == (5, "Withdrawn.")
     (tmp_path / str(job.id) / "report.dcm").unlink()
-    (row,) = [row for row in again.withdraw(ALL_OF_IT, Layout()) if row["destination"] == "pacs"]
-    assert (row["objects"], row["note"]) == (0, reissue.DELETED)
+    (row,) = [row for row in again.withdraw(ALL_OF_IT, Layout()) if row.destination == "pacs"]
+    assert (row.objects, row.note) == (0, reissue.DELETED)
 
 
 def test_a_second_withdrawal_sends_nothing_new(
@@ -223,7 +223,7 @@ def test_what_still_waits_is_withdrawn_without_a_note(
     again: Reissue, finish: FinishJob, deliver: Callable[[str], list[str]], database: Database
 ) -> None:
     finish()
-    assert {row["note"] for row in again.withdraw(ALL_OF_IT, Layout())} == {reissue.NEVER_SENT}
+    assert {row.note for row in again.withdraw(ALL_OF_IT, Layout())} == {reissue.NEVER_SENT}
     assert (deliver("pacs"), waiting(database)) == ([], [])
 
 
@@ -231,7 +231,7 @@ def test_every_version_is_withdrawn(again: Reissue, finish: FinishJob, deliver: 
     finish(), finish(version=2)
     deliver("pacs")
     rows = again.withdraw(Selection(device_uid="2.25.1"), Layout())
-    assert [(row["version"], row["objects"]) for row in rows if row["destination"] == "pacs"] == [(1, 5), (2, 5)]
+    assert [(row.version, row.objects) for row in rows if row.destination == "pacs"] == [(1, 5), (2, 5)]
 
 
 def test_a_study_is_made_anew_only_while_its_images_are_here(
@@ -241,7 +241,7 @@ def test_a_study_is_made_anew_only_while_its_images_are_here(
     with database.transaction() as connection:
         gone = update(studies).where(studies.c.study_instance_uid == "1.2").values(state=StudyState.DELETED)
         connection.execute(gone)
-    notes = {row["study_instance_uid"]: row["note"] for row in again.make_anew(Selection(since=0.0))}
+    notes = {row.study_instance_uid: row.note for row in again.make_anew(Selection(since=0.0))}
     assert notes == {"1.1": reissue.JUDGED_AGAIN, "1.2": reissue.NOT_HERE}
     with database.reading() as connection:
         due = {study.study_instance_uid: study.due_at for study in fetch(connection, Study, select(studies))}

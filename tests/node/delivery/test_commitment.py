@@ -12,7 +12,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr
 from sqlalchemy import select
 
 from survnode.node import errors
-from survnode.node.commands.status import Status
+from survnode.node.commands.retry import retry_job
 from survnode.node.contexts import COMMITMENT, COMMITMENT_INSTANCE, Answer, EventStatus, accepted_contexts
 from survnode.node.delivery import sender
 from survnode.node.delivery.commitment import Commitments, record_answer
@@ -22,6 +22,7 @@ from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
+from survnode.node.state.overview import read_job
 from survnode.node.state.records import CommitmentState, Delivery, Job
 from survnode.node.state.tables import deliveries
 
@@ -117,7 +118,7 @@ def test_a_destination_that_is_not_to_commit_is_not_asked(
     pacs = FakePacs()
     assert commitments.ask_due(replace(PACS, commitment=None), pacs.ask) == 0
     assert (pacs.requests, states(database)) == ([], [CommitmentState.NONE] * 5)
-    assert Status(database).job(sent.id)["deliveries"][0]["commitment"] == "NONE"
+    assert read_job(database, sent.id).deliveries[0].commitment is CommitmentState.NONE
 
 
 def test_what_was_not_sent_is_not_asked_for(
@@ -136,8 +137,8 @@ def test_a_failure_is_seen_and_only_what_failed_is_asked_for_again(
     transaction, objects = pacs.requests[0]
     assert record_answer(database, 2, answer(transaction, objects[1:], objects[:1])) is EventStatus.SUCCESS
     assert states(database) == [CommitmentState.FAILED, *[CommitmentState.COMMITTED] * 4]
-    (shown,) = [row for row in Status(database).job(sent.id)["deliveries"] if row["commitment"] == "FAILED"]
-    assert shown["commitment_error"] == "The destination does not keep it: 0x0112 no such object instance."
+    (shown,) = [row for row in read_job(database, sent.id).deliveries if row.commitment is CommitmentState.FAILED]
+    assert shown.commitment_error == "The destination does not keep it: 0x0112 no such object instance."
     assert commitments.ask_due(PACS, pacs.ask) == 0
     times.append(110.0)
     assert commitments.ask_due(PACS, pacs.ask) == 1
@@ -153,7 +154,7 @@ def test_an_answer_that_leaves_an_object_out_commits_to_the_others_only(
     transaction, objects = pacs.requests[0]
     record_answer(database, 1, answer(transaction, objects[1:]))
     assert states(database) == [CommitmentState.FAILED, *[CommitmentState.COMMITTED] * 4]
-    assert "does not name it" in Status(database).job(sent.id)["deliveries"][0]["commitment_error"]
+    assert "does not name it" in read_job(database, sent.id).deliveries[0].commitment_error
 
 
 def test_silence_is_followed_by_requests_ever_further_apart_and_then_by_a_failure(
@@ -169,7 +170,7 @@ def test_silence_is_followed_by_requests_ever_further_apart_and_then_by_a_failur
     assert states(database) == [CommitmentState.FAILED] * 5
     assert {row.commitment_due_at for row in rows(database)} == {None}
     assert {row.commitment_error for row in rows(database)} == {"Request 3 was not answered in time."}
-    Status(database).retry_job(sent.id)
+    retry_job(database, sent.id)
     assert commitments.ask_due(PACS, pacs.ask) == 5
 
 

@@ -20,7 +20,7 @@ def read(database: Database) -> Study:
     return study
 
 
-@pytest.mark.parametrize("state", [StudyState.ASSEMBLED, StudyState.UNASSEMBLED])
+@pytest.mark.parametrize("state", [StudyState.ASSEMBLED, StudyState.UNASSEMBLED, StudyState.IGNORED])
 def test_a_study_that_was_judged_is_due_at_once(database: Database, state: StudyState) -> None:
     put(database, state)
     assert judge_again(database, "1.2.3", now=50.0)

@@ -1,0 +1,174 @@
+"""How each kind of record is shown in a table: which columns, and the sentence below a row."""
+
+from collections.abc import Mapping
+
+from survnode.model.ct.verdict import SeriesVerdict
+from survnode.node.commands.check import Finding
+from survnode.node.commands.printing import Column, Layout
+from survnode.node.commands.send import Reissued
+from survnode.node.state.records import DeliveryState, OtherSeries, StudyState
+from survnode.node.state.summaries import (
+    AssociationSummary,
+    DeliverySummary,
+    DestinationSummary,
+    JobSummary,
+    ResultSummary,
+    Standing,
+    StudySummary,
+)
+
+SPEAKS = (StudyState.PATIENT_CONFLICT, StudyState.UNASSEMBLED, StudyState.PARTLY_DELETED, StudyState.IGNORED)
+STYLES = {Standing.FAILED: "red", Standing.NOT_ANALYSED: "yellow"}
+
+
+def of_studies(short: Mapping[str, str]) -> Layout[StudySummary]:
+    """Studies by their short names."""
+    return Layout(
+        (
+            Column("study", lambda row: short[row.study_instance_uid]),
+            Column("received", lambda row: row.last_received),
+            Column("accession", lambda row: row.accession_number, shrinks=True),
+            Column("patient", lambda row: row.patient_id, shrinks=True),
+            Column("study date", lambda row: row.study_date, wide=True),
+            Column("images", lambda row: row.images),
+            Column("others", lambda row: row.others, wide=True),
+            Column("state", lambda row: row.standing),
+            Column("job", lambda row: row.job),
+            Column("rule", lambda row: row.rule, wide=True),
+            Column("due", lambda row: row.due, wide=True),
+        ),
+        note=_why_of_study,
+        style=lambda row: STYLES.get(row.standing, ""),
+    )
+
+
+def of_jobs(short: Mapping[str, str]) -> Layout[JobSummary]:
+    """Jobs, each with the short name of its study."""
+    return Layout(
+        (
+            Column("job", lambda row: row.job),
+            Column("study", lambda row: short[row.study_instance_uid]),
+            Column("accession", lambda row: row.accession_number, shrinks=True),
+            Column("patient", lambda row: row.patient_id, shrinks=True),
+            Column("version", lambda row: row.version),
+            Column("state", lambda row: row.state),
+            Column("attempts", lambda row: row.attempts, wide=True),
+            Column("kills", lambda row: row.kills, wide=True),
+            Column("created", lambda row: row.created),
+            Column("ended", lambda row: row.ended, wide=True),
+        ),
+        note=lambda row: _joined(row.reason.sentence if row.reason else "", row.detail, row.error),
+        style=lambda row: "red" if row.error else "",
+    )
+
+
+def of_deliveries(short: Mapping[str, str]) -> Layout[DeliverySummary]:
+    """Deliveries, each with the short name of its study."""
+    return Layout(
+        (
+            Column("delivery", lambda row: row.delivery, wide=True),
+            Column("job", lambda row: row.job),
+            Column("study", lambda row: short[row.study_instance_uid]),
+            Column("destination", lambda row: row.destination, shrinks=True),
+            Column("object", lambda row: f"{row.role.value.replace('_', ' ')} {row.rank or ''}".rstrip(), shrinks=True),
+            Column("state", lambda row: row.state),
+            Column("tries", lambda row: row.tries),
+            Column("status", lambda row: row.status, wide=True),
+            Column("due", lambda row: row.due),
+            Column("settled", lambda row: row.settled, wide=True),
+            Column("commitment", lambda row: row.commitment, wide=True),
+        ),
+        note=lambda row: _joined(row.error, row.commitment_error),
+        style=lambda row: "red" if row.state in {DeliveryState.REFUSED, DeliveryState.FAILED} else "",
+    )
+
+
+ASSOCIATIONS: Layout[AssociationSummary] = Layout(
+    (
+        Column("ended", lambda row: row.ended),
+        Column("peer", lambda row: row.peer, shrinks=True),
+        Column("calling", lambda row: row.calling_ae_title),
+        Column("called", lambda row: row.called_ae_title),
+        Column("contexts", lambda row: f"{row.contexts_accepted}/{row.contexts_accepted + row.contexts_rejected}"),
+        Column("images", lambda row: row.images),
+        Column("refused", lambda row: row.refused, wide=True),
+        Column("echoes", lambda row: row.echoes, wide=True),
+        Column("MB", lambda row: f"{row.size_bytes / 1e6:.1f}", wide=True),
+        Column("seconds", lambda row: f"{(row.ended - row.began).total_seconds():.1f}", wide=True),
+        Column("end", lambda row: row.end),
+    ),
+    note=lambda row: _joined(
+        row.detail,
+        f"{row.refused} images were refused." if row.refused else "",
+        f"Not accepted: {', '.join(row.rejected)}." if row.rejected else "",
+    ),
+    style=lambda row: "yellow" if row.detail or row.refused else "",
+)
+
+DESTINATIONS: Layout[DestinationSummary] = Layout(
+    (
+        Column("destination", lambda row: row.destination),
+        Column("waiting", lambda row: row.waiting),
+        Column("failed", lambda row: row.failed),
+        Column("last success", lambda row: row.last_success or "never"),
+        Column("last failure", lambda row: row.last_error_at or ("still failing" if row.down_since else "never")),
+        Column("down since", lambda row: row.down_since),
+    ),
+    note=lambda row: row.last_error,
+    style=lambda row: "red" if row.down_since else "",
+)
+
+REISSUED: Layout[Reissued] = Layout(
+    (
+        Column("job", lambda row: row.job),
+        Column("version", lambda row: row.version),
+        Column("destination", lambda row: row.destination),
+        Column("objects", lambda row: row.objects),
+        Column("study", lambda row: row.study_instance_uid, shrinks=True),
+    ),
+    note=lambda row: row.note,
+)
+
+FINDINGS: Layout[Finding] = Layout(
+    (Column("what", lambda row: row.what), Column("ok", lambda row: row.ok)),
+    note=lambda row: row.detail,
+    style=lambda row: "green" if row.ok else "red",
+)
+
+SERIES: Layout[SeriesVerdict] = Layout(
+    (
+        Column("series", lambda row: row.series_instance_uid),
+        Column("images", lambda row: row.images),
+        Column("chosen", lambda row: row.chosen),
+    ),
+    note=lambda row: _joined(row.reason.sentence if row.reason else "", row.detail),
+)
+
+OTHER_SERIES: Layout[OtherSeries] = Layout(
+    (
+        Column("modality", lambda row: row.modality),
+        Column("instances", lambda row: row.instances),
+        Column("what became of them", lambda row: row.keeping),
+        Column("description", lambda row: row.series_description, shrinks=True),
+        Column("series", lambda row: row.series_instance_uid, wide=True),
+        Column("SOP class", lambda row: row.sop_class_uid, wide=True),
+    ),
+)
+
+RESULTS: Layout[ResultSummary] = Layout(
+    (
+        Column("object", lambda row: row.role.value.replace("_", " ")),
+        Column("file", lambda row: row.path),
+        Column("SOP Instance UID", lambda row: row.sop_instance_uid, wide=True),
+    ),
+)
+
+
+def _why_of_study(row: StudySummary) -> str:
+    state = row.state.sentence if row.state in SPEAKS else ""
+    reason = row.reason.sentence if row.reason else ""
+    return _joined(state, reason, row.detail, row.error)
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(sentence for sentence in sentences if sentence)

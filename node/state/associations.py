@@ -1,0 +1,44 @@
+"""The queries for what a person is shown of associations."""
+
+from sqlalchemy import func, select
+
+from survnode.node.state.database import Database
+from survnode.node.state.listing import listing
+from survnode.node.state.readable import moment
+from survnode.node.state.records import AssociationEnd
+from survnode.node.state.summaries import AssociationSummary, Listing, Page
+from survnode.node.state.tables import associations
+
+TURNED_AWAY = (AssociationEnd.REJECTED, AssociationEnd.ADDRESS_REFUSED)
+
+_columns = select(
+    associations.c.id.label("association"),
+    moment(associations.c.began_at, "began"),
+    moment(associations.c.ended_at, "ended"),
+    associations.c.peer,
+    associations.c.calling_ae_title,
+    associations.c.called_ae_title,
+    associations.c.end,
+    associations.c.contexts_accepted,
+    associations.c.contexts_rejected,
+    associations.c.rejected,
+    associations.c.echoes,
+    associations.c.images,
+    associations.c.refused,
+    associations.c.size_bytes,
+    associations.c.detail,
+)
+
+
+def list_associations(
+    database: Database,
+    *,
+    turned_away: bool = False,
+    page: Page = Page(),  # noqa: B008  frozen
+) -> Listing[AssociationSummary]:
+    """The associations that ended, or only those that this node turned away, newest first."""
+    where = [associations.c.end.in_(TURNED_AWAY)] if turned_away else []
+    rows = _columns.where(*where).order_by(associations.c.id.desc())
+    counted = select(func.count()).select_from(associations).where(*where)
+    with database.reading() as connection:
+        return listing(connection, AssociationSummary, rows, counted, page)
