@@ -4,11 +4,6 @@
 
     ModelError
     ├── SeriesUnsuitable              this CT cannot be analysed, whatever the model; ``reason`` is its code
-    │   ├── NotCT  Localizer  DerivedImage  OwnOutput  LossyCompression
-    │   ├── TooFewSlices  NotAxial  GantryTilt  MixedOrientation  MixedSize  MixedFramesOfReference
-    │   ├── MissingGeometry  DuplicatePositions  IrregularSpacing
-    │   ├── MissingRescale  UnreadablePixels
-    │   └── NoLungs
     ├── WeightsMissing                a weight file is not on this machine
     ├── WeightsChanged                a weight file is not the one that was asked for
     └── CheckpointRefused             a checkpoint that cannot be trusted or read
@@ -17,11 +12,11 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 
-class Reason(StrEnum):
-    """Why a series, or a whole study, is not analysed: a code for machines and a ``sentence`` for a radiologist."""
+class Explained(StrEnum):
+    """A code for machines with the ``sentence`` that explains it to a person: ``CODE = "CODE", "Sentence."``."""
 
     sentence: str
 
@@ -30,6 +25,10 @@ class Reason(StrEnum):
         member._value_ = code
         member.sentence = sentence
         return member
+
+
+class Reason(Explained):
+    """Why a series, or a whole study, is not analysed."""
 
     NO_ELIGIBLE_SERIES = "NO_ELIGIBLE_SERIES", "The study holds no series that can be analysed."
     NOT_CT = "NOT_CT", "The images are not CT."
@@ -60,86 +59,17 @@ class SeriesUnsuitable(ModelError):
 
     Parameters
     ----------
+    reason : what is told by its sentence
     detail : what was expected and what came, with numbers; never a patient's identity
     """
 
-    reason: ClassVar[Reason]
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason.sentence} {detail}".strip())
 
-    def __init__(self, detail: str = "") -> None:
-        self.detail = detail
-        super().__init__(f"{self.reason.sentence} {detail}".strip())
-
-    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[Reason, str]]:
         """Cross a process as it is: an exception is otherwise made anew from its message."""
-        return type(self), (self.detail,)
-
-
-class NotCT(SeriesUnsuitable):
-    reason = Reason.NOT_CT
-
-
-class Localizer(SeriesUnsuitable):
-    reason = Reason.LOCALIZER
-
-
-class DerivedImage(SeriesUnsuitable):
-    reason = Reason.DERIVED_IMAGE
-
-
-class OwnOutput(SeriesUnsuitable):
-    reason = Reason.OWN_OUTPUT
-
-
-class LossyCompression(SeriesUnsuitable):
-    reason = Reason.LOSSY_COMPRESSION
-
-
-class TooFewSlices(SeriesUnsuitable):
-    reason = Reason.TOO_FEW_SLICES
-
-
-class NotAxial(SeriesUnsuitable):
-    reason = Reason.NOT_AXIAL
-
-
-class GantryTilt(SeriesUnsuitable):
-    reason = Reason.GANTRY_TILT
-
-
-class MixedOrientation(SeriesUnsuitable):
-    reason = Reason.MIXED_ORIENTATION
-
-
-class MixedSize(SeriesUnsuitable):
-    reason = Reason.MIXED_SIZE
-
-
-class MixedFramesOfReference(SeriesUnsuitable):
-    reason = Reason.MIXED_FRAMES_OF_REFERENCE
-
-
-class MissingGeometry(SeriesUnsuitable):
-    reason = Reason.MISSING_GEOMETRY
-
-
-class DuplicatePositions(SeriesUnsuitable):
-    reason = Reason.DUPLICATE_POSITIONS
-
-
-class IrregularSpacing(SeriesUnsuitable):
-    reason = Reason.IRREGULAR_SPACING
-
-
-class MissingRescale(SeriesUnsuitable):
-    reason = Reason.MISSING_RESCALE
-
-
-class UnreadablePixels(SeriesUnsuitable):
-    reason = Reason.UNREADABLE_PIXELS
-
-
-class NoLungs(SeriesUnsuitable):
-    reason = Reason.NO_LUNGS
+        return type(self), (self.reason, self.detail)
 
 
 class WeightsMissing(ModelError):

@@ -19,7 +19,7 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
 )
 
-from survnode.model import errors
+from survnode.model.errors import Reason, SeriesUnsuitable
 
 CT_SOP_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 
@@ -88,17 +88,17 @@ def frames_of(ds: Dataset) -> Iterator[Frame]:
 
 def _check_kind(ds: Dataset) -> None:
     if ds.get("Modality") != "CT" or ds.get("SOPClassUID") not in CT_SOP_CLASSES:
-        raise errors.NotCT(f"Modality is {ds.get('Modality')!r}.")
+        raise SeriesUnsuitable(Reason.NOT_CT, f"Modality is {ds.get('Modality')!r}.")
     if OWN_MANUFACTURER in str(ds.get("Manufacturer", "")).lower():
-        raise errors.OwnOutput
+        raise SeriesUnsuitable(Reason.OWN_OUTPUT)
     image_type = [str(value).upper() for value in ds.get("ImageType", None) or []]
     if "LOCALIZER" in image_type:
-        raise errors.Localizer
+        raise SeriesUnsuitable(Reason.LOCALIZER)
     if any(value in image_type for value in ("SCREEN SAVE", "DOSE", "DOSE_INFO")) or _is_secondary(image_type, ds):
-        raise errors.DerivedImage(f"Image Type is {'/'.join(image_type)}.")
+        raise SeriesUnsuitable(Reason.DERIVED_IMAGE, f"Image Type is {'/'.join(image_type)}.")
     transfer_syntax = ds.file_meta.get("TransferSyntaxUID") if hasattr(ds, "file_meta") else None
     if transfer_syntax in LOSSY_TRANSFER_SYNTAXES or ds.get("LossyImageCompression") == "01":
-        raise errors.LossyCompression
+        raise SeriesUnsuitable(Reason.LOSSY_COMPRESSION)
 
 
 def _is_secondary(image_type: list[str], ds: Dataset) -> bool:
@@ -113,11 +113,12 @@ def _frame(ds: Dataset, groups: list[Dataset], number: int | None) -> Frame:
     row, column = orientation[:3], orientation[3:]
     lengths = np.array([np.linalg.norm(row), np.linalg.norm(column)])
     if np.any(np.abs(lengths - 1) > 0.01) or abs(row @ column) > 0.01 or np.any(spacing <= 0):
-        raise errors.MissingGeometry(f"Orientation {listed(orientation)} with spacing {listed(spacing)} mm is no grid.")
+        values = f"Orientation {listed(orientation)} with spacing {listed(spacing)} mm is no grid."
+        raise SeriesUnsuitable(Reason.MISSING_GEOMETRY, values)
     slope = _find(groups, "PixelValueTransformationSequence", "RescaleSlope")
     intercept = _find(groups, "PixelValueTransformationSequence", "RescaleIntercept")
     if slope is None or intercept is None:
-        raise errors.MissingRescale(f"Image {ds.get('InstanceNumber')}.")
+        raise SeriesUnsuitable(Reason.MISSING_RESCALE, f"Image {ds.get('InstanceNumber')}.")
     return Frame(
         sop_class_uid=str(ds.SOPClassUID),
         sop_instance_uid=str(ds.SOPInstanceUID),
@@ -155,13 +156,13 @@ def _vector(groups: list[Dataset], sequence: str, keyword: str, length: int) -> 
     value = _find(groups, sequence, keyword)
     name = dictionary_description(keyword)
     if value is None:
-        raise errors.MissingGeometry(f"{name} has no value.")
+        raise SeriesUnsuitable(Reason.MISSING_GEOMETRY, f"{name} has no value.")
     try:
         vector = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
         vector = np.empty(0)
     if vector.shape != (length,) or not np.isfinite(vector).all():
-        raise errors.MissingGeometry(f"{name} is {value}, expected {length} numbers.")
+        raise SeriesUnsuitable(Reason.MISSING_GEOMETRY, f"{name} is {value}, expected {length} numbers.")
     return vector
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from survnode.model import errors
 from survnode.model.ct import threshold
 from survnode.model.ct.volume import Mask
+from survnode.model.errors import Reason, SeriesUnsuitable, WeightsChanged, WeightsMissing
 
 if TYPE_CHECKING:
     from lungmask import LMInferer
@@ -58,7 +58,7 @@ class LungSegmenter(Protocol):
 
         Raises
         ------
-        NoLungs
+        SeriesUnsuitable
             Nothing in the CT can be a pair of lungs.
         """
 
@@ -107,7 +107,7 @@ class R231:
         path = _find_weights(weights)
         self.weights_sha256: str | None = sha256_of(path)
         if path.name == R231_FILE and not self.weights_sha256.startswith(R231_SHA256_PREFIX):
-            raise errors.WeightsChanged("lungmask R231", path, f"{R231_SHA256_PREFIX}...", self.weights_sha256)
+            raise WeightsChanged("lungmask R231", path, f"{R231_SHA256_PREFIX}...", self.weights_sha256)
         self._inferer = _load(path, device)
 
     def __call__(self, hu: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> Mask:
@@ -117,19 +117,26 @@ class R231:
 
 
 def _checked(mask: Mask, hu: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> Mask:
-    """``mask`` if it can be a pair of lungs, or one lung; raises `NoLungs` otherwise."""
-    inside = mask > 0
+    """``mask`` if it can be a pair of lungs, or one lung; raises `SeriesUnsuitable` otherwise."""
+    flaw = _flaw(mask > 0, hu, spacing_mm)
+    if flaw is not None:
+        raise SeriesUnsuitable(Reason.NO_LUNGS, flaw)
+    return mask
+
+
+def _flaw(inside: NDArray[np.bool_], hu: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> str | None:
+    """Why what was found cannot be lungs; None if it can."""
     volume_ml = float(inside.sum() * np.prod(spacing_mm) / 1000)
     if not MIN_LUNGS_ML <= volume_ml <= MAX_LUNGS_ML:
         expected = f"{MIN_LUNGS_ML:.0f} to {MAX_LUNGS_ML:.0f} ml"
-        raise errors.NoLungs(f"Found {volume_ml:.0f} ml that could be lung, expected {expected}.")
+        return f"Found {volume_ml:.0f} ml that could be lung, expected {expected}."
     height_mm = int(inside.any(axis=(1, 2)).sum()) * spacing_mm[0]
     if height_mm < MIN_HEIGHT_MM:
-        raise errors.NoLungs(f"Found {height_mm:.0f} mm from base to apex, expected at least {MIN_HEIGHT_MM:.0f} mm.")
+        return f"Found {height_mm:.0f} mm from base to apex, expected at least {MIN_HEIGHT_MM:.0f} mm."
     median = float(np.median(hu[inside]))
     if not LUNG_HU[0] <= median <= LUNG_HU[1]:
-        raise errors.NoLungs(f"Found {median:.0f} HU in the middle, expected {LUNG_HU[0]:.0f} to {LUNG_HU[1]:.0f} HU.")
-    return mask
+        return f"Found {median:.0f} HU in the middle, expected {LUNG_HU[0]:.0f} to {LUNG_HU[1]:.0f} HU."
+    return None
 
 
 def _find_weights(weights: Path | None) -> Path:
@@ -137,7 +144,7 @@ def _find_weights(weights: Path | None) -> Path:
     path = weights or _cached()
     if not path.is_file():
         remedy = f"Get it from {R231_SOURCE} and put it there, or name a file in the configuration."
-        raise errors.WeightsMissing("lungmask R231", f"{R231_SHA256_PREFIX}...", [path], remedy)
+        raise WeightsMissing("lungmask R231", f"{R231_SHA256_PREFIX}...", [path], remedy)
     return path
 
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from survnode.model import errors
 from survnode.model.ct.volume import AIR_HU, Mask, Volume
+from survnode.model.errors import Reason, SeriesUnsuitable
 
 
 class Interpolation(StrEnum):
@@ -114,7 +114,7 @@ def preprocess(volume: Volume, segment: Segment, settings: Preprocessing) -> Sli
 
     Raises
     ------
-    NoLungs
+    SeriesUnsuitable
         The segmentation finds none, or no slice shows enough of them.
     """
     hu = resample(volume.hu, volume.spacing_mm, settings.spacing_mm, settings.interpolation)  # (D', H', W')
@@ -154,7 +154,7 @@ def slices_with_lung(lungs: Mask, min_fraction: float, slice_filter: SliceFilter
 
     Raises
     ------
-    NoLungs
+    SeriesUnsuitable
         There is none.
     """
     fraction = (lungs > 0).mean(axis=(1, 2))
@@ -164,7 +164,7 @@ def slices_with_lung(lungs: Mask, min_fraction: float, slice_filter: SliceFilter
     else:
         kept = np.flatnonzero(fraction >= min_fraction)
     if kept.size == 0:
-        raise errors.NoLungs(f"No slice shows {100 * min_fraction:g} % of lung.")
+        raise SeriesUnsuitable(Reason.NO_LUNGS, f"No slice shows {100 * min_fraction:g} % of lung.")
     return kept
 
 

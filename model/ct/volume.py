@@ -16,8 +16,8 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID
 
-from survnode.model import errors
 from survnode.model.ct.frames import Frame, frames_of, listed
+from survnode.model.errors import Reason, SeriesUnsuitable
 
 # Tolerances. Positions are decimal strings that scanners round to 0.01-0.1 mm; a helical table moves evenly.
 SPACING_TOLERANCE_MM = 0.1  # of one gap from the median gap ...
@@ -139,7 +139,7 @@ def arrange(datasets: Iterable[Dataset]) -> Arrangement:
     """
     frames = [frame for ds in datasets for frame in frames_of(ds)]
     if len(frames) < MIN_SLICES:
-        raise errors.TooFewSlices(f"Found {len(frames)}, at least {MIN_SLICES} are needed.")
+        raise SeriesUnsuitable(Reason.TOO_FEW_SLICES, f"Found {len(frames)}, at least {MIN_SLICES} are needed.")
     return stack(frames)
 
 
@@ -186,15 +186,18 @@ def _check_one_grid(frames: Sequence[Frame]) -> None:
     first = frames[0]
     for frame in frames:
         if frame.frame_of_reference_uid != first.frame_of_reference_uid:
-            raise errors.MixedFramesOfReference
+            raise SeriesUnsuitable(Reason.MIXED_FRAMES_OF_REFERENCE)
         if (frame.rows, frame.columns) != (first.rows, first.columns):
-            raise errors.MixedSize(f"Found {first.rows} x {first.columns} and {frame.rows} x {frame.columns}.")
+            sizes = f"Found {first.rows} x {first.columns} and {frame.rows} x {frame.columns}."
+            raise SeriesUnsuitable(Reason.MIXED_SIZE, sizes)
         if not np.allclose(frame.pixel_spacing_mm, first.pixel_spacing_mm, rtol=0, atol=PIXEL_SPACING_TOLERANCE_MM):
-            raise errors.MixedSize(f"Found pixels of {first.pixel_spacing_mm} and {frame.pixel_spacing_mm} mm.")
+            spacings = f"Found pixels of {first.pixel_spacing_mm} and {frame.pixel_spacing_mm} mm."
+            raise SeriesUnsuitable(Reason.MIXED_SIZE, spacings)
         directions = np.concatenate([frame.row_direction, frame.column_direction])
         reference = np.concatenate([first.row_direction, first.column_direction])
         if not np.allclose(directions, reference, rtol=0, atol=DIRECTION_TOLERANCE):
-            raise errors.MixedOrientation(f"Found {listed(reference)} and {listed(directions)}.")
+            orientations = f"Found {listed(reference)} and {listed(directions)}."
+            raise SeriesUnsuitable(Reason.MIXED_ORIENTATION, orientations)
 
 
 def _check_axial(row: NDArray[np.float64], column: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
@@ -202,19 +205,20 @@ def _check_axial(row: NDArray[np.float64], column: NDArray[np.float64], normal: 
     nearest = np.abs(np.stack([row, column, normal])).max(axis=1)
     if abs(normal[2]) != nearest[2] or np.any(nearest < np.cos(np.radians(AXIAL_DEGREES))):
         angle = np.degrees(np.arccos(np.clip(abs(normal[2]), 0, 1)))
-        raise errors.NotAxial(f"The slices' normal is {angle:.1f} degrees off the patient's axis.")
+        raise SeriesUnsuitable(Reason.NOT_AXIAL, f"The slices' normal is {angle:.1f} degrees off the patient's axis.")
 
 
 def _check_straight(frames: Sequence[Frame], normal: NDArray[np.float64]) -> None:
     """Refuse slices that share a place, or that are stacked along another line than their normal."""
     gaps = np.diff([frame.position_mm @ normal for frame in frames])
     if np.any(gaps < DUPLICATE_MM):
-        raise errors.DuplicatePositions(f"{int((gaps < DUPLICATE_MM).sum())} of {len(frames)} share another's place.")
+        shared = int((gaps < DUPLICATE_MM).sum())
+        raise SeriesUnsuitable(Reason.DUPLICATE_POSITIONS, f"{shared} of {len(frames)} share another's place.")
     line = frames[-1].position_mm - frames[0].position_mm
     sheared = np.degrees(np.arccos(np.clip(line @ normal / np.linalg.norm(line), -1, 1)))
     tilt = max(float(sheared), *(abs(frame.gantry_tilt_degrees) for frame in frames))
     if tilt > TILT_DEGREES:
-        raise errors.GantryTilt(f"Found {tilt:.1f} degrees, at most {TILT_DEGREES} are accepted.")
+        raise SeriesUnsuitable(Reason.GANTRY_TILT, f"Found {tilt:.1f} degrees, at most {TILT_DEGREES} are accepted.")
 
 
 def _even_spacing(frames: Sequence[Frame], normal: NDArray[np.float64]) -> float:
@@ -225,9 +229,10 @@ def _even_spacing(frames: Sequence[Frame], normal: NDArray[np.float64]) -> float
     off = np.abs(gaps - spacing)
     if off.max() > max(SPACING_TOLERANCE_MM, SPACING_TOLERANCE * spacing):
         worst = int(off.argmax())
-        raise errors.IrregularSpacing(
+        raise SeriesUnsuitable(
+            Reason.IRREGULAR_SPACING,
             f"Slices are {spacing:.2f} mm apart, but {gaps[worst]:.2f} mm lie between slices"
-            f" {worst + 1} and {worst + 2} of {len(frames)}."
+            f" {worst + 1} and {worst + 2} of {len(frames)}.",
         )
     return float((along[-1] - along[0]) / len(gaps))
 
@@ -267,8 +272,8 @@ def _decoded(ds: Dataset) -> Iterable[NDArray[np.integer[Any]]]:
     try:
         yield from iter_pixels(ds, raw=True)
     except Exception as error:
-        name = UID(ds.file_meta.TransferSyntaxUID).name
-        raise errors.UnreadablePixels(f"Image {ds.get('InstanceNumber')} cannot be decoded ({name}).") from error
+        undecoded = f"Image {ds.get('InstanceNumber')} cannot be decoded ({UID(ds.file_meta.TransferSyntaxUID).name})."
+        raise SeriesUnsuitable(Reason.UNREADABLE_PIXELS, undecoded) from error
 
 
 def _to_hu(stored: NDArray[np.integer[Any]], frame: Frame) -> NDArray[np.float32]:

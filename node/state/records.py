@@ -4,27 +4,13 @@ Times are seconds since the epoch, UTC. Paths are relative to the folder that th
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Self
 
 from survnode.model.ct.verdict import SeriesVerdict
-from survnode.model.errors import Reason
+from survnode.model.errors import Explained, Reason
 from survnode.node.roles import ResultRole
 
 
-class State(StrEnum):
-    """A state with the ``sentence`` that explains it to a person."""
-
-    sentence: str
-
-    def __new__(cls, code: str, sentence: str) -> Self:  # noqa: D102  what every member is made of
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.sentence = sentence
-        return member
-
-
-class InstanceState(State):
+class InstanceState(Explained):
     """Where the file of an instance stands."""
 
     STORED = "STORED", "Its file is on disk as it was received."
@@ -32,7 +18,7 @@ class InstanceState(State):
     DELETED = "DELETED", "Its file was deleted after its retention time; it may be sent again."
 
 
-class StudyState(State):
+class StudyState(Explained):
     """Where a study stands between its first image and its job."""
 
     RECEIVING = "RECEIVING", "Images are coming in, or its quiet period has not passed."
@@ -47,7 +33,7 @@ class StudyState(State):
     DELETED = "DELETED", "Its files were deleted after their retention time; its rows and results' UIDs remain."
 
 
-class JobState(State):
+class JobState(Explained):
     """Where a job stands."""
 
     QUEUED = "QUEUED", "It waits for a worker."
@@ -58,7 +44,7 @@ class JobState(State):
     SUPERSEDED = "SUPERSEDED", "Newer images made a newer version before it was started."
 
 
-class DeliveryState(State):
+class DeliveryState(Explained):
     """Where one result object stands on its way to one destination."""
 
     WAITING = "WAITING", "It is sent when it is due."
@@ -68,7 +54,7 @@ class DeliveryState(State):
     WITHDRAWN = "WITHDRAWN", "Its result was withdrawn before it was sent."
 
 
-class Keeping(State):
+class Keeping(Explained):
     """What was done with received instances that are not CT."""
 
     DROPPED = "DROPPED", "They were acknowledged, counted and not kept: this software reads CT alone."
@@ -76,7 +62,7 @@ class Keeping(State):
     OWN = "OWN", "They are results of this software that came back: counted, not kept, never analysed."
 
 
-class AssociationEnd(State):
+class AssociationEnd(Explained):
     """How an association ended, or why there was none."""
 
     RELEASED = "RELEASED", "The peer released it, as it should."
@@ -88,7 +74,7 @@ class AssociationEnd(State):
     NO_REQUEST = "NO_REQUEST", "The peer connected, but did not ask for an association."
 
 
-class CommitmentState(State):
+class CommitmentState(Explained):
     """Whether a destination has taken the responsibility for an object that it stored (PS3.4 J)."""
 
     NONE = "NONE", "Its destination has not been asked to commit to it."

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from survnode.model.ct.verdict import SeriesVerdict
-from survnode.model.errors import Reason
+from survnode.model.errors import Explained, Reason
 from survnode.node.roles import ResultRole
 from survnode.node.state.records import (
     AssociationEnd,
@@ -16,14 +16,13 @@ from survnode.node.state.records import (
     DeliveryState,
     JobState,
     OtherSeries,
-    State,
     StudyState,
 )
 
 T = TypeVar("T")
 
 
-class Standing(State):
+class Standing(Explained):
     """Where a study stands for a person, whatever study and job say each."""
 
     RECEIVING = "RECEIVING", "Images are coming in, or its quiet period has not passed."

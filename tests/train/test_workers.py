@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from survnode.model.errors import NoLungs
+from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.train.errors import WorkerLost
 from survnode.train.workers import Hear, compute, each
 
@@ -27,7 +27,7 @@ def doubled(hear: Hear, number: int) -> tuple[int, int, int]:
 def refusing(hear: Hear, number: int) -> None:
     del hear
     if number == 3:
-        raise NoLungs("nowhere")
+        raise SeriesUnsuitable(Reason.NO_LUNGS, "nowhere")
 
 
 def killed(hear: Hear, number: int) -> None:
@@ -72,9 +72,9 @@ def test_each_task_is_done_once_and_what_is_told_is_heard(workers: int) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_error_of_a_task_is_raised_as_it_was(workers: int) -> None:
-    with pytest.raises(NoLungs) as caught:
+    with pytest.raises(SeriesUnsuitable) as caught:
         list(each(refusing, TASKS, workers))
-    assert caught.value.detail == "nowhere"
+    assert (caught.value.reason, caught.value.detail) == (Reason.NO_LUNGS, "nowhere")
 
 
 def test_killed_process_ends_the_work_with_its_signal() -> None:

@@ -3,23 +3,13 @@
 import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Self
 
-from survnode.model.errors import Reason
+from survnode.model.errors import Explained, Reason
 
 
-class ExclusionReason(StrEnum):
-    """Why a patient is not in the cohort, where the CT itself is not the reason: a code and a ``sentence``."""
-
-    sentence: str
-
-    def __new__(cls, code: str, sentence: str) -> Self:  # noqa: D102  an enumeration's own
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.sentence = sentence
-        return member
+class ExclusionReason(Explained):
+    """Why a patient is not in the cohort, where the CT itself is not the reason."""
 
     LISTED = "LISTED", "The patient is on the cohort's list of exclusions."
     FAULTY_ROW = "FAULTY_ROW", "The row in the clinical table breaks a rule."

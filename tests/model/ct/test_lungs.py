@@ -14,9 +14,9 @@ import torch
 from lungmask.resunet import UNet
 from numpy.typing import NDArray
 
-from survnode.model import errors
 from survnode.model.ct.lungs import R231_FILE, LungMethod, lung_segmenter
 from survnode.model.ct.volume import Mask, Volume, load_volume, read_series
+from survnode.model.errors import Reason, SeriesUnsuitable, WeightsChanged, WeightsMissing
 from survnode.model.phantom.phantom import Phantom, Tumour, make_phantom
 
 Array = NDArray[np.float32]
@@ -226,12 +226,12 @@ def _head() -> Array:
     ],
 )
 def test_no_lungs_are_found_where_there_are_none(make: Callable[[], Array]) -> None:
-    with pytest.raises(errors.NoLungs):
+    with pytest.raises(SeriesUnsuitable, match=Reason.NO_LUNGS.sentence):
         find_lungs(make())
 
 
 def test_refusal_says_what_was_found() -> None:
-    with pytest.raises(errors.NoLungs, match=r"Found 0 ml .* expected 600 to 12000 ml"):
+    with pytest.raises(SeriesUnsuitable, match=r"Found 0 ml .* expected 600 to 12000 ml"):
         find_lungs(np.zeros(COARSE, np.float32))
 
 
@@ -275,7 +275,7 @@ def test_r231_runs_on_the_given_weights_and_names_their_hash(weights: Path) -> N
 
 def test_r231_s_result_must_look_like_lungs_too(weights: Path) -> None:
     segment = lung_segmenter(LungMethod.LUNGMASK, weights=weights)
-    with pytest.raises(errors.NoLungs, match="HU in the middle"):
+    with pytest.raises(SeriesUnsuitable, match="HU in the middle"):
         segment(np.full((2, 32, 32), 40, np.float32), (30.0, 10.0, 10.0))
 
 
@@ -283,7 +283,7 @@ def test_missing_weights_are_named_with_the_place_and_the_way_to_get_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(errors.WeightsMissing) as caught:
+    with pytest.raises(WeightsMissing) as caught:
         lung_segmenter(LungMethod.LUNGMASK)
     assert caught.value.places == (tmp_path / "hub" / "checkpoints" / R231_FILE,)
     assert all(part in str(caught.value) for part in ("d5d2fc3d", "https://github.com/JoHof/lungmask/releases"))
@@ -292,7 +292,7 @@ def test_missing_weights_are_named_with_the_place_and_the_way_to_get_them(
 def test_file_of_the_published_name_with_other_contents_is_refused(tmp_path: Path) -> None:
     path = tmp_path / R231_FILE
     path.write_bytes(b"something else")
-    with pytest.raises(errors.WeightsChanged):
+    with pytest.raises(WeightsChanged):
         lung_segmenter(LungMethod.LUNGMASK, weights=path)
 
 

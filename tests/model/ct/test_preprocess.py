@@ -18,7 +18,7 @@ from survnode.model.ct.preprocess import (
     slices_with_lung,
 )
 from survnode.model.ct.volume import Mask, SourceImage, Volume, load_volume, read_series
-from survnode.model.errors import NoLungs
+from survnode.model.errors import Reason, SeriesUnsuitable
 
 RANDOM = np.random.default_rng(0)
 
@@ -43,7 +43,7 @@ def test_the_released_rule_keeps_the_run_without_its_last_slice() -> None:
 
 @pytest.mark.parametrize("slice_filter", SliceFilter)
 def test_a_volume_without_lung_is_refused(slice_filter: SliceFilter) -> None:
-    with pytest.raises(NoLungs):
+    with pytest.raises(SeriesUnsuitable, match=Reason.NO_LUNGS.sentence):
         slices_with_lung(lungs_with_fractions(0.01, 0.0), 0.02, slice_filter)
 
 

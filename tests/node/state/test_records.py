@@ -1,5 +1,6 @@
 import pytest
 
+from survnode.model.errors import Explained
 from survnode.node.state.records import (
     AssociationEnd,
     CommitmentState,
@@ -7,7 +8,6 @@ from survnode.node.state.records import (
     InstanceState,
     JobState,
     Keeping,
-    State,
     StudyState,
 )
 
@@ -15,7 +15,7 @@ from survnode.node.state.records import (
 @pytest.mark.parametrize(
     "states", [InstanceState, StudyState, JobState, DeliveryState, CommitmentState, Keeping, AssociationEnd]
 )
-def test_every_state_explains_itself_in_a_sentence(states: type[State]) -> None:
+def test_every_state_explains_itself_in_a_sentence(states: type[Explained]) -> None:
     members = list(states)
     assert members
     assert all(state.sentence.endswith(".") and state.value == state.name for state in members)
