@@ -6,22 +6,21 @@ and answer have in common. An answer that says no, and one that does not come, a
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import random
-from typing import Any
 from uuid import uuid4
 
 import structlog
 from pydicom import Dataset
-from sqlalchemy import Connection, or_, select, update
 
 from survnode.node import errors
 from survnode.node.contexts import EventStatus
 from survnode.node.delivery.sender import Destination, OnCommitment, request_commitment
 from survnode.node.retry import GiveUp, RetryPolicy, TryAgain, decide
-from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import CommitmentState, Delivery, DeliveryState, RecordedObject
-from survnode.node.state.tables import deliveries, results
+from survnode.node.state import outgoing
+from survnode.node.state.database import Database, Transaction
+from survnode.node.state.made import results_by_id
+from survnode.node.state.records import CommitmentState, Delivery
 
 log = structlog.get_logger()
 
@@ -34,20 +33,6 @@ REASONS = {  # of failure (PS3.3 C.14.1.1)
     0x0122: "SOP class not supported",
     0x0131: "duplicate transaction UID",
     0x0213: "resource limitation",
-}
-
-UNASKED: dict[str, Any] = {
-    "commitment": CommitmentState.NONE,
-    "commitment_uid": None,
-    "commitment_tries": 0,
-    "commitment_due_at": None,
-    "commitment_error": "",
-}
-_FAILED: dict[str, Any] = {"commitment": CommitmentState.FAILED}
-_COMMITTED: dict[str, Any] = {
-    "commitment": CommitmentState.COMMITTED,
-    "commitment_due_at": None,
-    "commitment_error": "",
 }
 
 Ask = Callable[[Destination, str, Sequence[tuple[str, str]], OnCommitment], None]
@@ -75,7 +60,7 @@ class Commitments:
         with self.database.transaction() as connection:  # before the request goes out: the answer may be faster
             asked = [
                 delivery
-                for delivery in self._due(connection, destination)
+                for delivery in outgoing.due_commitments(connection, destination.name, self.clock(), MAX_OBJECTS)
                 if self._is_asked(connection, destination.commitment, delivery, transaction_uid)
             ]
             objects = _references(connection, asked)
@@ -97,26 +82,10 @@ class Commitments:
 
     def retry(self, job_id: int) -> int:
         """Ask again at once for whatever of a job failed; how many."""
-        failed = (deliveries.c.job_id == job_id, deliveries.c.commitment == CommitmentState.FAILED)
         with self.database.transaction() as connection:
-            return connection.execute(update(deliveries).where(*failed).values(UNASKED)).rowcount
+            return outgoing.unask_failed(connection, job_id)
 
-    def _due(self, connection: Connection, destination: Destination) -> list[Delivery]:
-        never = deliveries.c.commitment == CommitmentState.NONE
-        due = (
-            select(deliveries)
-            .where(
-                deliveries.c.destination == destination.name,
-                deliveries.c.state == DeliveryState.SENT,
-                deliveries.c.commitment != CommitmentState.COMMITTED,
-                or_(never, deliveries.c.commitment_due_at <= self.clock()),
-            )
-            .order_by(deliveries.c.id)
-            .limit(MAX_OBJECTS)
-        )
-        return fetch(connection, Delivery, due)
-
-    def _is_asked(self, connection: Connection, policy: RetryPolicy, delivery: Delivery, transaction_uid: str) -> bool:
+    def _is_asked(self, connection: Transaction, policy: RetryPolicy, delivery: Delivery, transaction_uid: str) -> bool:
         """Record that a delivery is asked for with this request, or that it was asked for often enough."""
         now = self.clock()
         elapsed = now - (delivery.settled_at or now)
@@ -126,28 +95,32 @@ class Commitments:
         fields = {"delivery": delivery.id, "job": delivery.job_id, "destination": delivery.destination}
         if isinstance(decision, GiveUp) and delivery.commitment_tries:
             log.error("commitment.given_up", **fields, error=error)
-            _update(connection, delivery, {**_FAILED, "commitment_due_at": None, "commitment_error": error})
+            given_up = replace(
+                delivery, commitment=CommitmentState.FAILED, commitment_due_at=None, commitment_error=error
+            )
+            outgoing.update_delivery(connection, delivery, given_up)
             return False
         if error:
             log.warning("commitment.asked_again", **fields, tries=tries, error=error)
         delay = decision.delay_s if isinstance(decision, TryAgain) else policy.delay_s(tries)
-        asked = {
-            "commitment": CommitmentState.REQUESTED,
-            "commitment_uid": transaction_uid,
-            "commitment_tries": tries,
-            "commitment_due_at": now + delay,
-            "commitment_error": error,
-        }
-        _update(connection, delivery, asked)
+        asked = replace(
+            delivery,
+            commitment=CommitmentState.REQUESTED,
+            commitment_uid=transaction_uid,
+            commitment_tries=tries,
+            commitment_due_at=now + delay,
+            commitment_error=error,
+        )
+        outgoing.update_delivery(connection, delivery, asked)
         return True
 
     def _not_asked(self, destination: Destination, transaction_uid: str, error: str, tries: int) -> None:
         """A destination that cannot be asked now is asked as soon as one that could not be sent to."""
         due_at = self.clock() + destination.retry.delay_s(tries, self.random())
-        mine = (deliveries.c.commitment_uid == transaction_uid, deliveries.c.commitment == CommitmentState.REQUESTED)
-        values = {**_FAILED, "commitment_due_at": due_at, "commitment_error": error}
         with self.database.transaction() as connection:
-            connection.execute(update(deliveries).where(*mine).values(values))
+            for item in outgoing.asked_in(connection, transaction_uid):
+                if item.delivery.commitment is CommitmentState.REQUESTED:
+                    outgoing.update_delivery(connection, item.delivery, _failed(item.delivery, error, due_at))
 
 
 def record_answer(database: Database, event_type: int, information: Dataset) -> EventStatus:
@@ -163,20 +136,28 @@ def record_answer(database: Database, event_type: int, information: Dataset) -> 
         for item in information.get("FailedSOPSequence") or []
     }
     with database.transaction() as connection:
-        mine = select(deliveries).where(deliveries.c.commitment_uid == transaction_uid)
-        asked = fetch(connection, Delivery, mine)
-        of_result = _results(connection, asked)
-        for delivery in asked:
-            uid = of_result[delivery.result_id].sop_instance_uid
-            kept = uid in committed - failed.keys() or delivery.commitment is CommitmentState.COMMITTED
-            _update(connection, delivery, _COMMITTED if kept else {**_FAILED, "commitment_error": _why(uid, failed)})
+        asked = outgoing.asked_in(connection, transaction_uid)
+        for item in asked:
+            uid, before = item.result.sop_instance_uid, item.delivery
+            kept = uid in committed - failed.keys() or before.commitment is CommitmentState.COMMITTED
+            after = _committed(before) if kept else _failed(before, _why(uid, failed), before.commitment_due_at)
+            outgoing.update_delivery(connection, before, after)
     fields = {"transaction_uid": transaction_uid, "committed": len(committed), "failed": len(failed)}
     if not asked:
         log.warning("commitment.unknown", **fields)  # of an older request; told success, or it would come for ever
     else:
         say = log.warning if failed else log.info
-        say("commitment.answered", **fields, destination=asked[0].destination)
+        say("commitment.answered", **fields, destination=asked[0].delivery.destination)
     return EventStatus.SUCCESS
+
+
+def _committed(delivery: Delivery) -> Delivery:
+    return replace(delivery, commitment=CommitmentState.COMMITTED, commitment_due_at=None, commitment_error="")
+
+
+def _failed(delivery: Delivery, error: str, due_at: float | None) -> Delivery:
+    """Not committed to, and asked for again at ``due_at``."""
+    return replace(delivery, commitment=CommitmentState.FAILED, commitment_due_at=due_at, commitment_error=error)
 
 
 def _of_last_request(delivery: Delivery) -> str:
@@ -195,16 +176,7 @@ def _why(sop_instance_uid: str, failed: Mapping[str, int | None]) -> str:
     return f"The destination does not keep it: 0x{reason:04X} {REASONS.get(reason, '')}".rstrip() + "."
 
 
-def _references(connection: Connection, asked: Sequence[Delivery]) -> list[tuple[str, str]]:
-    of_result = _results(connection, asked)
-    found = [of_result[delivery.result_id] for delivery in asked]
-    return [(result.sop_class_uid, result.sop_instance_uid) for result in found]
-
-
-def _results(connection: Connection, of: Sequence[Delivery]) -> dict[int, RecordedObject]:
-    wanted = select(results).where(results.c.id.in_({delivery.result_id for delivery in of}))
-    return {result.id: result for result in fetch(connection, RecordedObject, wanted)}
-
-
-def _update(connection: Connection, delivery: Delivery, values: Mapping[str, Any]) -> None:
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery.id).values(values))
+def _references(connection: Transaction, asked: Sequence[Delivery]) -> list[tuple[str, str]]:
+    objects = results_by_id(connection, {delivery.result_id for delivery in asked})
+    results = [objects[delivery.result_id] for delivery in asked]
+    return [(result.sop_class_uid, result.sop_instance_uid) for result in results]

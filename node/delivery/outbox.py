@@ -5,39 +5,28 @@ Nothing here is shared between destinations, so each can have its thread and non
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from random import random
-from typing import Any
 
 import structlog
-from sqlalchemy import func, select, update
-from sqlalchemy.dialects import sqlite
 
 from survnode.node import errors
 from survnode.node.contexts import Answer
-from survnode.node.delivery.commitment import UNASKED
 from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome, send
 from survnode.node.retry import TryAgain, decide
 from survnode.node.roles import ResultRole
-from survnode.node.state.database import Database, fetch, fetch_one
-from survnode.node.state.records import Delivery, DeliveryState, RecordedObject
-from survnode.node.state.tables import deliveries, results
+from survnode.node.state import made, outgoing
+from survnode.node.state.database import Database
+from survnode.node.state.outgoing import Due
+from survnode.node.state.records import Delivery, DeliveryState
 
 log = structlog.get_logger()
 
 Send = Callable[[Destination, Sequence[Outgoing]], Iterable[SendOutcome]]
 
 RETRYABLE = (DeliveryState.REFUSED, DeliveryState.FAILED)
-
-
-@dataclass(frozen=True)
-class Due:
-    """A delivery and its object."""
-
-    delivery: Delivery
-    result: RecordedObject
 
 
 @dataclass(frozen=True)
@@ -75,16 +64,8 @@ class Outbox:
 
     def due_batches(self, destination: str) -> list[list[Due]]:
         """What is due to a destination, see `in_order`."""
-        waiting = select(deliveries).where(
-            deliveries.c.destination == destination,
-            deliveries.c.state == DeliveryState.WAITING,
-            deliveries.c.due_at <= self.clock(),
-        )
         with self.database.reading() as connection:
-            found = fetch(connection, Delivery, waiting)
-            wanted = select(results).where(results.c.id.in_({delivery.result_id for delivery in found}))
-            objects = {result.id: result for result in fetch(connection, RecordedObject, wanted)}
-        return in_order([Due(delivery, objects[delivery.result_id]) for delivery in found])
+            return in_order(outgoing.due_deliveries(connection, destination, self.clock()))
 
     def retry(self, delivery_id: int) -> None:
         """Let a delivery that was refused or given up be tried again, with a clean slate.
@@ -93,41 +74,26 @@ class Outbox:
         ------
         RecordNotFound, NotRetryable
         """
-        mine = deliveries.c.id == delivery_id
         with self.database.transaction() as connection:
-            delivery = fetch_one(connection, Delivery, select(deliveries).where(mine))
+            delivery = outgoing.find_delivery(connection, delivery_id)
             if delivery is None:
                 raise errors.RecordNotFound(f"There is no delivery {delivery_id}.")
             if delivery.state not in RETRYABLE:
                 raise errors.NotRetryable(f"Delivery {delivery_id} is {delivery.state}: {delivery.state.sentence}")
-            connection.execute(update(deliveries).where(mine).values(_waiting(self.clock())))
+            outgoing.start_anew(connection, delivery_id, self.clock())
 
     def resend(self, job_id: int, destination: str, roles: Collection[ResultRole]) -> int:
         """Send a job's objects of those roles to a destination, whether or not they were sent before; how many."""
-        now = self.clock()
-        wanted = select(results).where(
-            results.c.job_id == job_id, results.c.role.in_(roles), results.c.variant_of.is_(None)
-        )
         with self.database.transaction() as connection:
-            found = fetch(connection, RecordedObject, wanted)
-            for result in found:
-                row = {"result_id": result.id, "job_id": job_id, "destination": destination, "created_at": now}
-                new = sqlite.insert(deliveries).values(row | _waiting(now))
-                again = new.on_conflict_do_update(index_elements=["result_id", "destination"], set_=_waiting(now))
-                connection.execute(again)
-        return len(found)
+            originals = made.originals_of(connection, job_id, roles)
+            for result in originals:
+                outgoing.deliver_again(connection, result.id, job_id, destination, self.clock())
+        return len(originals)
 
     def counts(self) -> dict[str, dict[DeliveryState, int]]:
         """The number of deliveries in each state, for each destination that ever had one."""
-        grouped = select(deliveries.c.destination, deliveries.c.state, func.count()).group_by(
-            deliveries.c.destination, deliveries.c.state
-        )
         with self.database.reading() as connection:
-            rows = connection.execute(grouped).all()
-        numbers = {destination: dict.fromkeys(DeliveryState, 0) for destination, _, _ in rows}
-        for destination, state, number in rows:
-            numbers[destination][state] = number
-        return numbers
+            return outgoing.count_deliveries(connection)
 
     def _deliver(self, destination: Destination, batch: Sequence[Due], send: Send) -> int:
         """Send one batch; the number of objects that were stored."""
@@ -141,7 +107,7 @@ class Outbox:
         for item in batch:
             outcome = _next_of(outcomes)
             if outcome is None:  # the destination cannot take more now: the others wait with the one it did not take
-                self._update(item.delivery, {"due_at": next_due or self.clock()})
+                self._update(item.delivery, replace(item.delivery, due_at=next_due or self.clock()))
                 continue
             next_due = self._record(destination, item.delivery, outcome, self.random())
             stored += outcome.answer is Answer.STORED
@@ -152,29 +118,23 @@ class Outbox:
     ) -> float | None:
         """Write what became of one object; when it is due again, if it is."""
         now = self.clock()
-        values: dict[str, Any] = {
-            "tries": delivery.tries + 1,
-            "first_tried_at": delivery.first_tried_at or now,
-            "status": outcome.status,
-            "error": "" if outcome.answer is Answer.STORED else outcome.detail,
-        }
+        tried = replace(
+            delivery,
+            tries=delivery.tries + 1,
+            first_tried_at=delivery.first_tried_at or now,
+            status=outcome.status,
+            error="" if outcome.answer is Answer.STORED else outcome.detail,
+        )
         match outcome.answer:
             case Answer.STORED:
-                values |= {"state": DeliveryState.SENT, "settled_at": now}
+                after = replace(tried, state=DeliveryState.SENT, settled_at=now)
             case Answer.REFUSED:
-                values |= {"state": DeliveryState.REFUSED, "settled_at": now}
+                after = replace(tried, state=DeliveryState.REFUSED, settled_at=now)
             case Answer.TRY_AGAIN:
-                values |= self._next_try(destination, delivery, now, random)
-        self._update(delivery, values)
+                after = _next_try(destination, tried, now, random)
+        self._update(delivery, after)
         _log_outcome(destination, delivery, outcome)
-        return values.get("due_at")
-
-    def _next_try(self, destination: Destination, delivery: Delivery, now: float, random: float) -> dict[str, Any]:
-        elapsed = now - (delivery.first_tried_at or now)
-        decision = decide(destination.retry, tries=delivery.tries + 1, elapsed_s=elapsed, random=random)
-        if isinstance(decision, TryAgain):
-            return {"due_at": now + decision.delay_s}
-        return {"state": DeliveryState.FAILED, "settled_at": now}
+        return after.due_at if after.state is DeliveryState.WAITING else None
 
     def _all_failed(self, destination: Destination, error: str) -> None:
         """Count a failed try for all that was due: what cannot be reached is the destination, not an object.
@@ -186,15 +146,10 @@ class Outbox:
             for item in batch:
                 self._record(destination, item.delivery, SendOutcome(Answer.TRY_AGAIN, None, error), random)
 
-    def _update(self, delivery: Delivery, values: dict[str, Any]) -> None:
+    def _update(self, before: Delivery, after: Delivery) -> None:
         """Write to a delivery unless somebody else did since it was read."""
-        mine = (
-            deliveries.c.id == delivery.id,
-            deliveries.c.tries == delivery.tries,
-            deliveries.c.state == DeliveryState.WAITING,
-        )
         with self.database.transaction() as connection:
-            connection.execute(update(deliveries).where(*mine).values(values))
+            outgoing.update_waiting(connection, before, after)
 
 
 def in_order(due: Iterable[Due]) -> list[list[Due]]:
@@ -221,9 +176,12 @@ def _next_of(outcomes: Iterator[SendOutcome]) -> SendOutcome | None:
         return SendOutcome(Answer.TRY_AGAIN, None, f"Sending it failed: {type(error).__name__}.")
 
 
-def _waiting(now: float) -> dict[str, Any]:
-    fresh = {"tries": 0, "first_tried_at": None, "settled_at": None, "status": None, "error": ""}
-    return {"state": DeliveryState.WAITING, "due_at": now, **fresh, **UNASKED}
+def _next_try(destination: Destination, tried: Delivery, now: float, random: float) -> Delivery:
+    elapsed = now - (tried.first_tried_at or now)
+    decision = decide(destination.retry, tries=tried.tries, elapsed_s=elapsed, random=random)
+    if isinstance(decision, TryAgain):
+        return replace(tried, due_at=now + decision.delay_s)
+    return replace(tried, state=DeliveryState.FAILED, settled_at=now)
 
 
 def _log_outcome(destination: Destination, delivery: Delivery, outcome: SendOutcome) -> None:

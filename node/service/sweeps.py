@@ -11,7 +11,6 @@ import structlog
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy import or_, select
 
 from survnode.model.checkpoint import Card
 from survnode.node.config import DestinationConfig, NodeConfig
@@ -23,10 +22,10 @@ from survnode.node.errors import NodeError
 from survnode.node.intake.assembly import Assembly
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import REPORT_CLASSES
-from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import Job, JobState
+from survnode.node.state.claims import running_jobs
+from survnode.node.state.database import Database
+from survnode.node.state.records import Job
 from survnode.node.state.retention import delete_expired, delete_reports
-from survnode.node.state.tables import jobs as jobs_table
 from survnode.node.work import jobs
 
 log = structlog.get_logger()
@@ -111,9 +110,9 @@ class Sweeps:
     def _stuck(self, now: float) -> list[Job]:
         """The running jobs whose lease or time is over: their workers, if they live, would take no other job."""
         latest_start = now - self._config.work.job_timeout_s
-        overdue = or_(jobs_table.c.lease_until < now, jobs_table.c.started_at < latest_start)
         with self._database.reading() as connection:
-            return fetch(connection, Job, select(jobs_table).where(jobs_table.c.state == JobState.RUNNING, overdue))
+            running = running_jobs(connection)
+        return [job for job in running if jobs.is_silent(job, now) or (job.started_at or now) < latest_start]
 
     def _delete_expired(self) -> None:
         now, retention = time.time(), self._config.retention

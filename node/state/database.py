@@ -20,6 +20,8 @@ from survnode.node.state.tables import SCHEMA_VERSION, metadata
 
 BUSY_TIMEOUT_S = 15.0
 
+Transaction = Connection  # what the named reads and writes of this package take
+
 
 class Database:
     """The tables at ``path``, made if they are absent; for any number of threads, one object a process.
@@ -108,6 +110,12 @@ def fetch_one(connection: Connection, record: type[RecordT], statement: Executab
 def row_of(record: _DataclassInstance) -> dict[str, Any]:
     """The columns of a record."""
     return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def changes(before: _DataclassInstance, after: _DataclassInstance) -> dict[str, Any]:
+    """The columns in which two records of one row differ, for an update; the key is always there."""
+    old = row_of(before)
+    return {name: value for name, value in row_of(after).items() if name == "id" or value != old[name]}
 
 
 def _engine(path: Path, busy_timeout_s: float) -> Engine:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import structlog
 from pydicom import Dataset, dcmread
-from sqlalchemy import select
 
 from survnode.model.ct.volume import read_series
 from survnode.model.errors import ModelError
@@ -20,10 +19,10 @@ from survnode.node import errors
 from survnode.node.results.identity import Predecessor, ResultRun
 from survnode.node.retry import RetryPolicy, decide
 from survnode.node.roles import ResultRole
-from survnode.node.state.database import Database, fetch
+from survnode.node.state import made
+from survnode.node.state.database import Database
 from survnode.node.state.files import replace_durably, sync_folder
-from survnode.node.state.records import Instance, Job, JobState, PlannedDelivery, RecordedObject, StoredObject
-from survnode.node.state.tables import instances, jobs, results
+from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredObject
 from survnode.node.work import jobs as queue
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline
 
@@ -99,33 +98,25 @@ def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job)
 
 def _run_of(database: Database, place: Workplace, job: Job) -> ResultRun:
     """The job's own time and predecessor: whoever runs it again makes the same objects."""
-    before = (
-        select(results)
-        .join(jobs, jobs.c.id == results.c.job_id)
-        .where(jobs.c.study_instance_uid == job.study_instance_uid, jobs.c.version < job.version)
-        .where(results.c.role == ResultRole.REPORT, results.c.variant_of.is_(None))
-        .order_by(jobs.c.version.desc())
-        .limit(1)
-    )
     with database.reading() as connection:
-        found = fetch(connection, RecordedObject, before)
-    predecessor = [
-        Predecessor(it.sop_class_uid, it.sop_instance_uid, it.series_instance_uid, job.study_instance_uid)
-        for it in found
-    ]
+        before = made.last_report_before(connection, job)
+    predecessor = None
+    if before is not None:
+        uids = (before.sop_class_uid, before.sop_instance_uid, before.series_instance_uid)
+        predecessor = Predecessor(*uids, job.study_instance_uid)
     return ResultRun(
         created=datetime.fromtimestamp(job.created_at, UTC).astimezone(),
         version=job.version,
-        predecessor=predecessor[0] if predecessor else None,
+        predecessor=predecessor,
         software_version=place.software_version,
     )
 
 
 def _paths(database: Database, place: Workplace, job: Job) -> list[Path]:
-    """The files of the job's images; SQL does not see their list, which may be longer than it takes."""
-    of_study = select(instances).where(instances.c.study_instance_uid == job.study_instance_uid)
+    """The files of the job's images."""
     with database.reading() as connection:
-        paths = {instance.sop_instance_uid: instance.path for instance in fetch(connection, Instance, of_study)}
+        images = made.images_of_study(connection, job.study_instance_uid)
+    paths = {instance.sop_instance_uid: instance.path for instance in images}
     return [place.received / paths[uid] for uid in job.sop_instance_uids]
 
 

@@ -13,11 +13,10 @@ from sqlalchemy import select, update
 
 from survnode.node.contexts import COMMITMENT
 from survnode.node.delivery import sender
-from survnode.node.delivery.commitment import UNASKED
 from survnode.node.delivery.sender import Destination
 from survnode.node.roles import RESULT_SOP_CLASSES
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import RecordedObject
+from survnode.node.state.records import CommitmentState, RecordedObject
 from survnode.node.state.tables import deliveries
 from survnode.node.state.tables import results as results_table
 
@@ -125,7 +124,7 @@ def test_what_it_lost_it_does_not_commit_to_and_a_person_sees_that(
             connection, RecordedObject, select(results_table).where(results_table.c.sop_instance_uid == lost)
         )
         mine = (deliveries.c.result_id == result.id, deliveries.c.destination == "orthanc")
-        connection.execute(update(deliveries).where(*mine).values(UNASKED))
+        connection.execute(update(deliveries).where(*mine).values(commitment=CommitmentState.NONE))
     states = until("the answer", lambda: commitments(node, delivered, lambda rows: "FAILED" in rows))
     assert sorted(states) == [*["COMMITTED"] * 7, "FAILED"]
     (shown,) = [row for row in node.status.job(delivered["job"])["deliveries"] if row["commitment"] == "FAILED"]
