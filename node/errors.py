@@ -6,6 +6,10 @@
     ├── ConfigurationRefused          the configuration file has faults; all of them are named
     ├── StartRefused                  the node cannot start
     ├── InputRefused                  what a command was given cannot be used
+    ├── DeviceMissing                 the machine does not have the device that it is to work on
+    ├── DemonstrationFailed           the node of the demonstration did not do its part
+    ├── StudyUnreadable               none of the files of a study can be read
+    ├── PatientsAgree                 a study is to be put aside, but its images name one patient
     ├── InstanceRefused               a sender is told no; each class has its DIMSE status in `contexts`
     │   ├── UIDInvalid                a UID breaks the rules of UIDs
     │   ├── InstanceUnparsable        the data set cannot be read
@@ -49,6 +53,22 @@ class ConfigurationRefused(NodeError):
 
 class InputRefused(NodeError):
     """What a command was given cannot be used; the message says why."""
+
+
+class DeviceMissing(NodeError):
+    """The machine does not have the device that it is to work on."""
+
+
+class DemonstrationFailed(NodeError):
+    """The node of the demonstration did not do its part; the message holds its last words."""
+
+
+class StudyUnreadable(NodeError):
+    """None of the files of a study can be read, so that no report can name its patient."""
+
+
+class PatientsAgree(NodeError):
+    """A study is put aside only if its images name several patients; those of this one do not."""
 
 
 class StartRefused(NodeError):

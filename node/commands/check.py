@@ -12,7 +12,7 @@ from survnode.model.errors import ModelError
 from survnode.node.config import DestinationConfig, NodeConfig, ReceiverConfig, load_config
 from survnode.node.contexts import COMMITMENT
 from survnode.node.delivery.sender import echo, probe
-from survnode.node.errors import DeliveryFailed, InputRefused
+from survnode.node.errors import DeliveryFailed, DeviceMissing
 from survnode.node.roles import RESULT_SOP_CLASSES, best_report_class
 from survnode.node.service.sweeps import destination_of
 
@@ -66,7 +66,7 @@ def _check_weights(config: NodeConfig, card: Card, folder: Path) -> Finding:
     try:
         device = devices(config.work.device)[0]
         Predictor(load_checkpoint(folder), device, config.model.encoder_weights, config.model.lungmask_weights)
-    except (ModelError, InputRefused) as error:
+    except (ModelError, DeviceMissing) as error:
         return Finding("weights", False, str(error))
     return Finding("weights", True, f"{card.backbone.name}, sha256 {card.backbone.sha256}; {lungs}; on {device}")
 

@@ -27,7 +27,7 @@ from survnode.model.phantom.phantom import Tumour, make_phantom, write_dicom
 from survnode.node.commands.terminal import show_prediction
 from survnode.node.contexts import CT_SOP_CLASSES, result_contexts
 from survnode.node.delivery.sender import Destination, Outgoing, send
-from survnode.node.errors import InputRefused, StartRefused
+from survnode.node.errors import DemonstrationFailed, InputRefused
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.logs import configure_logging
@@ -61,14 +61,14 @@ class _Node:
 
         Raises
         ------
-        StartRefused
+        DemonstrationFailed
             The node died or was too slow; the message ends with its last words.
         """
         deadline = time.monotonic() + timeout_s
         while (value := read()) is None:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 words = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-                raise StartRefused(f"The node did not come to {what}. Its last words:\n{words}")
+                raise DemonstrationFailed(f"The node did not come to {what}. Its last words:\n{words}")
             time.sleep(POLL_S)
         return value
 
@@ -80,7 +80,7 @@ def run_demo(ct: Path | None, out: Path) -> None:
     ------
     InputRefused
         ``ct`` holds no CT images.
-    StartRefused
+    DemonstrationFailed
         The node did not do its part.
     """
     configure_logging("warning")
@@ -221,7 +221,7 @@ def _await_results(node: _Node, progress: Progress) -> int:
 
     Raises
     ------
-    StartRefused
+    DemonstrationFailed
         The job failed.
     """
     database = Database(node.data_dir / "survnode.db")
@@ -235,7 +235,7 @@ def _await_results(node: _Node, progress: Progress) -> int:
         "a result", ANALYSIS_S, lambda: _if(read_job(database, number), lambda job: job.state in _ENDED)
     )
     if job.state is not JobState.FINISHED:
-        raise StartRefused(f"The job is {job.state.value}: {job.error}")
+        raise DemonstrationFailed(f"The job is {job.state.value}: {job.error}")
     progress.update(analysing, completed=1)
     objects = len(job.results)
     delivering: TaskID = progress.add_task(f"sending {objects} result objects back", total=1)

@@ -28,7 +28,7 @@ def put_aside(database: Database, folder: Path, study_instance_uid: str, *, now:
 
     Raises
     ------
-    RecordNotFound, NotRetryable
+    RecordNotFound, PatientsAgree
     """
     with database.transaction() as connection:  # while it lasts no instance can be stored
         mine = studies.c.study_instance_uid == study_instance_uid
@@ -36,7 +36,9 @@ def put_aside(database: Database, folder: Path, study_instance_uid: str, *, now:
         if study is None:
             raise errors.RecordNotFound(f"There is no study {study_instance_uid}.")
         if study.state is not StudyState.PATIENT_CONFLICT:
-            raise errors.NotRetryable(f"The study is {study.state}: {study.state.sentence}")
+            raise errors.PatientsAgree(
+                f"Its images do not name several patients: it is {study.state}. {study.state.sentence}"
+            )
         of_study = instances.c.study_instance_uid == study_instance_uid
         found = fetch(connection, Instance, select(instances).where(of_study))
         moved = [_keep(connection, folder, it, now) for it in found if it.state is not InstanceState.DELETED]

@@ -14,7 +14,7 @@ from survnode.model.ct.volume import Mask, Volume, load_volume
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.model.predict import Predictor
 from survnode.model.prediction import Prediction
-from survnode.node.errors import InputRefused
+from survnode.node.errors import DeviceMissing
 from survnode.node.results.bundle import analysed, not_analysed
 from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.identity import Layout, ResultRun
@@ -113,7 +113,7 @@ def devices(wanted: str) -> tuple[str, ...]:
 
     Raises
     ------
-    InputRefused
+    DeviceMissing
         The machine does not have it.
     """
     gpus = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
@@ -124,5 +124,5 @@ def devices(wanted: str) -> tuple[str, ...]:
     found = gpus if wanted == "cuda" else tuple(gpu for gpu in gpus if gpu == wanted)
     if not found:
         msg = f"The device {wanted} is not here; this machine has: {', '.join(('cpu', *gpus))}."
-        raise InputRefused(msg)
+        raise DeviceMissing(msg)
     return found

@@ -91,7 +91,7 @@ def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job)
     if job.reason is not None:
         headers = [ds for path in paths if (ds := _header(path)) is not None]
         if not headers:
-            raise errors.InputRefused("None of the study's files can be read, so no report can name its patient.")
+            raise errors.StudyUnreadable("None of the study's files can be read, so no report can name its patient.")
         return pipeline.refuse(headers, job.reason, job.detail, run)
     return pipeline.analyse(read_series(paths), run)
 
