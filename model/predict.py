@@ -14,7 +14,7 @@ from survnode.model.ct.preprocess import SliceStack, preprocess
 from survnode.model.ct.volume import SourceImage, Volume
 from survnode.model.errors import CheckpointRefused
 from survnode.model.net.encoders import Encoder, Freezing
-from survnode.model.net.network import NetworkConfig, SurvivalNet
+from survnode.model.net.network import NetworkConfig, SurvivalNet, intensities
 from survnode.model.prediction import Prediction, SliceAttention
 from survnode.model.timegrid import TimeGrid
 
@@ -74,7 +74,7 @@ class Predictor:
     @torch.inference_mode()
     def predict_stack(self, stack: SliceStack, images: tuple[SourceImage, ...]) -> Prediction:
         """The survival curve from preprocessed slices; ``images`` as in ``Volume.images``."""
-        slices = torch.from_numpy(stack.intensities(self.card.preprocessing.window_hu))[:, None]  # (S, 1, H, W)
+        slices = intensities(stack.hu, self.card.preprocessing.window_hu)  # (S, 1, H, W)
         mask = torch.ones(1, len(slices), dtype=torch.bool, device=self.device)
         shared = self.features(self.members[0], slices) if self.config.freezing is Freezing.TRUNK else None
         pmf, attention = [], []

@@ -102,12 +102,6 @@ class SliceStack:
     box: Box
     lungs: Mask
 
-    def intensities(self, window_hu: tuple[float, float]) -> NDArray[np.float32]:
-        """The slices in [0, 1], (S, size, size): ``window_hu`` mapped linearly, the rest clipped."""
-        low, high = window_hu
-        scaled: NDArray[np.float32] = (self.hu.astype(np.float32) - low) / (high - low)
-        return scaled.clip(0, 1)
-
 
 def preprocess(volume: Volume, segment: Segment, settings: Preprocessing) -> SliceStack:
     """The slices of ``volume`` that the network sees.

@@ -5,13 +5,15 @@
 
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from survnode.model.net.deephit import DeepHit, DeepHitConfig
 from survnode.model.net.encoders import Encoder, Freezing, PartlyTrained
-from survnode.model.net.fusion import Fusion, build_fusion
+from survnode.model.net.fusion import Fusion, SoftAttention, build_fusion, weighted_sum
 from survnode.model.net.trunks import TRUNKS, EncoderName
 
 
@@ -40,6 +42,13 @@ class NetworkConfig(BaseModel):
     feature_scale: float = Field(default=1.0, gt=0)
     feature_dropout: float = Field(default=0.0, ge=0, lt=1)
     slice_dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+def intensities(hu: NDArray[np.int16], window_hu: tuple[float, float]) -> Tensor:
+    """HU (S, H, W) -> the network's input (S, 1, H, W): ``window_hu`` mapped linearly to [0, 1], the rest clipped."""
+    low, high = window_hu
+    scaled: NDArray[np.float32] = (hu.astype(np.float32) - low) / (high - low)
+    return torch.from_numpy(scaled.clip(0, 1))[:, None]
 
 
 class Output(NamedTuple):
@@ -106,6 +115,28 @@ class SurvivalNet(PartlyTrained):
         embedded = self.embed(features)  # (B, S, F) -> (B, S, E)
         patients, attention = self.fusion(embedded, mask)  # (B, S, E) -> (B, E), (B, S)
         return Output(self.deephit(patients), attention)  # (B, E) -> (B, K + 1)
+
+    @property
+    def fuses_linearly(self) -> bool:
+        """Whether `forward_fused` can take the place of `forward_features`."""
+        return self.config.fusion in (Fusion.ATTENTION, Fusion.MEAN)
+
+    def forward_fused(self, features: Tensor, mask: Tensor) -> Output:
+        """What `forward_features` says, up to rounding, with the slices fused before they are embedded.
+
+        Embedding and the score of a soft attention are linear and the attention sums to 1, so they may change places:
+        score(W f + b) = (w W) f + const, and sum_j a_j (W f_j + b) = W (sum_j a_j f_j) + b. One vector a patient is
+        embedded instead of one a slice: of 72 x 1280 x 256 products 72 x 1280 are left. Padding must be finite.
+        """
+        mask = self.shown(mask)
+        features = self.feature_dropout((features - self.feature_centre) * self.config.feature_scale)  # (B, S, F)
+        if isinstance(self.fusion, SoftAttention) and isinstance(self.fusion.score, nn.Linear):
+            weight, bias = self.fusion.score.weight, self.fusion.score.bias  # (1, E), (1)
+            scores = features @ (weight @ self.embed.weight)[0] + (weight @ self.embed.bias + bias)  # (B, S)
+            attention = scores.float().masked_fill(~mask, -torch.inf).softmax(dim=1)  # (B, S)
+        else:
+            attention = mask / mask.sum(dim=1, keepdim=True)
+        return Output(self.deephit(self.embed(weighted_sum(features, attention))), attention)  # (B, S, F) -> (B, F)
 
     def shown(self, mask: Tensor) -> Tensor:
         """The mask (B, S) with real slices left out by chance in training, but none of a patient who would lose all."""

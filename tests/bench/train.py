@@ -28,12 +28,12 @@ from numpy.typing import NDArray
 
 from survnode.model.ct.lungs import LungMethod, lung_segmenter
 from survnode.model.ct.preprocess import Preprocessing, preprocess
-from survnode.model.net.network import NetworkConfig, SurvivalNet
+from survnode.model.net.network import NetworkConfig, SurvivalNet, intensities
 from survnode.model.net.trunks import EncoderName
 from survnode.train.cohorts.folds import Fold, make_folds
 from survnode.train.cohorts.phantom import PhantomCohort
 from survnode.train.fit.augment import random_views
-from survnode.train.fit.features import encode, encoder_of, intensities
+from survnode.train.fit.features import encode, encoder_of
 from survnode.train.fit.inputs import Batch, FeatureInputs, Rng, pad
 from survnode.train.fit.loop import Outcomes, Trainer
 from survnode.train.fit.networks import new_net

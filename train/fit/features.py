@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from torch import Tensor
 
 from survnode.model.net.encoders import Encoder, Freezing
-from survnode.model.net.network import NetworkConfig
+from survnode.model.net.network import NetworkConfig, intensities
 from survnode.model.net.trunks import TRUNKS, EncoderName
 from survnode.model.net.volumetric import VOLUME_TRUNKS, VolumeEncoderName, VolumetricConfig, volume_of
 from survnode.train.cohorts.cohort import Patient
@@ -106,12 +106,6 @@ def encode(encoder: Encoder, network: Network, slices: Tensor) -> Tensor:
         return torch.cat([encoder(volume_of(slices))])
     batch = BATCH_CPU if slices.device.type == "cpu" else BATCH_GPU
     return torch.cat([encoder(part) for part in slices.split(batch)])
-
-
-def intensities(hu: NDArray[np.int16], window_hu: tuple[float, float]) -> Tensor:
-    """HU (S, H, W) -> the network's input (S, 1, H, W) in [0, 1], as `SliceStack.intensities`."""
-    low, high = window_hu
-    return torch.from_numpy(np.clip((hu.astype(np.float32) - low) / (high - low), 0, 1))[:, None]
 
 
 def _make(wanted: FeatureCache, patient: Patient, view: int, path: Path) -> None:

@@ -7,13 +7,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from survnode.model.net.fusion import Fusion, SoftAttention
-from survnode.model.net.network import Output, SurvivalNet
+from survnode.model.net.network import Output, SurvivalNet, intensities
 from survnode.model.net.volumetric import VolumetricNet
 from survnode.train.fit.augment import random_views
-from survnode.train.fit.features import intensities
 from survnode.train.fit.slices import read_slices
 from survnode.train.presets import Augmentation
 
@@ -62,9 +60,8 @@ class FeatureInputs:
         """See `Inputs`."""
         if isinstance(net, VolumetricNet):
             return net.forward_features(batch.inputs[:, 0])
-        if net.config.fusion in (Fusion.ATTENTION, Fusion.MEAN):
-            return fuse_first(net, batch)
-        return net.forward_features(batch.inputs, batch.mask)
+        forward = net.forward_fused if net.fuses_linearly else net.forward_features
+        return forward(batch.inputs, batch.mask)
 
     def centre(self, rows: Sequence[int]) -> Tensor:
         """See `Inputs`."""
@@ -138,22 +135,3 @@ def pad(patients: Sequence[Tensor], device: str) -> Batch:
         inputs[row, : len(one)] = one
         mask[row, : len(one)] = True
     return Batch(inputs, mask)
-
-
-def fuse_first(net: SurvivalNet, batch: Batch) -> Output:
-    """What `SurvivalNet.forward_features` says, with the slices fused before they are embedded.
-
-    Embedding and the score of a soft attention are linear and the attention sums to 1, so they may change places:
-    score(W f + b) = (w W) f + const, and sum_j a_j (W f_j + b) = W (sum_j a_j f_j) + b. One vector a patient is
-    embedded instead of one a slice: of 72 x 1280 x 256 products 72 x 1280 are left.
-    """
-    mask = net.shown(batch.mask)
-    features = net.feature_dropout((batch.inputs - net.feature_centre) * net.config.feature_scale)  # (B, S, F)
-    if isinstance(net.fusion, SoftAttention) and isinstance(net.fusion.score, nn.Linear):
-        weight, bias = net.fusion.score.weight, net.fusion.score.bias  # (1, E), (1)
-        scores = features @ (weight @ net.embed.weight)[0] + (weight @ net.embed.bias + bias)  # (B, S)
-        attention = scores.float().masked_fill(~mask, -torch.inf).softmax(dim=1)  # (B, S)
-    else:
-        attention = mask / mask.sum(dim=1, keepdim=True)
-    fused = (attention.to(features.dtype).unsqueeze(1) @ features).squeeze(1)  # (B, 1, S) @ (B, S, F) -> (B, F)
-    return Output(net.deephit(net.embed(fused)), attention)

@@ -14,8 +14,9 @@ from safetensors.numpy import load_file
 
 from survnode.model.ct.lungs import lung_segmenter
 from survnode.model.ct.preprocess import preprocess
+from survnode.model.net.network import intensities
 from survnode.train.cohorts.phantom import PhantomPatient
-from survnode.train.fit.features import encode, encoder_of, intensities
+from survnode.train.fit.features import encode, encoder_of
 from survnode.train.fit.files import code_sha256, key_of, missing, write_arrays
 from survnode.train.recipe import Training
 from survnode.train.workers import compute

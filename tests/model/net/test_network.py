@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from torch import Tensor
 from survnode.model.errors import CheckpointRefused
 from survnode.model.net.encoders import Freezing
 from survnode.model.net.fusion import Fusion
-from survnode.model.net.network import NetworkConfig, Output, SurvivalNet
+from survnode.model.net.network import NetworkConfig, Output, SurvivalNet, intensities
 from survnode.model.net.trunks import EncoderName
 
 SIDE = 32  # pixels; enough for an EfficientNet
@@ -34,6 +35,13 @@ def patients(*real: int, slices: int) -> tuple[Tensor, Tensor]:
 def attention_of(output: Output) -> Tensor:
     assert output.attention is not None
     return output.attention
+
+
+def test_the_window_is_mapped_to_zero_and_one_and_clips() -> None:
+    hu = np.array([[[-1100, -1000, -300, 400, 3000]]], np.int16)
+    given = intensities(hu, (-1000.0, 400.0))
+    assert (given.shape, given.dtype) == ((1, 1, 1, 5), torch.float32)
+    assert given.flatten().tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
 
 
 @torch.no_grad()
@@ -84,6 +92,21 @@ def test_cached_features_give_the_same_output_as_slices(net: SurvivalNet) -> Non
     features = net.encode(slices[0])
     assert features.shape == (4, 1280)
     assert torch.equal(net.forward_features(features[None], mask).logits, net(slices, mask).logits)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("fusion", Fusion)
+def test_fusing_before_embedding_changes_nothing_where_both_are_linear(fusion: Fusion) -> None:
+    net = network(fusion=fusion, feature_scale=0.3)
+    assert net.fuses_linearly == (fusion in {Fusion.ATTENTION, Fusion.MEAN})
+    if not net.fuses_linearly:
+        return
+    net.feature_centre.normal_()
+    features = torch.randn(2, 7, net.encoder.features)
+    mask = torch.arange(7) < torch.tensor([7, 3])[:, None]
+    fused, expected = net.forward_fused(features, mask), net.forward_features(features, mask)
+    torch.testing.assert_close(fused.logits, expected.logits, rtol=0, atol=1e-5)
+    torch.testing.assert_close(attention_of(fused), attention_of(expected), rtol=0, atol=1e-6)
 
 
 def test_a_patient_without_slices_is_refused(net: SurvivalNet) -> None:

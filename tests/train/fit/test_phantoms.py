@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from survnode.model.ct.lungs import lung_segmenter
 from survnode.model.ct.preprocess import preprocess
-from survnode.model.net.network import SurvivalNet
+from survnode.model.net.network import SurvivalNet, intensities
 from survnode.train.cohorts.phantom import PhantomPatient, Scan
 from survnode.train.fit.files import write_arrays
 from survnode.train.fit.phantoms import PhantomFeatures, cache_key, cached_features, extract
@@ -37,7 +36,7 @@ def test_features_are_those_of_the_serving_path(features: PhantomFeatures) -> No
     stack = preprocess(volume, lung_segmenter(TRAINING.lungs), TRAINING.preprocessing)
     net = SurvivalNet(TRAINING.network)
     net.encoder.load_pretrained()
-    slices = torch.from_numpy(stack.intensities(TRAINING.preprocessing.window_hu))[:, None]
+    slices = intensities(stack.hu, TRAINING.preprocessing.window_hu)
     chosen = [0, len(slices) // 2, len(slices) - 1]
     expected = net.eval().encode(slices[chosen]).numpy()
     assert features.features[chosen] == pytest.approx(expected, abs=2e-3)  # half precision
