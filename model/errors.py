@@ -4,6 +4,7 @@
 
     ModelError
     ├── SeriesUnsuitable              this CT cannot be analysed, whatever the model; ``reason`` is its code
+    ├── ExtraMissing                  an optional part of the installation is not on this machine
     ├── WeightsMissing                a weight file is not on this machine
     ├── WeightsChanged                a weight file is not the one that was asked for
     └── CheckpointRefused             a checkpoint that cannot be trusted or read
@@ -70,6 +71,22 @@ class SeriesUnsuitable(ModelError):
     def __reduce__(self) -> tuple[type[Self], tuple[Reason, str]]:
         """Cross a process as it is: an exception is otherwise made anew from its message."""
         return type(self), (self.reason, self.detail)
+
+
+class ExtraMissing(ModelError):
+    """An optional part of the installation is not here: the message says what it is and how to install it."""
+
+    def __init__(self, extra: str, needed_by: str, missing: Sequence[str], python: str) -> None:
+        self.extra, self.needed_by, self.missing, self.python = extra, needed_by, tuple(missing), python
+        verb = "is" if len(missing) == 1 else "are"
+        super().__init__(
+            f"{needed_by} needs the extra [{extra}], of which {', '.join(missing)} {verb} not installed:"
+            f" in survnode's source folder, run {python} -m pip install -e '.[{extra}]'"
+        )
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str, Sequence[str], str]]:
+        """See `SeriesUnsuitable.__reduce__`."""
+        return type(self), (self.extra, self.needed_by, self.missing, self.python)
 
 
 class WeightsMissing(ModelError):

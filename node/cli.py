@@ -11,10 +11,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
 from typer.main import get_command
 
-from survnode.model.errors import ModelError
 from survnode.node.commands.administration import (
     associations_app,
     check,
@@ -25,11 +23,11 @@ from survnode.node.commands.administration import (
     studies_app,
 )
 from survnode.node.commands.asked import database_of
+from survnode.node.commands.ending import EXIT_CODES, Commands, run
 from survnode.node.commands.options import Config, Json
-from survnode.node.errors import NodeError
 
 
-class _Commands(TyperGroup):
+class _Commands(Commands):
     """The node's commands, and those of training, whose module is imported when one of them, or help, is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -51,6 +49,7 @@ def _training_commands() -> dict[str, Any]:
 app = typer.Typer(
     cls=_Commands,
     help="A DICOM node that predicts survival from chest CT. Research use only.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -66,21 +65,32 @@ Model = Annotated[str, typer.Option(help='A checkpoint folder, or "demo" for the
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"survnode {version('survnode')}")
+        raise typer.Exit
+
+
 def main() -> None:
-    """Run a command: exit code 0 done, 1 refused with the reason, 2 wrong use."""
-    try:
-        app(prog_name="survnode")
-    except Exception as error:
-        if not isinstance(error, _refusals()):
-            raise
-        Console(stderr=True, soft_wrap=True).print(f"refused: {error}", style="bold red", markup=False)
-        sys.exit(1)
+    """Run a command; how it ends is in `survnode.node.commands.ending`."""
+    run(app, _refusals_of_training)
 
 
-def _refusals() -> tuple[type[Exception], ...]:
+@app.callback()
+def survnode(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """A DICOM node that predicts survival from chest CT. Research use only."""
+
+
+def _refusals_of_training() -> type[Exception]:
     from survnode.train.cli import TrainError
 
-    return NodeError, ModelError, TrainError
+    return TrainError
 
 
 @app.command()
@@ -165,7 +175,7 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
     anew: Annotated[bool, typer.Option("--anew", help="Have the studies analysed again, by today's model.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Send results again, withdraw them, or have them made anew; what is given must all be true of them."""
+    """Send results again, withdraw them, or have them made anew: those that fit all that is given."""
     from survnode.node.commands.send import Reissue, Selection, destinations_of
     from survnode.node.config import load_config
     from survnode.node.service.children import layout_of

@@ -29,6 +29,7 @@ from survnode.train.commands.options import (
     PaperExclusions,
     Patients,
     TimeColumn,
+    TrainingCommand,
     TreatmentColumn,
     Unit,
     Workers,
@@ -49,7 +50,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(experiment_app, name="experiment")
 
 
-@app.command()
+@app.command(cls=TrainingCommand)
 def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     cohort: CohortOption,
     out: Annotated[Path, typer.Option(help="Folder of the run and of its checkpoint.", show_default=False)],
@@ -113,7 +114,11 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     show_evaluation(finished.evaluation, plan.name, out, as_json=as_json)
 
 
+<<<<<<< HEAD
 @app.command()
+=======
+@evaluate_app.command(cls=TrainingCommand)
+>>>>>>> ff86b33 (End every command by one sentence and one table of exit codes)
 def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     model: Annotated[str, typer.Option(help='A checkpoint folder, or "demo" for the demonstration model.')],
     cohort: CohortOption,

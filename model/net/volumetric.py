@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.video import r3d_18
 
+from survnode.model.extras import require_extra
 from survnode.model.net.deephit import DeepHit, DeepHitConfig
 from survnode.model.net.encoders import Encoder, Freezing, PartlyTrained, TrunkSpec, headless, without
 from survnode.model.net.fusion import Fusion
@@ -83,11 +84,9 @@ def medical_slice_transformer(freezing: Freezing = Freezing.TRUNK) -> NetworkCon
 
 
 def _densenet3d_121() -> nn.Module:
-    try:
-        from monai.networks.nets.densenet import DenseNet121  # noqa: PLC0415  wanted by this baseline alone, slow to import
-    except ImportError as error:
-        msg = 'DenseNet3D-121 needs MONAI: pip install "survnode[train]"'
-        raise ImportError(msg) from error
+    require_extra("train", "The network DenseNet3D-121")
+    from monai.networks.nets.densenet import DenseNet121  # noqa: PLC0415  wanted by this baseline alone, slow to import
+
     return headless(DenseNet121(spatial_dims=3, in_channels=3, out_channels=1), "class_layers.out")
 
 

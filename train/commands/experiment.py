@@ -27,6 +27,7 @@ from survnode.train.commands.options import (
     PaperExclusions,
     Patients,
     TimeColumn,
+    TrainingCommand,
     TreatmentColumn,
     Unit,
     Workers,
@@ -66,7 +67,7 @@ def list_experiments(encoder: Encoder = "efficientnet_b0", as_json: Json = False
     Console().print(table)
 
 
-@app.command("run")
+@app.command("run", cls=TrainingCommand)
 def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     cohort: CohortOption,
     data: Annotated[Path, typer.Option(help="Folder of DICOM files in any layout.", show_default=False)],
@@ -140,7 +141,7 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=TrainingCommand)
 def report(out: Out, as_json: Json = False) -> None:
     """Write the paper's tables and figures of whatever has run, as HTML with CSV, PNG and SVG, to OUT/report."""
     from survnode.train.paper.bench import read_bench, read_cohorts, read_findings, slices_of

@@ -4,10 +4,12 @@ Light: nothing here needs torch, so that ``--help`` answers at once.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from survnode.model.extras import require_extra
 from survnode.train.cohorts.clinical import TimeUnit
 from survnode.train.names import CohortName
 
@@ -46,3 +48,12 @@ ExcludeFaulty = Annotated[
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core, one with a GPU")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+class TrainingCommand(TyperCommand):
+    """A command that needs the extra [train], and says so before it begins; its help needs nothing."""
+
+    def invoke(self, ctx: Any) -> object:  # the Context of whichever click typer has
+        """Run the command."""
+        require_extra("train", ctx.command_path)
+        return super().invoke(ctx)

@@ -18,6 +18,7 @@ from survnode.train.errors import SystemRefused
 if TYPE_CHECKING:
     from survnode.train.measure.evaluate import Evaluation
 
+RESUMABLE = "The same command goes on where it was."
 COLUMNS = TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 
@@ -55,11 +56,10 @@ def bars() -> Iterator[Bars]:
         with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
             yield Bars(progress)
     except (OSError, sqlite3.Error) as error:
-        msg = f"{error}. What is finished is kept: the same command goes on where it was."
+        msg = f"{error}. What is finished is kept. {RESUMABLE}"
         raise SystemRefused(msg) from error
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command goes on where it was.", err=True)
-        raise
+    except KeyboardInterrupt as interruption:
+        raise KeyboardInterrupt(RESUMABLE) from interruption
 
 
 def show_evaluation(evaluation: "Evaluation", title: str, out: Path, *, as_json: bool) -> None:
