@@ -114,11 +114,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     show_evaluation(finished.evaluation, plan.name, out, as_json=as_json)
 
 
-<<<<<<< HEAD
-@app.command()
-=======
-@evaluate_app.command(cls=TrainingCommand)
->>>>>>> ff86b33 (End every command by one sentence and one table of exit codes)
+@app.command(cls=TrainingCommand)
 def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     model: Annotated[str, typer.Option(help='A checkpoint folder, or "demo" for the demonstration model.')],
     cohort: CohortOption,

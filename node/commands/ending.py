@@ -74,29 +74,32 @@ def run(app: Callable[..., object], others: Callable[[], type[Exception]] = lamb
 
 def _code_of(app: Callable[..., object], others: Callable[[], type[Exception]]) -> int:
     try:
-        return int(str(app(prog_name="survnode", standalone_mode=False) or 0))
-    except (NodeError, ModelError) as refusal:
-        return _end(ExitCode.REFUSED, f"refused: {refusal}")
-    except WrongUse as wrong:
-        return _end(ExitCode.WRONG_USE, _wrong_use(wrong))
-    except typer.Abort:
-        return _end(ExitCode.REFUSED, "refused: no answer was given.")
+        return int(str(app(prog_name="survnode", standalone_mode=False) or ExitCode.DONE.value))
     except BrokenPipeError:
         raise
-    except Interrupted as interruption:
-        return _end(ExitCode.INTERRUPTED, " ".join(("interrupted.", *map(str, interruption.args))))
-    except OSError as error:
-        return _end(ExitCode.REFUSED, f"refused: {_system_words(error)}")
     except Exception as error:
-        if not isinstance(error, others()):
+        code, words = _code_and_words(error, others)
+        if code is None:
             raise
-        return _end(ExitCode.REFUSED, f"refused: {error}")
+        if words:
+            Console(stderr=True, soft_wrap=True).print(words, style="bold red", markup=False, highlight=False)
+        return code
 
 
-def _end(code: ExitCode, words: str) -> ExitCode:
-    if words:
-        Console(stderr=True, soft_wrap=True).print(words, style="bold red", markup=False, highlight=False)
-    return code
+def _code_and_words(error: Exception, others: Callable[[], type[Exception]]) -> tuple[ExitCode | None, str]:
+    """How a command ends that raised ``error``; None if that is a fault of the program."""
+    match error:
+        case Interrupted():
+            return ExitCode.INTERRUPTED, " ".join(("interrupted.", *map(str, error.args)))
+        case typer.Abort():
+            return ExitCode.REFUSED, "refused: no answer was given."
+        case OSError():
+            return ExitCode.REFUSED, f"refused: {_system_words(error)}"
+        case _ if isinstance(error, WrongUse):
+            return ExitCode.WRONG_USE, _wrong_use(error)
+        case _:
+            refused = isinstance(error, (NodeError, ModelError, others()))
+            return ExitCode.REFUSED if refused else None, f"refused: {error}"
 
 
 def _wrong_use(wrong: Exception) -> str:
