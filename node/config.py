@@ -3,31 +3,107 @@
 Nothing in here can change a prediction: the numbers come from the checkpoint.
 """
 
+import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from survnode.node.errors import ConfigurationRefused
 from survnode.node.roles import DEFAULT_ROLES, SERIES_NUMBERS, ResultRole
 
-# PS3.5 6.2: at most 16 characters of the default repertoire, no backslash, no control characters, not only spaces.
-AETitle = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -\[\]-~]{1,16}$")]
+
+def _text(pattern: str, words: str) -> AfterValidator:
+    """A check whose fault is told in words."""
+    expression = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not expression.fullmatch(value):
+            raise ValueError(words)
+        return value
+
+    return AfterValidator(check)
+
+
+def _listed(value: object) -> object:
+    """One text as a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+# PS3.5 6.2: of the default repertoire, no backslash, no control characters, not only spaces.
+AETitle = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True),
+    _text(r"[ -\[\]-~]{1,16}", "must be 1 to 16 ASCII characters without a backslash"),
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Name = Annotated[str, _text(r"[A-Za-z0-9_-]{1,64}", "must be 1 to 64 letters, digits, underscores or hyphens")]
 Seconds = Annotated[float, Field(gt=0)]
+Pattern = Annotated[str, _text(r"(?s).*\S.*", "must not be empty; * stands for any characters, ? for one")]
+Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_listed)]
+LogLevel = Annotated[str, _text(r"debug|info|warning|error", "must be debug, info, warning or error")]
+Device = Annotated[str, _text(r"auto|cpu|cuda(:\d+)?", "must be auto, cpu, cuda or cuda:N")]
+
+
+DEMONSTRATION_CHECKPOINT = "demo"
+
+
+class NotAnalysed(StrEnum):
+    """When a study without a series that can be analysed gets a report that says so."""
+
+    ALWAYS = "always"
+    CHEST = "chest"  # if one of its CT series may be a chest's, see `survnode.node.intake.rules.may_be_chest`
+    NEVER = "never"
+
+
+class OtherInstances(StrEnum):
+    """What is done with received instances that are not CT."""
+
+    DROP = "drop"
+    KEEP = "keep"
+
+
+class RuleAction(StrEnum):
+    """What a rule does with a study."""
+
+    ANALYSE = "analyse"
+    ANALYSE_ONLY = "analyse-only"  # and send nothing
+    IGNORE = "ignore"
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _beside_the_file(value: Path, info: ValidationInfo) -> Path:
+    """A relative path as one from the configuration file's own folder."""
+    return Path(info.context["folder"]) / value if info.context else value
+
+
+ConfigPath = Annotated[Path, AfterValidator(_beside_the_file)]
+
+
 class ReceiverConfig(_Section):
     """Where images come in."""
 
     ae_title: AETitle = "SURVNODE"
+    also_called: tuple[AETitle, ...] = ()  # further titles that it answers to, for rules
     host: str = "0.0.0.0"  # noqa: S104  a node that no other machine reaches is none
     port: Annotated[int, Field(ge=0, le=65535)] = 11112  # 0: any free one, written to receiver.port in data_dir
     calling_ae_titles: tuple[AETitle, ...] = ()  # empty: any
@@ -40,20 +116,29 @@ class AssemblyConfig(_Section):
     """When a study is complete."""
 
     quiet_period_s: Seconds = 60.0  # without a new image
+    not_analysed_report: NotAnalysed = NotAnalysed.CHEST
+    other_instances: OtherInstances = OtherInstances.DROP
 
 
 class ModelConfig(_Section):
     """What is computed; all of its settings are the checkpoint's own."""
 
     checkpoint: str = "demo"  # a folder, or "demo" for the packaged demonstration model
-    encoder_weights: Path | None = None  # where to look for the frozen encoder's weights besides package and cache
-    lungmask_weights: Path | None = None  # where to look for the lung U-net's weights besides its cache
+    encoder_weights: ConfigPath | None = (
+        None  # where to look for the frozen encoder's weights besides package and cache
+    )
+    lungmask_weights: ConfigPath | None = None  # of the lung U-net, besides those of its cache
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _is_beside_the_file(cls, value: str, info: ValidationInfo) -> str:
+        return value if value == DEMONSTRATION_CHECKPOINT else str(_beside_the_file(Path(value), info))
 
 
 class WorkConfig(_Section):
     """Where it is computed."""
 
-    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Device = "auto"
     lease_s: Annotated[float, Field(ge=5)] = 60.0  # a worker without a heartbeat for so long is taken for dead
     job_timeout_s: Seconds = 1800.0  # a job that takes longer is ended with its worker
     max_attempts: Annotated[int, Field(ge=1)] = 3
@@ -81,19 +166,90 @@ class DestinationConfig(_Section):
     commitment: bool = False  # ask it for storage commitment; it then calls the receiver, which must know it
     commitment_timeout_s: Seconds = 3600.0  # without an answer for so long it is asked again
 
+    @field_validator("objects")
+    @classmethod
+    def _are_not_withdrawals(cls, value: tuple[ResultRole, ...]) -> tuple[ResultRole, ...]:
+        if ResultRole.WITHDRAWAL in value:
+            msg = (
+                "withdrawal is no object to choose: a note of withdrawal goes by itself to each destination that got "
+                "what is withdrawn (survnode send --withdraw)"
+            )
+            raise ValueError(msg)
+        return value
+
+
+class Rule(_Section):
+    """What is done with the studies that fit it; the first rule that fits decides.
+
+    A pattern is compared with the whole value, without case; of several patterns one must fit.
+    """
+
+    CONDITIONS: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("calling_ae_title", "called_ae_title", "contrast", "min_age_years", "max_age_years"),
+            *("modality", "body_part", "study_description", "series_description", "protocol"),
+        }
+    )
+
+    name: Name
+    calling_ae_title: Patterns = ()
+    called_ae_title: Patterns = ()
+    modality: Patterns = ()
+    body_part: Patterns = ()
+    study_description: Patterns = ()
+    series_description: Patterns = ()
+    protocol: Patterns = ()
+    min_age_years: Annotated[int, Field(ge=0, le=150)] | None = None
+    max_age_years: Annotated[int, Field(ge=0, le=150)] | None = None
+    contrast: bool | None = None
+    action: RuleAction = RuleAction.ANALYSE
+    quiet_period_s: Seconds | None = None
+    destinations: tuple[Name, ...] | None = None
+    not_analysed_report: NotAnalysed | None = None
+
+    @property
+    def asks_of_series(self) -> bool:
+        """Whether it names anything that one series has to fit."""
+        texts = (self.modality, self.body_part, self.study_description, self.series_description, self.protocol)
+        return any(texts) or self.min_age_years is not None or self.max_age_years is not None
+
+    @model_validator(mode="after")
+    def _is_of_one_mind(self) -> Self:
+        faults = [words for wrong, words in self._contradictions() if wrong]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _contradictions(self) -> list[tuple[bool, str]]:
+        ages = (self.min_age_years, self.max_age_years)
+        silent, ignores = self.action is not RuleAction.ANALYSE, self.action is RuleAction.IGNORE
+        return [
+            (None not in ages and (ages[0] or 0) > (ages[1] or 0), "min_age_years must not be more than max_age_years"),
+            (
+                silent and self.destinations is not None,
+                f'destinations mean nothing with action = "{self.action}", which sends nothing',
+            ),
+            (self.destinations == (), 'destinations must name one; to send nothing, say action = "analyse-only"'),
+            (
+                ignores and self.not_analysed_report is not None,
+                'not_analysed_report means nothing with action = "ignore", which never reports',
+            ),
+        ]
+
 
 class RetentionConfig(_Section):
     """How long the files of a study stay after it has ended."""
 
     days: Annotated[float, Field(gt=0)] = 7.0
     report_days: Annotated[float, Field(gt=0)] = 365.0  # the report alone, so that results can be withdrawn
+    association_days: Annotated[float, Field(gt=0)] = 30.0  # the record of who connected and what came of it
 
 
 class NodeConfig(_Section):
     """The whole file."""
 
-    data_dir: Path
-    log_level: Annotated[str, StringConstraints(pattern=r"^(debug|info|warning|error)$")] = "info"
+    data_dir: ConfigPath
+    log_level: LogLevel = "info"
     receiver: ReceiverConfig = ReceiverConfig()
     assembly: AssemblyConfig = AssemblyConfig()
     model: ModelConfig = ModelConfig()
@@ -101,6 +257,7 @@ class NodeConfig(_Section):
     results: ResultsConfig = ResultsConfig()
     retention: RetentionConfig = RetentionConfig()
     destinations: tuple[DestinationConfig, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
     @property
     def database_path(self) -> Path:
@@ -121,15 +278,6 @@ class NodeConfig(_Section):
     def port_file(self) -> Path:
         """Holds the port on which the receiver listens while it does."""
         return self.data_dir / "receiver.port"
-
-    @model_validator(mode="after")
-    def _names_are_distinct(self) -> Self:
-        names = [destination.name for destination in self.destinations]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            msg = f"each destination needs a name of its own; repeated: {', '.join(repeated)}"
-            raise ValueError(msg)
-        return self
 
 
 @dataclass(frozen=True)
@@ -158,10 +306,50 @@ def load_config(path: Path) -> NodeConfig:
         raise ConfigurationRefused(path, [Fault("file", str(path), f"must be readable text ({error})")]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationRefused(path, [Fault("file", str(path), f"must be TOML ({error})")]) from error
+    faults = [*_repeated_names(values), *_unknown_destinations(values), *_unreached_rules(values)]
     try:
-        return NodeConfig.model_validate(values)
+        config = NodeConfig.model_validate(values, context={"folder": path.absolute().parent})
     except ValidationError as error:
-        raise ConfigurationRefused(path, _faults(error)) from error
+        raise ConfigurationRefused(path, [*_faults(error), *faults]) from error
+    if faults:
+        raise ConfigurationRefused(path, faults)
+    return config
+
+
+def _tables(values: Mapping[str, object], key: str) -> list[dict[str, object]]:
+    """The tables of an array in the file as it was written; whatever else stands there is refused elsewhere."""
+    found = values.get(key)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _repeated_names(values: Mapping[str, object]) -> list[Fault]:
+    faults = []
+    for key in ("destinations", "rules"):
+        names = [str(item.get("name")) for item in _tables(values, key)]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        rule = f"each of the {key} needs a name of its own; repeated: {', '.join(repeated)}"
+        faults += [Fault(f"{key}.name", ", ".join(repeated), rule)] if repeated else []
+    return faults
+
+
+def _unknown_destinations(values: Mapping[str, object]) -> list[Fault]:
+    known = {item.get("name") for item in _tables(values, "destinations")}
+    faults = []
+    for index, rule in enumerate(_tables(values, "rules")):
+        named = rule.get("destinations")
+        unknown = [name for name in named if name not in known] if isinstance(named, list) else []
+        words = "must be the name of one of the destinations"
+        faults += [Fault(f"rules.{index}.destinations", repr(name), words) for name in unknown]
+    return faults
+
+
+def _unreached_rules(values: Mapping[str, object]) -> list[Fault]:
+    words = "fits every study, since it names no condition, so the rules after it are never reached: put it last"
+    return [
+        Fault(f"rules.{index}", str(rule.get("name")), words)
+        for index, rule in enumerate(_tables(values, "rules")[:-1])
+        if not Rule.CONDITIONS.intersection(rule)
+    ]
 
 
 def _faults(error: ValidationError) -> list[Fault]:
@@ -175,7 +363,14 @@ def _faults(error: ValidationError) -> list[Fault]:
     ]
 
 
-_RULES = {"extra_forbidden": "is not a key of this section", "missing": "is required"}
+_RULES = {
+    "extra_forbidden": "is not a key of this section",
+    "missing": "is required",
+    "too_short": "must have at least one item",
+    "string_type": "must be a text in quotes",
+    "tuple_type": "must be a list",
+    "ip_any_network": 'must be an address or a network, as in "192.0.2.0/24"',
+}
 
 
 def _shown(value: object) -> str:

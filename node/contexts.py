@@ -3,7 +3,10 @@
 The receiver, the sender and the conformance statement read the same rows.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Self
 
@@ -40,6 +43,7 @@ IMPLEMENTATION_VERSION_NAME = f"SURVNODE_{version('survnode')}"[:16]
 
 Contexts = dict[str, tuple[str, ...]]  # SOP class UID -> transfer syntax UIDs, preferred first
 
+ANY_STORAGE = "*"  # in place of a SOP class UID: every storage class, and every class that the standard does not list
 VERIFICATION = "1.2.840.10008.1.1"
 COMMITMENT = "1.2.840.10008.1.20.1"  # Storage Commitment Push Model (PS3.4 J)
 COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # the one instance of that class that everybody has
@@ -62,24 +66,92 @@ LOSSLESS: tuple[str, ...] = (
 LOSSY: tuple[str, ...] = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K)
 
 CT_SOP_CLASSES: tuple[str, ...] = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+_NO_PATIENTS_STORAGE = (
+    "1.2.840.10008.1.",  # storage commitment, media directory
+    "1.2.840.10008.5.1.1.27",  # stored print
+    "1.2.840.10008.5.1.4.1.1.200.1",  # protocols (PS3.4 GG: non-patient objects, as all that follow)
+    "1.2.840.10008.5.1.4.1.1.200.3",
+    "1.2.840.10008.5.1.4.1.1.200.7",
+    "1.2.840.10008.5.1.4.1.1.201.",  # inventories
+    "1.2.840.10008.5.1.4.38.",  # hanging protocols
+    "1.2.840.10008.5.1.4.39.",  # colour palettes
+    "1.2.840.10008.5.1.4.43.",  # implant templates
+    "1.2.840.10008.5.1.4.44.",
+    "1.2.840.10008.5.1.4.45.",
+)
 RESULT_TRANSFER_SYNTAXES: tuple[str, ...] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
-def accepted_contexts(*, lossy: bool = False) -> Contexts:
-    """What the node takes: CT in every transfer syntax that its decoders can read, and C-ECHO.
+def accepted_contexts() -> Contexts:
+    """What the node takes: any study, whole, and C-ECHO.
 
-    Parameters
-    ----------
-    lossy : take images that were compressed with loss
+    CT comes in a transfer syntax that can be decoded without loss if the peer proposes one, everything else in
+    whatever the peer proposes first: it is kept or dropped as it came, and nothing is decoded while it is received.
     """
-    syntaxes = UNCOMPRESSED + LOSSLESS + (LOSSY if lossy else ())
-    return {**dict.fromkeys(CT_SOP_CLASSES, syntaxes), VERIFICATION: RESULT_TRANSFER_SYNTAXES}
+    lossless = UNCOMPRESSED + LOSSLESS
+    return {**dict.fromkeys(CT_SOP_CLASSES, lossless), VERIFICATION: RESULT_TRANSFER_SYNTAXES, ANY_STORAGE: ()}
 
 
 def result_contexts() -> Contexts:
     """What a destination of results takes: every class that the node writes, and C-ECHO."""
     classes = (*RESULT_SOP_CLASSES, VERIFICATION)
     return dict.fromkeys(classes, RESULT_TRANSFER_SYNTAXES)
+
+
+class ContextResult(IntEnum):
+    """What a peer is answered about one presentation context (PS3.8 9.3.3.2)."""
+
+    words: str
+
+    def __new__(cls, code: int, words: str) -> Self:  # noqa: D102  what every member is made of
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.words = words
+        return member
+
+    ACCEPTED = 0, "accepted"
+    CLASS_UNSUPPORTED = 3, "this SOP class is not accepted"
+    SYNTAXES_UNSUPPORTED = 4, "none of the proposed transfer syntaxes is accepted"
+
+
+@dataclass(frozen=True)
+class Negotiated:
+    """The answer to one proposed presentation context.
+
+    Parameters
+    ----------
+    transfer_syntax : the accepted one; empty if none is
+    """
+
+    result: ContextResult
+    transfer_syntax: str = ""
+
+
+def negotiated(contexts: Contexts, abstract_syntax: str, proposed: Sequence[str]) -> Negotiated:
+    """What a peer is answered that proposes ``abstract_syntax`` in the transfer syntaxes ``proposed``.
+
+    The first of them that ``contexts`` lists is taken; for storage, where `ANY_STORAGE` is among them, else the first.
+    """
+    anything = ANY_STORAGE in contexts and may_be_storage(abstract_syntax)
+    if abstract_syntax not in contexts and not anything:
+        return Negotiated(ContextResult.CLASS_UNSUPPORTED)
+    listed = contexts.get(abstract_syntax, ())
+    fits = [uid for uid in proposed if uid in listed] or (list(proposed) if anything else [])
+    return Negotiated(ContextResult.ACCEPTED, fits[0]) if fits else Negotiated(ContextResult.SYNTAXES_UNSUPPORTED)
+
+
+@lru_cache(maxsize=1024)
+def may_be_storage(abstract_syntax: str) -> bool:
+    """Whether a SOP class is one of storage, or unknown to the standard: private, or newer than this software."""
+    uid = UID(abstract_syntax)  # it knows the standard's table (PS3.6 A)
+    if not uid.type:
+        return True
+    return uid.type == "SOP Class" and "Storage" in uid.name and not uid.startswith(_NO_PATIENTS_STORAGE)
+
+
+def name_of(uid: str) -> str:
+    """A UID's name in the standard, itself where it has none."""
+    return str(UID(uid).name)
 
 
 class StoreStatus(IntEnum):

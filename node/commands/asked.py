@@ -112,11 +112,9 @@ def database_of(config: "NodeConfig") -> "Database":
 
 
 def warn(lines: Sequence[str], *, on_stderr: bool) -> None:
-    """Print lines of warning, broken to the width of the terminal."""
-    from rich.console import Console
-
+    """Print lines of warning."""
     for line in lines:
-        Console(stderr=on_stderr).print(f"warning: {line}", style="yellow", highlight=False, markup=False)
+        typer.secho(f"warning: {line}", fg="yellow", err=on_stderr)
 
 
 def _show(record: object, tables: "dict[str, Layout[Any]]", as_json: bool) -> None:

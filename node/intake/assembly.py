@@ -1,12 +1,15 @@
 """When a study is complete, and what is then done with it.
 
-A study is judged when no image came for its quiet period. Exactly one job comes of it: to analyse one series, or to
-report why none can be. Judging it again makes a new job, as the next version, if the newest one that stands is of other
-images or another model, or was withdrawn: so the newest version in a PACS always tells of the study as it is.
+A study is judged when no image came for its quiet period. Either one job comes of it, to analyse one series or to
+report why none can be; or it is ignored, for a reason that is recorded: a rule says so, it holds no CT, or nothing of
+it can be analysed and its headers name no chest, so that nobody waits for a report.
+
+Judging it again makes a new job, as the next version, if the newest one that stands is of other images or another
+model, or was withdrawn: so the newest version in a PACS always tells of the study as it is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,12 +17,14 @@ import structlog
 from pydicom import Dataset
 from sqlalchemy import Connection, insert, select, update
 
-from survnode.model.ct.selection import SeriesChoice, choose
+from survnode.model.ct.selection import SeriesChoice
 from survnode.model.ct.volume import read_headers
 from survnode.node import errors
+from survnode.node.intake.judging import JudgedStudy, judge_study
+from survnode.node.intake.rules import Route, Routes
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import Instance, InstanceState, Job, JobState, Study, StudyState
-from survnode.node.state.tables import deliveries, instances, jobs, studies, withdrawn_jobs
+from survnode.node.state.records import Instance, InstanceState, Job, JobState, OtherSeries, Study, StudyState
+from survnode.node.state.tables import deliveries, instances, jobs, other_series, results, studies, withdrawn_jobs
 
 log = structlog.get_logger()
 
@@ -41,12 +46,14 @@ class Assembly:
     folder : of the store
     device_uid : of the model that is to analyse them
     spacing_mm : between the slices that this model sees
+    routes : the site's rules
     """
 
     database: Database
     folder: Path
     device_uid: str
     spacing_mm: float
+    routes: Routes = field(default_factory=Routes)
 
     def assemble_due(self, now: float) -> list[int]:
         """Judge every study whose quiet period is over; the ids of the new jobs."""
@@ -62,30 +69,51 @@ class Assembly:
             raise  # the database or the disk failed, not this study: it stays due
         except Exception as error:  # noqa: BLE001  the edge of a study: the next one must be judged
             log.error("study.unassembled", study_instance_uid=study.study_instance_uid, trace=errors.trace_of(error))
-            with self.database.transaction() as connection:
-                _settle(connection, study, StudyState.UNASSEMBLED, f"Judging it failed: {type(error).__name__}.")
+            self._end(study, StudyState.UNASSEMBLED, f"Judging it failed: {type(error).__name__}.")
             return None
 
     def _assemble(self, study: Study, now: float) -> int | None:
         with self.database.reading() as connection:
             mine = instances.c.study_instance_uid == study.study_instance_uid
             found = fetch(connection, Instance, select(instances).where(mine))
+            of_study = other_series.c.study_instance_uid == study.study_instance_uid
+            others = fetch(connection, OtherSeries, select(other_series).where(of_study))
         obstacle = obstacle_of(study, found)
         if obstacle is not None:
             log.error("study.not_judged", study_instance_uid=study.study_instance_uid, state=obstacle)
-            with self.database.transaction() as connection:
-                _settle(connection, study, obstacle, "")
+            self._end(study, obstacle)
             return None
         series, unreadable = self._read(found)
-        choice = choose(series, self.spacing_mm)
+        judged = judge_study(study, series, others, self.routes, self.spacing_mm)
+        if self._is_still_quiet(study, judged.route, now):
+            return None
         with self.database.transaction() as connection:
-            if not _settle(connection, study, StudyState.ASSEMBLED, ""):
+            ignored = judged.ignored(replaces=_has_results(connection, study)) if found else judged.without_ct(others)
+            state = StudyState.IGNORED if ignored else StudyState.ASSEMBLED
+            if not _settle(connection, study, state, detail=ignored, rule=judged.route.rule):
                 return None  # an image came while the headers were read: its quiet period has begun
             for uid in unreadable:
                 statement = update(instances).where(instances.c.sop_instance_uid == uid)
                 connection.execute(statement.values(state=InstanceState.UNREADABLE))
-            uids = sorted(str(ds.SOPInstanceUID) for ds in series.get(choice.series_instance_uid, ()))
-            return self._add_job(connection, study, choice, uids, now)
+            if ignored:
+                log.info("study.ignored", study_instance_uid=study.study_instance_uid, rule=judged.route.rule)
+                return None
+            uids = sorted(str(ds.SOPInstanceUID) for ds in series.get(judged.choice.series_instance_uid, ()))
+            return self._add_job(connection, study, judged, uids, now)
+
+    def _is_still_quiet(self, study: Study, route: Route, now: float) -> bool:
+        """Let a study wait whose rule, which only the whole of it shows, gives it a longer quiet period."""
+        due_at = study.last_received_at + route.quiet_period_s
+        if due_at <= now or route.quiet_period_s <= self.routes.quiet_period_s:
+            return False
+        unchanged = (studies.c.study_instance_uid == study.study_instance_uid, studies.c.revision == study.revision)
+        with self.database.transaction() as connection:
+            connection.execute(update(studies).where(*unchanged).values(due_at=due_at))
+        return True
+
+    def _end(self, study: Study, state: StudyState, error: str = "") -> None:
+        with self.database.transaction() as connection:
+            _settle(connection, study, state, error)
 
     def _read(self, found: Sequence[Instance]) -> tuple[dict[str, list[Dataset]], list[str]]:
         """The headers of each series by its UID, and the SOP Instance UIDs whose files cannot be read."""
@@ -103,9 +131,10 @@ class Assembly:
         return series, unreadable
 
     def _add_job(
-        self, connection: Connection, study: Study, choice: SeriesChoice, uids: Sequence[str], now: float
+        self, connection: Connection, study: Study, judged: JudgedStudy, uids: Sequence[str], now: float
     ) -> int | None:
         """The id of the job that the choice calls for; None if there is one already."""
+        choice = judged.choice
         digest = input_digest(choice, uids)
         of_study = select(jobs).where(jobs.c.study_instance_uid == study.study_instance_uid)
         known = fetch(connection, Job, of_study.order_by(jobs.c.version.desc()))
@@ -132,6 +161,8 @@ class Assembly:
             "state": JobState.QUEUED,
             "created_at": now,
             "due_at": now,
+            "destinations": judged.route.destinations,
+            "reports_refusal": judged.reports(replaces=_has_results(connection, study)),
         }
         job_id = int(connection.execute(insert(jobs).values(row).returning(jobs.c.id)).scalar_one())
         log.info("job.created", job=job_id, version=version, reason=choice.reason, **_uids(study, choice))
@@ -174,14 +205,23 @@ def _header_of(path: Path) -> Dataset | None:
         return None
 
 
-def _settle(connection: Connection, study: Study, state: StudyState, error: str) -> bool:
+def _has_results(connection: Connection, study: Study) -> bool:
+    """Whether the PACS may hold results of an earlier version."""
+    made = select(results.c.id).join(jobs, jobs.c.id == results.c.job_id)
+    of_study = jobs.c.study_instance_uid == study.study_instance_uid
+    return connection.execute(made.where(of_study).limit(1)).first() is not None
+
+
+def _settle(
+    connection: Connection, study: Study, state: StudyState, error: str = "", *, detail: str = "", rule: str = ""
+) -> bool:
     """Take a study off the clock, unless it changed since it was read."""
     unchanged = (
         studies.c.study_instance_uid == study.study_instance_uid,
         studies.c.revision == study.revision,
         studies.c.due_at == study.due_at,
     )
-    settled = update(studies).where(*unchanged).values(state=state, due_at=None, error=error)
+    settled = update(studies).where(*unchanged).values(state=state, due_at=None, error=error, detail=detail, rule=rule)
     return connection.execute(settled).rowcount == 1
 
 

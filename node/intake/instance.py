@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from io import BytesIO
@@ -15,11 +15,13 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.node import errors
 from survnode.node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from survnode.node.intake.facts import FACT_KEYWORDS, Facts, facts_of, text_of
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = Tag("SOPClassUID"), Tag("SOPInstanceUID")
-STUDY_DATE, ACCESSION_NUMBER = Tag("StudyDate"), Tag("AccessionNumber")
+STUDY_DATE, ACCESSION_NUMBER, MANUFACTURER = Tag("StudyDate"), Tag("AccessionNumber"), Tag("Manufacturer")
 PATIENT_ID = Tag("PatientID")
 STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = Tag("StudyInstanceUID"), Tag("SeriesInstanceUID")
 WANTED = [
@@ -30,6 +32,8 @@ WANTED = [
     PATIENT_ID,
     STUDY_INSTANCE_UID,
     SERIES_INSTANCE_UID,
+    MANUFACTURER,
+    *(Tag(keyword) for keyword in FACT_KEYWORDS),
 ]
 
 # PS3.5 9.1 forbids leading zeros too, but scanners have written them for decades and they harm nothing here.
@@ -81,7 +85,12 @@ class Received:
 
 @dataclass(frozen=True)
 class Header:
-    """Where an instance belongs."""
+    """Where an instance belongs.
+
+    Parameters
+    ----------
+    elements : what else was read of it
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -90,6 +99,17 @@ class Header:
     patient_id: str
     accession_number: str = ""
     study_date: str = ""
+    elements: Dataset = field(default_factory=Dataset, compare=False, repr=False)
+
+    @property
+    def facts(self) -> Facts:
+        """What it says of its series."""
+        return facts_of(self.elements)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this software says that it made it."""
+        return OWN_MANUFACTURER in text_of(self.elements, "Manufacturer").lower()
 
 
 def read_header(received: Received) -> Header:
@@ -115,6 +135,7 @@ def read_header(received: Received) -> Header:
         patient_id=_text_of(elements, PATIENT_ID),
         accession_number=_text_of(elements, ACCESSION_NUMBER),
         study_date=_text_of(elements, STUDY_DATE),
+        elements=elements,
     )
     if (header.sop_class_uid, header.sop_instance_uid) != (received.sop_class_uid, received.sop_instance_uid):
         raise errors.InstanceMismatch("The SOP UIDs of the data set are not those of the command.")
@@ -143,8 +164,8 @@ def _read_elements(received: Received) -> Dataset:
             encoded = _inflated_start(encoded)
         return read_dataset(
             BytesIO(encoded),
-            syntax.is_implicit_VR,
-            syntax.is_little_endian,
+            syntax.is_implicit_VR if syntax.is_transfer_syntax else False,
+            syntax.is_little_endian if syntax.is_transfer_syntax else True,  # as in all but one of the standard's
             stop_when=_is_after_series,
             specific_tags=list(WANTED),
         )

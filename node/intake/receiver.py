@@ -1,6 +1,7 @@
 """Associations: C-ECHO, C-STORE and answers to storage commitment, each handed to a callable that says the status.
 
-It knows nothing of the store, so that a demonstration or a test can receive with it too; `reception` joins the two.
+It knows nothing of the store, so that a demonstration or a test can receive with it too; `service.receiving` joins
+the two. What it accepts are the rules of `contexts.negotiated`, what it tells of an association is a `Tally`.
 """
 
 import socket
@@ -14,7 +15,9 @@ from typing import Any
 
 import structlog
 from pydicom import Dataset
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, _config, build_context, evt
+from pynetdicom.pdu import A_ABORT_RQ, A_ASSOCIATE_RJ, A_RELEASE_RP
+from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.transport import ThreadedAssociationServer
 
 from survnode.node import errors
@@ -23,12 +26,17 @@ from survnode.node.contexts import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     RESULT_TRANSFER_SYNTAXES,
+    VERIFICATION,
     Contexts,
     EventStatus,
     StoreStatus,
+    may_be_storage,
+    negotiated,
     status_of,
 )
+from survnode.node.intake.associations import OnAssociation, Tally, rejection_of
 from survnode.node.intake.instance import Received
+from survnode.node.state.records import AssociationEnd
 
 log = structlog.get_logger()
 
@@ -36,6 +44,7 @@ MAX_PDU_BYTES = 128 * 1024  # offered to senders
 MAX_ANY_PDU_BYTES = 1 << 20  # an A-ASSOCIATE-RQ may be longer than that; nothing honest is longer than this
 MAX_OBJECT_BYTES = 1 << 30  # of one data set; an enhanced CT of 1,500 slices is smaller
 PDU_TIMEOUT_S = 10.0  # for the whole of a PDU, however slowly it trickles
+STORAGE_SERVICE = "1.2.840.10008.4.2"  # PS3.4 B
 BACKLOG = 128
 POLL_S = 0.1  # how late the listening thread may notice that it is to stop
 
@@ -49,7 +58,7 @@ class Listening:
 
     Parameters
     ----------
-    ae_title : what a sender must call
+    ae_title : what a sender must call, or one of ``also_called``
     port : 0 takes a free one, see `Receiver.port`
     calling_ae_titles : the senders that are taken; none means all
     networks : addresses or networks (``192.0.2.0/24``) of senders; none means all
@@ -66,6 +75,12 @@ class Listening:
     max_associations: int = 64
     acse_timeout_s: float = 10.0
     idle_timeout_s: float = 60.0
+    also_called: tuple[str, ...] = ()
+
+    @property
+    def ae_titles(self) -> tuple[str, ...]:
+        """Every title that it answers to."""
+        return (self.ae_title, *self.also_called)
 
 
 class Receiver:
@@ -78,6 +93,7 @@ class Receiver:
         what `contexts.status_of` says of the error when it raises
     on_commitment : gets event type and information of each answer to a request for storage commitment, and says what
         the peer is told; without it such associations are not taken
+    on_association : gets the record of each association that has ended, and of each connection that did not become one
     """
 
     def __init__(
@@ -86,10 +102,13 @@ class Receiver:
         contexts: Contexts,
         on_store: OnStore,
         on_commitment: OnCommitment | None = None,
+        on_association: OnAssociation | None = None,
     ) -> None:
         self._listening, self._on_store, self._on_commitment = listening, on_store, on_commitment
+        self._contexts, self._on_association = contexts, on_association
+        self._tallies: dict[Any, Tally] = {}  # by association, until it has ended
         self._networks = [ip_network(network, strict=False) for network in listening.networks]
-        self._ae = _application_entity(listening, contexts)
+        self._ae = _application_entity(listening)
         if on_commitment is not None:  # the peer calls as the SCP: role selection (PS3.7 D.3.3.4)
             self._ae.add_supported_context(COMMITMENT, list(RESULT_TRANSFER_SYNTAXES), scu_role=True, scp_role=True)
         self._server: Any = None  # pynetdicom is untyped
@@ -104,12 +123,18 @@ class Receiver:
         _config.LOG_HANDLER_LEVEL = "none"  # formatting each PDU for a log nobody reads costs a fifth of the time
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, self._on_connection),
+            (evt.EVT_REQUESTED, self._on_request),
+            (evt.EVT_ACCEPTED, _serve_any_storage),
+            (evt.EVT_PDU_RECV, self._on_pdu),
+            (evt.EVT_PDU_SENT, self._on_pdu),
+            (evt.EVT_C_ECHO, self._on_c_echo),
             (evt.EVT_C_STORE, self._on_c_store),
             (evt.EVT_N_EVENT_REPORT, self._on_event_report),
         ]
         address = (self._listening.host, self._listening.port)
         try:
             self._server = self._ae.make_server(address, evt_handlers=handlers, server_class=ThreadedAssociationServer)
+            self._server.service_actions = self._report_ended  # is called at least every `POLL_S`
             self._server.socket.listen(BACKLOG)
         except OSError as error:
             msg = f"Cannot listen at {self._listening.host}:{self._listening.port}: {error.strerror}."
@@ -134,16 +159,63 @@ class Receiver:
             assoc.join(max(0.0, deadline - time.monotonic()))
         for assoc in server.active_associations:
             log.warning("receiver.aborted", calling_ae_title=assoc.requestor.ae_title)
+            self._tallies[assoc].ends(AssociationEnd.ABORTED_BY_NODE, "The node stopped.")
             assoc.abort()
+        self._report_ended(all_of_them=True)
+
+    def _report_ended(self, *, all_of_them: bool = False) -> None:
+        """Tell of each association whose thread has ended."""
+        for assoc in list(self._tallies):
+            if all_of_them or (assoc.ident is not None and not assoc.is_alive()):
+                tally = self._tallies.pop(assoc)
+                if self._on_association is not None:
+                    self._on_association(tally.record())
 
     def _on_connection(self, event: Any) -> None:
-        transport = event.assoc.dul.socket
-        if not self._is_welcome(event.address[0]):
-            log.warning("receiver.address_refused", address=event.address[0])
+        transport, address = event.assoc.dul.socket, event.address[0]
+        tally = self._tallies[event.assoc] = Tally(address)
+        if not self._is_welcome(address):
+            tally.ends(AssociationEnd.ADDRESS_REFUSED)
             transport.close()
             return
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport.recv = _BoundedReader(transport).read
+        transport.recv = _BoundedReader(transport, tally).read
+
+    def _on_request(self, event: Any) -> None:
+        """Decide what is accepted, before pynetdicom negotiates within it."""
+        assoc, tally = event.assoc, self._tallies[event.assoc]
+        calling, called = (
+            str(assoc.requestor.primitive.calling_ae_title),
+            str(assoc.requestor.primitive.called_ae_title),
+        )
+        tally.requested(calling, called)
+        if called in self._listening.ae_titles:
+            assoc.acceptor.ae_title = called
+        _propose(assoc, self._contexts, tally)
+
+    def _on_pdu(self, event: Any) -> None:
+        """See how an association ends; P-DATA, which is most of them, says nothing of that."""
+        tally = self._tallies.get(event.assoc)
+        if tally is None:
+            return
+        if isinstance(event.pdu, A_RELEASE_RP):
+            tally.ends(AssociationEnd.RELEASED)
+        elif isinstance(event.pdu, A_ABORT_RQ):
+            by_peer = event.event is evt.EVT_PDU_RECV
+            tally.ends(AssociationEnd.ABORTED_BY_PEER if by_peer else AssociationEnd.ABORTED_BY_NODE)
+        elif isinstance(event.pdu, A_ASSOCIATE_RJ):
+            reason = rejection_of(
+                tally.called_ae_title,
+                tally.calling_ae_title,
+                ours=self._listening.ae_titles,
+                allowed=self._listening.calling_ae_titles,
+                full=True,
+            )
+            tally.ends(AssociationEnd.REJECTED, reason or "")
+
+    def _on_c_echo(self, event: Any) -> int:
+        self._tallies[event.assoc].echoed()
+        return int(StoreStatus.SUCCESS)
 
     def _is_welcome(self, address: str) -> bool:
         return not self._networks or any(ip_address(address) in network for network in self._networks)
@@ -158,7 +230,9 @@ class Receiver:
             encoded=request.DataSet.getvalue() if request.DataSet else b"",
             called_ae_title=str(event.assoc.requestor.primitive.called_ae_title),
         )
-        return int(self._answer(received))
+        status = self._answer(received)
+        self._tallies[event.assoc].stored(len(received.encoded), status)
+        return int(status)
 
     def _answer(self, received: Received) -> StoreStatus:
         uids = {"sop_instance_uid": received.sop_instance_uid, "calling_ae_title": received.calling_ae_title}
@@ -184,7 +258,7 @@ class Receiver:
             return int(EventStatus.PROCESSING_FAILURE), None
 
 
-def _application_entity(listening: Listening, contexts: Contexts) -> AE:
+def _application_entity(listening: Listening) -> AE:
     ae = AE(ae_title=listening.ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -194,9 +268,45 @@ def _application_entity(listening: Listening, contexts: Contexts) -> AE:
     ae.maximum_pdu_size = MAX_PDU_BYTES
     ae.acse_timeout = listening.acse_timeout_s
     ae.dimse_timeout = ae.network_timeout = listening.idle_timeout_s
-    for sop_class, transfer_syntaxes in contexts.items():
-        ae.add_supported_context(sop_class, list(transfer_syntaxes))
+    ae.add_supported_context(VERIFICATION)  # pynetdicom does not listen without any; `_propose` says what is accepted
     return ae
+
+
+def _propose(assoc: Any, contexts: Contexts, tally: Tally) -> None:
+    """Make `contexts.negotiated` the outcome of pynetdicom's negotiation.
+
+    pynetdicom knows one list of transfer syntaxes for a SOP class. So each proposal is cut down to the syntax that is
+    its answer, and all of those are supported.
+    """
+    supported = {cx.abstract_syntax: cx for cx in assoc.acceptor.supported_contexts if cx.abstract_syntax == COMMITMENT}
+    accepted: dict[str, list[str]] = {}
+    for cx in assoc.requestor.primitive.presentation_context_definition_list:
+        if cx.abstract_syntax in supported:
+            tally.accepted += 1
+            continue
+        answer = negotiated(contexts, cx.abstract_syntax, cx.transfer_syntax)
+        tally.answered(cx.abstract_syntax, answer)
+        if answer.transfer_syntax:
+            cx.transfer_syntax = [answer.transfer_syntax]
+            accepted.setdefault(cx.abstract_syntax, []).append(answer.transfer_syntax)
+        elif cx.abstract_syntax in contexts:
+            accepted.setdefault(cx.abstract_syntax, []).extend(contexts[cx.abstract_syntax])
+    assoc.acceptor.supported_contexts = [
+        *supported.values(),
+        *(build_context(sop_class, list(dict.fromkeys(syntaxes))) for sop_class, syntaxes in accepted.items()),
+    ]
+
+
+def _serve_any_storage(event: Any) -> None:
+    """Tell pynetdicom, whose table ends with the standard, that what may be storage is served by its storage service.
+
+    It asks this table of the association's extended negotiation (PS3.7 D.3.3.6) first.
+    """
+    for cx in event.assoc.accepted_contexts:
+        if may_be_storage(cx.abstract_syntax):
+            item = SOPClassCommonExtendedNegotiation()
+            item.sop_class_uid, item.service_class_uid = cx.abstract_syntax, STORAGE_SERVICE
+            event.assoc.acceptor._common_ext[cx.abstract_syntax] = item
 
 
 class _BoundedReader:
@@ -206,8 +316,9 @@ class _BoundedReader:
     without end, and reads 4 KiB at a time.
     """
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: Any, tally: Tally) -> None:
         self._transport = transport  # not its socket: that is closed when pynetdicom lets go of it
+        self._tally = tally
 
     def read(self, count: int) -> bytearray:
         """``count`` bytes, fewer if the peer closed.
@@ -221,6 +332,7 @@ class _BoundedReader:
         object_bytes = 0 if message is None else message.data_set.tell() + message.encoded_command_set.tell()
         if count > MAX_ANY_PDU_BYTES or object_bytes + count > MAX_OBJECT_BYTES:
             msg = f"A PDU of {count} bytes after {object_bytes} of its object is too long."
+            self._tally.ends(AssociationEnd.ABORTED_BY_NODE, msg)
             raise OSError(msg)
         content = bytearray(count)
         filled, deadline = 0, time.monotonic() + PDU_TIMEOUT_S

@@ -10,10 +10,11 @@ import structlog
 
 from survnode.model.checkpoint import checkpoint_folder
 from survnode.model.errors import ModelError
-from survnode.node.config import NodeConfig
+from survnode.node.config import NodeConfig, OtherInstances
 from survnode.node.delivery.commitment import record_answer
 from survnode.node.errors import NodeError
 from survnode.node.intake.receiver import Listening
+from survnode.node.intake.rules import Routes
 from survnode.node.logs import configure_logging
 from survnode.node.results.identity import Layout
 from survnode.node.retry import RetryPolicy
@@ -47,11 +48,13 @@ def receiver(config: NodeConfig, ready: Connection) -> None:
         calling_ae_titles=settings.calling_ae_titles,
         networks=tuple(str(network) for network in settings.networks),
         max_associations=settings.max_associations,
+        also_called=settings.also_called,
     )
     storage = Storage(
         folder=config.received_dir,
         database=config.database_path,
-        quiet_period_s=config.assembly.quiet_period_s,
+        routes=Routes.of(config),
+        keep_other=config.assembly.other_instances is OtherInstances.KEEP,
         refuse_below_bytes=int(settings.min_free_gib * GIB),
         accept_above_bytes=int(settings.min_free_gib * GIB * ACCEPT_AGAIN),
     )

@@ -17,8 +17,10 @@ from pydicom import Dataset
 
 from survnode.node import errors
 from survnode.node.contexts import EventStatus, accepted_contexts
+from survnode.node.intake.associations import AssociationLog
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, OnStore, Receiver
+from survnode.node.intake.rules import Routes
 from survnode.node.intake.store import DiskWatermark, Store
 from survnode.node.state.database import Database
 
@@ -34,7 +36,8 @@ class Storage:
 
     folder: Path
     database: Path
-    quiet_period_s: float
+    routes: Routes
+    keep_other: bool
     refuse_below_bytes: int
     accept_above_bytes: int
 
@@ -45,7 +48,6 @@ def run_receiver(
     on_ready: Callable[[int], object],
     *,
     on_commitment: Callable[[Database, int, Dataset], EventStatus] | None = None,
-    lossy: bool = False,
     drain_s: float = 10.0,
 ) -> None:
     """Receive into the store until SIGTERM or SIGINT, or until the parent process is gone: the body of a process.
@@ -54,7 +56,6 @@ def run_receiver(
     ----------
     on_ready : gets the port when associations are taken
     on_commitment : records an answer to a request for storage commitment, see `Receiver`; None: none is expected
-    lossy : take images that were compressed with loss
 
     Raises
     ------
@@ -65,18 +66,21 @@ def run_receiver(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database = Database(storage.database)
-    store = Store(storage.folder, database, quiet_period_s=storage.quiet_period_s)
+    store = Store(storage.folder, database, routes=storage.routes, keep_other=storage.keep_other)
     watermark = DiskWatermark(
         storage.refuse_below_bytes, storage.accept_above_bytes, lambda: _free_bytes(storage.folder)
     )
     _sweep_when_free(store, stop)
     answer = partial(on_commitment, database) if on_commitment else None
-    receiver = Receiver(listening, accepted_contexts(lossy=lossy), storing(store, watermark), answer)
+    associations = AssociationLog(database)
+    associations.start()
+    receiver = Receiver(listening, accepted_contexts(), storing(store, watermark), answer, associations.add)
     receiver.start()
     on_ready(receiver.port)
     while not stop.wait(WATCH_INTERVAL_S) and os.getppid() == parent:
         pass
     receiver.stop(drain_s)
+    associations.close()
     store.close()
     database.close()
 

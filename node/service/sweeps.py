@@ -20,12 +20,13 @@ from survnode.node.delivery.profile import Profiles
 from survnode.node.delivery.sender import Destination
 from survnode.node.errors import NodeError
 from survnode.node.intake.assembly import Assembly
+from survnode.node.intake.rules import Routes
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import REPORT_CLASSES
 from survnode.node.state.claims import running_jobs
 from survnode.node.state.database import Database
 from survnode.node.state.records import Job
-from survnode.node.state.retention import delete_expired, delete_reports
+from survnode.node.state.retention import delete_associations, delete_expired, delete_reports
 from survnode.node.work import jobs
 
 log = structlog.get_logger()
@@ -57,7 +58,9 @@ class Sweeps:
 
     def __init__(self, config: NodeConfig, database: Database, model: Card, kill_worker: Callable[[str], None]) -> None:
         self._config, self._database, self._kill_worker = config, database, kill_worker
-        self._assembly = Assembly(database, config.received_dir, model.device_uid, model.preprocessing.slice_spacing_mm)
+        self._assembly = Assembly(
+            database, config.received_dir, model.device_uid, model.preprocessing.slice_spacing_mm, Routes.of(config)
+        )
         self._outbox = Outbox(database, config.results_dir)
         self._profiles = Profiles(database, config.results_dir)
         self._commitments = Commitments(database)
@@ -129,6 +132,9 @@ class Sweeps:
         reports = delete_reports(self._database, folder, now=now, retention_s=kept_s)
         if reports:
             log.info("reports.deleted", number=reports)
+        forgotten = delete_associations(self._database, now=now, retention_s=retention.association_days * DAY_S)
+        if forgotten:
+            log.info("associations.deleted", number=forgotten)
 
 
 def destination_of(settings: DestinationConfig, calling_ae_title: str) -> Destination:

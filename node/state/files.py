@@ -1,6 +1,7 @@
-"""Files that survive a power cut."""
+"""Where received files lie, and how they survive a power cut."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 
@@ -29,3 +30,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def hashed(name: str) -> str:
+    """A name for a file or folder: no UID that a peer sends becomes a path."""
+    return sha256(name.encode()).hexdigest()[:32]
+
+
+def other_folder(study_instance_uid: str) -> str:
+    """Where what is not CT of a study is kept, below the store's folder."""
+    return f"other/{hashed(study_instance_uid)}"

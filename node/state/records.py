@@ -222,6 +222,7 @@ class Job:
     reason, detail : why there is no analysis, known before or found during the work; None if there is one
     verdicts : on each series of the study
     destinations : to which its results go; None means all of the configuration
+    reports_refusal : if it cannot be analysed, a report says so; otherwise its study says it alone
     token : grows with each claim; only the holder of the newest may report
     kills : how often its worker died with it
     """
@@ -248,6 +249,7 @@ class Job:
     ended_at: float | None = None
     error: str = ""
     destinations: tuple[str, ...] | None = None
+    reports_refusal: bool = True
 
 
 @dataclass(frozen=True)

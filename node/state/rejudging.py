@@ -16,6 +16,6 @@ def judge_again(database: Database, study_instance_uid: str, *, now: float) -> b
     come again first.
     """
     judged = (studies.c.study_instance_uid == study_instance_uid, studies.c.state.in_(JUDGED))
-    again = {"due_at": now, "state": StudyState.RECEIVING, "error": ""}
+    again = {"due_at": now, "state": StudyState.RECEIVING, "error": "", "detail": ""}
     with database.transaction() as connection:
         return connection.execute(update(studies).where(*judged).values(again)).rowcount == 1

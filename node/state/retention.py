@@ -5,17 +5,19 @@ whom the results are about.
 
 The rows remain. A study that is sent again after its files were deleted is stored again, and judged again when it is
 whole: for the same model its job is known, so nothing new is sent and the files go once more after their time; for a
-new model it is analysed. If only some of its images come again it is shown as PARTLY_DELETED and not judged.
+new model it is analysed. If only some of its images come again it is shown as PARTLY_DELETED and not judged. What is
+not CT, where it is kept, goes with its study's CT.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from shutil import rmtree
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch, fetch_one
+from survnode.node.state.files import other_folder
 from survnode.node.state.records import (
     CommitmentState,
     Delivery,
@@ -28,9 +30,11 @@ from survnode.node.state.records import (
     Study,
     StudyState,
 )
-from survnode.node.state.tables import deliveries, instances, jobs, results, studies
+from survnode.node.state.tables import associations, deliveries, instances, jobs, results, studies
 
 ENDED = (JobState.FINISHED, JobState.SUPERSEDED)  # a failed or quarantined job still needs its images
+
+SETTLED = (StudyState.ASSEMBLED, StudyState.IGNORED)
 
 
 def may_delete(
@@ -38,13 +42,14 @@ def may_delete(
 ) -> bool:
     """Whether the files of a study are needed no more.
 
-    Its jobs ended, at least one with a result; no delivery waits, nor an answer on its commitment; and ``retention_s``
-    passed since the last of all that happened to it.
+    Its jobs ended, at least one with a result, or it is ignored; no delivery waits, nor an answer on its commitment;
+    and ``retention_s`` passed since the last of all that happened to it.
     """
-    if study.state is not StudyState.ASSEMBLED or study.due_at is not None:
+    if study.state not in SETTLED or study.due_at is not None:
         return False
     states = {job.state for job in of_jobs}
-    if JobState.FINISHED not in states or not states.issubset(ENDED):
+    ignored = study.state is StudyState.IGNORED
+    if not states.issubset(ENDED) or (JobState.FINISHED not in states and not ignored):
         return False
     if any(delivery.state is DeliveryState.WAITING for delivery in of_deliveries):
         return False
@@ -75,7 +80,7 @@ def delete_expired(
     """
     with database.reading() as connection:
         old = studies.c.last_received_at <= now - retention_s
-        candidates = select(studies).where(studies.c.state == StudyState.ASSEMBLED, old)
+        candidates = select(studies).where(studies.c.state.in_(SETTLED), old)
         uids = [study.study_instance_uid for study in fetch(connection, Study, candidates)]
     deleted = []
     for uid in uids:
@@ -85,6 +90,7 @@ def delete_expired(
             continue
         with database.transaction() as connection:
             _unlink_deleted(connection, uid, store_folder)
+        rmtree(store_folder / other_folder(uid), ignore_errors=True)
         for result in arrived:
             (results_folder / result.path).unlink(missing_ok=True)
         deleted.append(uid)
@@ -110,6 +116,13 @@ def delete_reports(database: Database, results_folder: Path, *, now: float, rete
     for home in {Path(path).parts[0] for path in there}:
         _remove_if_done(results_folder / home)
     return len(there)
+
+
+def delete_associations(database: Database, *, now: float, retention_s: float) -> int:
+    """Forget the associations that ended ``retention_s`` ago; how many."""
+    old = associations.c.ended_at <= now - retention_s
+    with database.transaction() as connection:
+        return connection.execute(delete(associations).where(old)).rowcount
 
 
 def _remove_if_done(home: Path) -> None:

@@ -10,12 +10,14 @@ from dataclasses import replace
 from survnode.model.errors import Reason
 from survnode.node import errors
 from survnode.node.retry import Decision, GiveUp
-from survnode.node.state import claims, made, outgoing
+from survnode.node.state import claims, made, outgoing, studies
 from survnode.node.state.database import Database, Transaction
 from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredObject
 
 MAX_KILLS = 2  # a job that took its worker with it so often is kept away from workers
 MAX_ATTEMPTS_AT_RESTART = 5  # a job that was running at so many restarts may be what brought the node down
+
+NO_REPORT = "No report is made: its headers name no chest, or the configuration asks for none."
 
 RETRYABLE = (JobState.FAILED, JobState.QUARANTINED)
 
@@ -71,7 +73,8 @@ def finish(
     ----------
     objects : their files are durable on disk
     planned : each names one of ``objects``
-    reason, detail : why the objects say "not analysed", if that was found during the work
+    reason, detail : why the objects say "not analysed", if that was found during the work; without objects, why the
+        study is ignored
 
     Raises
     ------
@@ -84,6 +87,8 @@ def finish(
         ids = {item.sop_instance_uid: made.record_result(connection, item, job.id, now) for item in objects}
         for item in planned:
             outgoing.plan_delivery(connection, ids[item.sop_instance_uid], job.id, item.destination, now)
+        if reason is not None and not objects:
+            studies.ignore_study(connection, job.study_instance_uid, f"{NO_REPORT} {reason.sentence} {detail}".strip())
 
 
 def fail(database: Database, job: Job, error: str, decision: Decision, *, now: float) -> JobState:

@@ -69,9 +69,10 @@ def _work_on(database: Database, pipeline: Pipeline, place: Workplace, job: Job)
     try:
         with _kept_alive(database, job, place.lease_s):
             outcome = _analyse(database, pipeline, place, job)
-            objects = _write(place.results, job, outcome)
+            speaks = outcome.reason is None or job.reports_refusal
+            objects = _write(place.results, job, outcome) if speaks else []
         queue.finish(
-            database, job, objects, list(_planned(objects, place.destinations)),
+            database, job, objects, list(_planned(objects, place.destinations, job)),
             now=time.time(), reason=outcome.reason, detail=outcome.detail,
         )  # fmt: skip
         log.info("job.finished", **fields, objects=len(objects), reason=outcome.reason and outcome.reason.value)
@@ -153,9 +154,12 @@ def _write(folder: Path, job: Job, outcome: AnalysisOutcome) -> list[StoredObjec
 
 
 def _planned(
-    objects: Sequence[StoredObject], destinations: Mapping[str, frozenset[ResultRole]]
+    objects: Sequence[StoredObject], destinations: Mapping[str, frozenset[ResultRole]], job: Job
 ) -> Iterator[PlannedDelivery]:
+    """Each object for each destination that takes it, of those that the job's study goes to."""
     for name, roles in destinations.items():
+        if job.destinations is not None and name not in job.destinations:
+            continue
         yield from (PlannedDelivery(item.sop_instance_uid, name) for item in objects if item.role in roles)
 
 

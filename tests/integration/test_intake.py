@@ -13,10 +13,19 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom import uid as uids
+from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import (
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    MRImageStorage,
+)
 from pynetdicom import AE, _config
+from pynetdicom.sop_class import _STORAGE_CLASSES
 from sqlalchemy import select
 
 from survnode.node.contexts import accepted_contexts
@@ -26,8 +35,10 @@ from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.intake.store import DiskWatermark, Store
 from survnode.node.service.receiving import storing
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import Instance
-from survnode.node.state.tables import instances
+from survnode.node.state.records import Association, AssociationEnd, Instance, Keeping, OtherSeries
+from survnode.node.state.tables import instances, other_series
+
+from .nodes import until
 
 DCMSEND, ECHOSCU = Path("/usr/bin/dcmsend"), Path("/usr/bin/echoscu")
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}  # else DCMTK waits 50 ms an image on loopback
@@ -43,6 +54,7 @@ class Node:
     database: Database
     receiver: Receiver
     free_bytes: list[int] = field(default_factory=lambda: [ROOM])
+    ended: list[Association] = field(default_factory=list)
 
     def rows(self) -> list[Instance]:
         with self.database.reading() as connection:
@@ -53,6 +65,7 @@ class Node:
 
 
 MakeNode = Callable[..., Node]
+SendRaw = Callable[..., int | None]
 
 
 @pytest.fixture
@@ -63,7 +76,12 @@ def make_node(tmp_path: Path) -> Iterator[MakeNode]:
         node = Node(tmp_path / "store", Database(tmp_path / "node.sqlite"), None)  # type: ignore[arg-type]  # set below
         store = Store(node.folder, node.database, quiet_period_s=60)
         watermark = DiskWatermark(1000, 2000, lambda: node.free_bytes[-1])
-        node.receiver = Receiver(Listening("SURVNODE", **listening), accepted_contexts(), storing(store, watermark))
+        node.receiver = Receiver(
+            Listening("SURVNODE", **listening),
+            accepted_contexts(),
+            storing(store, watermark),
+            on_association=node.ended.append,
+        )
         node.receiver.start()
         made.append(node)
         return node
@@ -149,17 +167,21 @@ def test_dcmtk_gets_an_echo(make_node: MakeNode) -> None:
 
 
 @needs_dcmtk
-def test_every_lossless_transfer_syntax_is_taken_and_a_lossy_one_is_not(make_node: MakeNode, shared_data: Path) -> None:
+def test_ct_is_taken_in_every_transfer_syntax(make_node: MakeNode, shared_data: Path) -> None:
     node = make_node()
-    accepted = accepted_contexts()[CTImageStorage]
-    for path in sorted((shared_data / "ct-transfer-syntaxes").rglob("*.dcm")):
-        before = len(node.rows())
-        dcmtk(DCMSEND, "--no-uid-checks", "-aec", "SURVNODE", "127.0.0.1", str(node.receiver.port), path)
-        meta = dcmread(path, stop_before_pixels=True).file_meta
-        if meta.TransferSyntaxUID not in accepted:
-            assert len(node.rows()) == before
-    assert {row.transfer_syntax_uid for row in node.rows()} <= set(accepted)
-    assert node.rows()
+    sent = sorted((shared_data / "ct-transfer-syntaxes").rglob("*.dcm"))
+    for path in sent:
+        ds = dcmread(path)
+        sent_as = dcmtk(DCMSEND, "--no-uid-checks", "-aec", "SURVNODE", "127.0.0.1", str(node.receiver.port), path)
+        assert sent_as.returncode == 0, (path, ds.file_meta.TransferSyntaxUID, sent_as.stderr)
+    kept = [node.folder / row.path for row in node.rows()] + list((node.folder / "quarantine").iterdir())
+    compressed = {_syntax_of(path) for path in sent if uids.UID(_syntax_of(path)).is_compressed}
+    assert len(compressed) > 8
+    assert {_syntax_of(path) for path in kept} >= compressed  # DCMTK itself sends what is not as Explicit VR
+
+
+def _syntax_of(path: Path) -> str:
+    return str(dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID)
 
 
 def test_a_wrong_called_ae_title_is_rejected(make_node: MakeNode) -> None:
@@ -200,16 +222,98 @@ def test_one_association_too_many_is_rejected_for_the_moment(make_node: MakeNode
         assert not second.is_established
 
 
-def test_what_is_no_ct_is_not_negotiated(make_node: MakeNode) -> None:
+def test_128_contexts_of_any_class_and_syntax_are_taken_as_they_come(make_node: MakeNode) -> None:
+    """Two of them are no storage; the peer proposes one class twice, in another order."""
+    node = make_node()
+    storage = [str(uid) for uid in list(_STORAGE_CLASSES.values())[:122]]
     ae = AE(ae_title="SENDER")
-    ae.add_requested_context(MRImageStorage)
-    ae.add_requested_context(CTImageStorage)
-    assoc = ae.associate("127.0.0.1", make_node().receiver.port, ae_title="SURVNODE")
-    assert {context.abstract_syntax for context in assoc.accepted_contexts} == {CTImageStorage}
+    for uid in [*storage, "1.2.3.4.5"]:
+        ae.add_requested_context(uid, [JPEGLosslessSV1, ExplicitVRLittleEndian])
+    ae.add_requested_context(MRImageStorage, [ExplicitVRLittleEndian, JPEGLosslessSV1])
+    for uid in ("1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.31"):
+        ae.add_requested_context(uid)
+    ae.add_requested_context("1.3.12.2.1107.5.9.1", ImplicitVRLittleEndian)
+    assert len(ae.requested_contexts) == 128
+    assoc = ae.associate("127.0.0.1", node.receiver.port, ae_title="SURVNODE")
+    accepted = [(cx.abstract_syntax, cx.transfer_syntax[0]) for cx in assoc.accepted_contexts]
     assoc.release()
+    assert len(accepted) == 126
+    assert (MRImageStorage, ExplicitVRLittleEndian) in accepted
+    assert ("1.2.3.4.5", JPEGLosslessSV1) in accepted
 
 
-SendRaw = Callable[..., int | None]
+def test_a_private_class_is_received(make_node: MakeNode) -> None:
+    node = make_node()
+    ae = AE(ae_title="SENDER")
+    ae.add_requested_context("1.2.3.4.5", ExplicitVRLittleEndian)
+    assoc = ae.associate("127.0.0.1", node.receiver.port, ae_title="SURVNODE")
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = "1.2.3.4.5", UID
+    ds.PatientID, ds.StudyInstanceUID, ds.SeriesInstanceUID = "P1", "1.2.3", "1.2.3.1"
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    assert assoc.send_c_store(ds).Status == 0x0000
+    assoc.release()
+    assert node.rows() == []
+    with node.database.reading() as connection:
+        (other,) = fetch(connection, OtherSeries, select(other_series))
+    assert (other.sop_class_uid, other.instances, other.keeping) == ("1.2.3.4.5", 1, Keeping.DROPPED)
+
+
+def ended(node: Node, number: int) -> list[Association]:
+    """The records of associations that have ended, when there are ``number`` of them."""
+    until("their ends", lambda: len(node.ended) >= number or None, 20)
+    return node.ended
+
+
+def test_each_association_leaves_one_record(make_node: MakeNode, send_raw: SendRaw) -> None:
+    node = make_node(calling_ae_titles=("SENDER",), also_called=("CHEST",))
+    with association(node, called="OTHER"):
+        pass
+    with association(node, calling="STRANGER"):
+        pass
+    with association(node, called="CHEST") as assoc:
+        assert assoc.send_c_echo().Status == 0x0000
+        assert send_raw(assoc, ct()) == 0x0000
+        assert send_raw(assoc, ct(), "1.2.3.4") == 0xA900
+    with association(node) as assoc:
+        assoc.abort()
+    with socket.create_connection(("127.0.0.1", node.receiver.port), timeout=10):
+        pass
+    wrong, stranger, good, aborted, silent = ended(node, 5)
+    assert (wrong.end, wrong.called_ae_title) == (AssociationEnd.REJECTED, "OTHER")
+    assert wrong.detail == "It called OTHER; this node is SURVNODE, CHEST."
+    assert (stranger.end, "STRANGER" in stranger.detail) == (AssociationEnd.REJECTED, True)
+    assert (good.end, good.calling_ae_title, good.called_ae_title) == (AssociationEnd.RELEASED, "SENDER", "CHEST")
+    assert (good.echoes, good.images, good.refused) == (1, 1, 1)
+    assert good.size_bytes == 2 * len(ct())
+    assert good.peer == "127.0.0.1"
+    assert good.ended_at >= good.began_at
+    assert aborted.end is AssociationEnd.ABORTED_BY_PEER
+    assert silent.end is AssociationEnd.NO_REQUEST
+
+
+def test_an_unsupported_context_and_a_refused_address_are_recorded(make_node: MakeNode) -> None:
+    node = make_node()
+    ae = AE(ae_title="SENDER")
+    ae.add_requested_context("1.2.840.10008.5.1.4.1.2.2.1")
+    ae.add_requested_context("1.2.840.10008.1.1")
+    ae.associate("127.0.0.1", node.receiver.port, ae_title="SURVNODE").release()
+    (record,) = ended(node, 1)
+    assert (record.contexts_accepted, record.contexts_rejected) == (1, 1)
+    (rejected,) = record.rejected
+    assert rejected.endswith("- FIND: this SOP class is not accepted")
+    closed = make_node(networks=("192.0.2.0/24",))
+    with association(closed) as assoc:
+        assert not assoc.is_established
+    assert ended(closed, 1)[0].end is AssociationEnd.ADDRESS_REFUSED
+
+
+def test_a_peer_that_vanishes_is_recorded_as_lost(make_node: MakeNode) -> None:
+    node = make_node()
+    with association(node) as assoc:
+        assoc.dul.socket.socket.shutdown(socket.SHUT_RDWR)
+    assert ended(node, 1)[0].end in (AssociationEnd.CONNECTION_LOST, AssociationEnd.ABORTED_BY_PEER)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pynetdicom's own about the UIDs below

@@ -30,10 +30,11 @@ RECEIVE = """
 import sys
 from pathlib import Path
 from survnode.node.intake.receiver import Listening
+from survnode.node.intake.rules import Routes
 from survnode.node.service.receiving import Storage, run_receiver
 
 folder = Path(sys.argv[1])
-storage = Storage(folder / "store", folder / "node.sqlite", 60.0, 1000, 2000)
+storage = Storage(folder / "store", folder / "node.sqlite", Routes(), False, 1000, 2000)
 run_receiver(Listening("SURVNODE"), storage, lambda port: print("port", port, flush=True), drain_s=5.0)
 """
 

@@ -48,6 +48,7 @@ def make_ct() -> MakeCT:
         ds.SOPClassUID = CTImageStorage
         ds.SOPInstanceUID = f"{series}.{number}"
         ds.Modality = "CT"
+        ds.BodyPartExamined = "CHEST"
         ds.Manufacturer = "phantom"
         ds.PatientID = "P1"
         ds.StudyInstanceUID = study

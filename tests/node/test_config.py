@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from survnode.node.config import load_config
+from survnode.node.config import Rule, load_config
 from survnode.node.errors import ConfigurationRefused
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "survnode.toml"
@@ -47,10 +47,90 @@ def test_every_fault_is_reported_at_once_with_key_value_and_rule(tmp_path: Path)
     assert any("99999" in fault and "65535" in fault for fault in faults)
 
 
+DESTINATION = '[[destinations]]\nname = "pacs"\nae_title = "P"\nhost = "h"\nport = 104\n'
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(ConfigurationRefused) as refused:
+        load_config(write(folder, text))
+    return str(refused.value)
+
+
 def test_two_destinations_of_one_name_are_refused(tmp_path: Path) -> None:
-    one = '[[destinations]]\nname = "pacs"\nae_title = "P"\nhost = "h"\nport = 104\n'
-    with pytest.raises(ConfigurationRefused, match="a name of its own; repeated: pacs"):
-        load_config(write(tmp_path, 'data_dir = "x"\n' + one + one))
+    assert "a name of its own; repeated: pacs" in refusal(tmp_path, 'data_dir = "x"\n' + DESTINATION + DESTINATION)
+
+
+def test_every_fault_of_the_rules_is_reported_at_once(tmp_path: Path) -> None:
+    told = refusal(
+        tmp_path,
+        'data_dir = "x"\n'
+        + DESTINATION
+        + """
+        [[rules]]
+        name = "everything"
+        [[rules]]
+        name = "twice"
+        action = "delete"
+        destinations = ["elsewhere"]
+        [[rules]]
+        name = "twice"
+        modality = ""
+        min_age_years = 200
+        [[rules]]
+        name = "silent"
+        action = "analyse-only"
+        destinations = ["pacs"]
+        min_age_years = 18
+        max_age_years = 17
+        """,
+    )
+    for expected in (
+        "rules.0 = everything: fits every study",
+        "rules.1.action = 'delete'",
+        "rules.1.destinations = 'elsewhere': must be the name of one of the destinations",
+        "repeated: twice",
+        "rules.2.modality.0 = '': must not be empty",
+        "rules.2.min_age_years = 200",
+        "min_age_years must not be more than max_age_years",
+        'destinations mean nothing with action = "analyse-only"',
+    ):
+        assert expected in told
+
+
+def test_a_rule_takes_one_text_or_several(tmp_path: Path) -> None:
+    config = load_config(
+        write(tmp_path, 'data_dir = "x"\n[[rules]]\nname = "r"\nmodality = "CT"\nbody_part = ["A", "B"]')
+    )
+    assert (config.rules[0].modality, config.rules[0].body_part) == (("CT",), ("A", "B"))
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    write(folder, 'data_dir = "data"\nmodel = { checkpoint = "mine", encoder_weights = "e", lungmask_weights = "/w" }')
+    monkeypatch.chdir(tmp_path)
+    config = load_config(Path("site/survnode.toml"))
+    assert config.data_dir == folder / "data"
+    assert (config.model.checkpoint, config.model.encoder_weights) == (str(folder / "mine"), folder / "e")
+    assert config.model.lungmask_weights == Path("/w")
+
+
+def test_a_withdrawal_is_no_object_to_choose_and_it_is_said_why(tmp_path: Path) -> None:
+    told = refusal(tmp_path, 'data_dir = "x"\n' + DESTINATION + 'objects = ["report", "withdrawal"]\n')
+    assert "destinations.0.objects" in told
+    assert "goes by itself to each destination" in told
+
+
+def test_faults_are_told_in_words(tmp_path: Path) -> None:
+    told = refusal(
+        tmp_path,
+        'data_dir = "x"\nlog_level = "loud"\n[receiver]\nae_title = ""\nnetworks = ["x"]\n[work]\ndevice = "gpu"\n'
+        + DESTINATION.replace('"pacs"', '"a b"'),
+    )
+    assert "must be 1 to 16 ASCII characters without a backslash" in told
+    assert "must be auto, cpu, cuda or cuda:N" in told
+    assert "must be 1 to 64 letters, digits, underscores or hyphens" in told
+    assert not {"pattern", "regex", "^", "$"} & set(told.split())
 
 
 @pytest.mark.parametrize("title", ["", "   ", "A" * 17, "BACK\\SLASH", "TAB\\tTAB", "ÄÖ"])
@@ -76,5 +156,12 @@ def test_the_example_is_valid_and_shows_every_key_with_its_default(tmp_path: Pat
     text = EXAMPLE.read_text()
     sections = ("receiver", "assembly", "model", "work", "results", "retention")
     keys = [key for section in sections for key in type(getattr(bare, section)).model_fields]
-    keys += list(type(example.destinations[0]).model_fields)
+    keys += [*type(example.destinations[0]).model_fields, *Rule.model_fields]
     assert [key for key in keys if f"{key} = " not in text] == []
+
+
+def test_the_example_of_a_rule_is_one(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    rule = "".join(line.removeprefix("# ") for line in text[text.index("# [[rules]]") :].splitlines(keepends=True))
+    config = load_config(write(tmp_path, text + rule))
+    assert config.rules[0].model_fields_set == set(Rule.model_fields)

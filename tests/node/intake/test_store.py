@@ -6,16 +6,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 from sqlalchemy import select, update
 
 from survnode.node import errors
+from survnode.node.config import Rule
 from survnode.node.intake.instance import Received
+from survnode.node.intake.rules import Routes
 from survnode.node.intake.store import DiskWatermark, Store, Stored
 from survnode.node.state.database import Database, fetch, fetch_one
-from survnode.node.state.records import Instance, InstanceState, Quarantined, Study, StudyState
-from survnode.node.state.tables import instances, quarantined, studies
+from survnode.node.state.records import (
+    Instance,
+    InstanceState,
+    Job,
+    Keeping,
+    OtherSeries,
+    Quarantined,
+    Study,
+    StudyState,
+)
+from survnode.node.state.tables import instances, other_series, quarantined, studies
 
 MakeReceived = Callable[..., Received]
+RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 
 
 @pytest.fixture
@@ -242,3 +255,104 @@ def test_a_study_remembers_what_people_search_for_and_how_its_first_image_came(
     assert (study.accession_number, study.study_date) == ("A1", "20260102")
     assert (study.calling_ae_title, study.called_ae_title) == ("SENDER", "CHEST")
     assert study.rule == ""
+
+
+def others_of(database: Database) -> list[OtherSeries]:
+    with database.reading() as connection:
+        return fetch(connection, OtherSeries, select(other_series))
+
+
+@pytest.fixture
+def make_other(make_received: MakeReceived, make_ct: Callable[..., Dataset]) -> MakeReceived:
+    """An RTSTRUCT of the study, or another instance that is no CT."""
+
+    def make(number: int = 1, sop_class: str = RTSTRUCT, **attributes: object) -> Received:
+        ds = make_ct(number, series="1.2.3.77", SOPClassUID=sop_class, Modality="RTSTRUCT", **attributes)
+        return replace(make_received(ds=ds), sop_class_uid=sop_class)
+
+    return make
+
+
+def test_what_is_not_ct_is_counted_and_dropped(store: Store, database: Database, make_other: MakeReceived) -> None:
+    assert [store.add(make_other(1)), store.add(make_other(2))] == [Stored.OTHER] * 2
+    (other,) = others_of(database)
+    assert (other.sop_class_uid, other.series_instance_uid, other.modality) == (RTSTRUCT, "1.2.3.77", "RTSTRUCT")
+    assert (other.instances, other.keeping) == (2, Keeping.DROPPED)
+    assert files_of(store) == []
+    assert rows_of(database) == []
+
+
+def test_what_is_not_ct_makes_a_study_wait_and_names_it_until_its_ct_comes(
+    store: Store, database: Database, make_other: MakeReceived, make_received: MakeReceived, times: list[float]
+) -> None:
+    store.add(make_other(1, PatientID="P9", AccessionNumber="A9"))
+    study = study_of(database)
+    assert (study.state, study.due_at, study.patient_id) == (StudyState.RECEIVING, 160.0, "P9")
+    times.append(150.0)
+    store.add(make_received(1, AccessionNumber="A1"))
+    study = study_of(database)
+    assert (study.due_at, study.patient_id, study.accession_number) == (210.0, "P1", "A1")
+    assert not study.patient_conflict
+    times.append(200.0)
+    store.add(make_other(2))
+    assert study_of(database).due_at == 260.0
+
+
+@pytest.mark.parametrize("state", [StudyState.ASSEMBLED, StudyState.DELETED, StudyState.IGNORED])
+def test_what_is_not_ct_opens_no_study_again_that_was_judged(
+    store: Store, database: Database, make_received: MakeReceived, make_other: MakeReceived, state: StudyState
+) -> None:
+    store.add(make_received(1))
+    with database.transaction() as connection:
+        connection.execute(update(studies).values(state=state, due_at=None))
+    before = study_of(database)
+    store.add(make_other(1))
+    assert study_of(database) == before
+    assert others_of(database)[0].instances == 1
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"Manufacturer": "survnode"}, {"SOPInstanceUID": "9.1.1"}, {"series": "9.1.10"}]
+)
+def test_our_own_results_that_come_back_change_nothing(
+    store: Store,
+    database: Database,
+    make_received: MakeReceived,
+    make_ct: Callable[..., Dataset],
+    finish_job: Callable[..., Job],
+    attributes: dict[str, str],
+) -> None:
+    """By manufacturer, by UID, by series: a PACS may coerce any of them."""
+    finish_job()
+    before = study_of(database)
+    sr = "1.2.840.10008.5.1.4.1.1.88.34"
+    ds = make_ct(5, SOPClassUID=sr, **attributes)
+    assert store.add(replace(make_received(ds=ds), sop_class_uid=sr)) is Stored.OTHER
+    assert study_of(database) == before
+    assert others_of(database)[0].keeping is Keeping.OWN
+
+
+def test_what_is_not_ct_is_kept_if_the_site_wants_it_and_survives_a_start(
+    tmp_path: Path, database: Database, make_other: MakeReceived
+) -> None:
+    store = Store(tmp_path / "store", database, keep_other=True)
+    received = make_other(1)
+    store.add(received)
+    store.add(received)
+    store.sweep()
+    (kept,) = [path for path in (store.folder / "other").rglob("*") if path.is_file()]
+    assert kept.read_bytes() == received.part10
+    assert others_of(database)[0].keeping is Keeping.KEPT
+    store.close()
+
+
+def test_a_rule_gives_its_studies_their_own_quiet_period(
+    tmp_path: Path, database: Database, make_received: MakeReceived
+) -> None:
+    rules = (Rule(name="fast", calling_ae_title=("SENDER",), quiet_period_s=5.0),)
+    store = Store(tmp_path / "store", database, routes=Routes(rules), clock=lambda: 100.0)
+    store.add(make_received(1))
+    store.add(replace(make_received(2, study="1.5", series="1.5.1"), calling_ae_title="OTHER"))
+    with database.reading() as connection:
+        found = {study.study_instance_uid: study.due_at for study in fetch(connection, Study, select(studies))}
+    assert found == {"1.2.3": 105.0, "1.5": 160.0}
