@@ -164,7 +164,9 @@ def show_model(name: Annotated[str, typer.Argument(metavar="CKPT")] = "demo", as
 @app.command()
 def send(  # noqa: PLR0913, PLR0917  each is an option of the command
     config: Config,
-    study: Annotated[str | None, typer.Option(metavar="STUDY_UID", help="The results of this study.")] = None,
+    study: Annotated[
+        str | None, typer.Option(metavar="STUDY", help="The results of this study: its UID or the end of it.")
+    ] = None,
     since: Annotated[datetime | None, typer.Option(help="Results made at this local time or later.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Results made before this local time.")] = None,
     model: Annotated[
@@ -176,9 +178,11 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
     as_json: Json = False,
 ) -> None:
     """Send results again, withdraw them, or have them made anew: those that fit all that is given."""
-    from survnode.node.commands.send import Reissue, Selection, destinations_of
+    from survnode.node.commands.send import Reissue, destinations_of
     from survnode.node.config import load_config
     from survnode.node.service.children import layout_of
+    from survnode.node.state.reissuing import Selection
+    from survnode.node.state.short_uids import find_study
 
     if not any((study, since, until, model)):
         raise typer.BadParameter("Say which results: --study, --since, --until or --model.")
@@ -186,8 +190,9 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
         raise typer.BadParameter("Withdraw first, then have them made anew: each is a command of its own.")
     settings = load_config(config)
     begin, end = (moment.timestamp() if moment else None for moment in (since, until))
-    selection = Selection(study, begin, end, model)
-    reissue = Reissue(database_of(settings), settings.results_dir, destinations_of(settings, destination))
+    database = database_of(settings)
+    selection = Selection(study and find_study(database, study), begin, end, model)
+    reissue = Reissue(database, settings.results_dir, destinations_of(settings, destination))
     if withdraw:
         rows = reissue.withdraw(selection, layout_of(settings))
     else:

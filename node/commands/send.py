@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
-from sqlalchemy import Connection, insert, select, update
 
 from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.delivery.outbox import Outbox
@@ -23,11 +21,20 @@ from survnode.node.results.envelope import SourceStudy
 from survnode.node.results.identity import Layout, ResultRun
 from survnode.node.results.inspection.inspection import inspect
 from survnode.node.roles import ResultRole
-from survnode.node.state.database import Database, fetch, row_of
+from survnode.node.state.database import Database
 from survnode.node.state.files import replace_durably
-from survnode.node.state.records import Delivery, DeliveryState, Job, JobState, RecordedObject, StoredObject
+from survnode.node.state.made import originals_of
+from survnode.node.state.records import RecordedObject, StoredObject
+from survnode.node.state.reissuing import (
+    FinishedJob,
+    Selection,
+    hold_back,
+    is_withdrawn,
+    queue_note,
+    selected_jobs,
+    sent_objects,
+)
 from survnode.node.state.rejudging import judge_again
-from survnode.node.state.tables import deliveries, jobs, results, withdrawn_jobs
 
 DELETED = "Its files were deleted after their retention time."
 NEVER_SENT = "Nothing of it went there."
@@ -36,34 +43,6 @@ JUDGED_AGAIN = "It is judged again."
 NOT_HERE = "Its images are not all here, or still coming in: send the study again or wait."
 IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
 OF_REPORTS = ("ContentSequence", "CurrentRequestedProcedureEvidenceSequence", "PredecessorDocumentsSequence")
-UNSENT = (DeliveryState.WAITING, DeliveryState.REFUSED, DeliveryState.FAILED)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which results are meant: those that fulfil all that is given.
-
-    Parameters
-    ----------
-    since, until : when the job ended, seconds since the epoch; ``until`` is no longer in it
-    device_uid : of the model
-    """
-
-    study_instance_uid: str | None = None
-    since: float | None = None
-    until: float | None = None
-    device_uid: str | None = None
-
-    def includes(self, job: Job) -> bool:
-        """Whether the results of ``job`` are meant."""
-        ended_at = job.ended_at or 0.0
-        return (
-            job.state is JobState.FINISHED
-            and self.study_instance_uid in {None, job.study_instance_uid}
-            and self.device_uid in {None, job.device_uid}
-            and (self.since is None or self.since <= ended_at)
-            and (self.until is None or ended_at < self.until)
-        )
 
 
 @dataclass(frozen=True)
@@ -139,19 +118,17 @@ class Reissue:
         newest = {job.study_instance_uid: job for job in self._selected(selection)}
         return [_row(job, note=self._make_anew(job)) for job in newest.values()]
 
-    def _selected(self, selection: Selection) -> list[Job]:
+    def _selected(self, selection: Selection) -> list[FinishedJob]:
         with self.database.reading() as connection:
-            known = fetch(connection, Job, select(jobs).order_by(jobs.c.id))
-        found = [job for job in known if selection.includes(job)]
+            found = selected_jobs(connection, selection)
         if not found:
             raise RecordNotFound("There are no results of that study, time or model.")
         return found
 
-    def _send_again(self, job: Job, destination: DestinationConfig) -> Reissued:
+    def _send_again(self, job: FinishedJob, destination: DestinationConfig) -> Reissued:
         with self.database.reading() as connection:
-            wanted = results.c.role.in_(destination.objects)
-            found = fetch(connection, RecordedObject, _originals(job).where(wanted))
-            withdrawn = connection.execute(withdrawn_jobs(destination.name).where(deliveries.c.job_id == job.id)).all()
+            found = originals_of(connection, job.id, destination.objects)
+            withdrawn = is_withdrawn(connection, job.id, destination.name)
         if withdrawn:
             return _row(job, destination.name, note=WITHDRAWN)
         if not self._all_there(found):
@@ -159,23 +136,23 @@ class Reissue:
         outbox = Outbox(self.database, self.folder, clock=self.clock)
         return _row(job, destination.name, objects=outbox.resend(job.id, destination.name, destination.objects))
 
-    def _withdraw(self, job: Job, destination: DestinationConfig, layout: Layout) -> Reissued:
+    def _withdraw(self, job: FinishedJob, destination: DestinationConfig, layout: Layout) -> Reissued:
         with self.database.transaction() as connection:
-            _hold_back(connection, job, destination.name, self.clock())
-            sent = _sent(connection, job, destination.name)
+            hold_back(connection, job.id, destination.name, self.clock())
+            sent = sent_objects(connection, job.id, destination.name)
         if not sent:
             return _row(job, destination.name, note=NEVER_SENT)
         with self.database.reading() as connection:
-            (report,) = fetch(connection, RecordedObject, _originals(job).where(results.c.role == ResultRole.REPORT))
+            (report,) = originals_of(connection, job.id, (ResultRole.REPORT,))
         if not self._all_there([report]):
             return _row(job, destination.name, note=DELETED)
         note = self._write_note(job, sent, report, layout)
         with self.database.transaction() as connection:
-            _queue(connection, job, note, destination.name, self.clock())
+            queue_note(connection, note, job.id, destination.name, self.clock())
         return _row(job, destination.name, objects=len(sent), note="Withdrawn.")
 
     def _write_note(
-        self, job: Job, sent: Sequence[RecordedObject], report: RecordedObject, layout: Layout
+        self, job: FinishedJob, sent: Sequence[RecordedObject], report: RecordedObject, layout: Layout
     ) -> StoredObject:
         """The note on ``sent``, on disk; the report, which is kept longest, says whom they are about."""
         header = dcmread(self.folder / report.path)
@@ -195,7 +172,7 @@ class Reissue:
             path=path,
         )
 
-    def _make_anew(self, job: Job) -> str:
+    def _make_anew(self, job: FinishedJob) -> str:
         judged = judge_again(self.database, job.study_instance_uid, now=self.clock())
         return JUDGED_AGAIN if judged else NOT_HERE
 
@@ -218,10 +195,6 @@ def destinations_of(config: NodeConfig, name: str | None) -> tuple[DestinationCo
     return found
 
 
-def _originals(job: Job) -> Any:
-    return select(results).where(results.c.job_id == job.id, results.c.variant_of.is_(None))
-
-
 def _header(result: RecordedObject, report: Dataset) -> Dataset:
     """What a note needs to know of ``result``, whether or not its file is still there."""
     ds = Dataset()
@@ -233,40 +206,5 @@ def _header(result: RecordedObject, report: Dataset) -> Dataset:
     return ds
 
 
-def _hold_back(connection: Connection, job: Job, destination: str, now: float) -> None:
-    """Let what is withdrawn not be sent any more."""
-    mine = (
-        deliveries.c.job_id == job.id,
-        deliveries.c.destination == destination,
-        deliveries.c.state.in_(UNSENT),
-        deliveries.c.result_id.in_(select(results.c.id).where(results.c.role != ResultRole.WITHDRAWAL)),
-    )
-    connection.execute(update(deliveries).where(*mine).values(state=DeliveryState.WITHDRAWN, settled_at=now))
-
-
-def _sent(connection: Connection, job: Job, destination: str) -> list[RecordedObject]:
-    """What of a job went to a destination, in the class in which it went."""
-    arrived = (
-        select(results)
-        .join(deliveries, deliveries.c.result_id == results.c.id)
-        .where(results.c.job_id == job.id, results.c.role != ResultRole.WITHDRAWAL)
-        .where(deliveries.c.destination == destination, deliveries.c.state == DeliveryState.SENT)
-        .order_by(results.c.id)
-    )
-    return fetch(connection, RecordedObject, arrived)
-
-
-def _queue(connection: Connection, job: Job, note: StoredObject, destination: str, now: float) -> None:
-    """Record the note, and that it goes to a destination, unless it went there already."""
-    known = select(results).where(results.c.job_id == job.id, results.c.sop_instance_uid == note.sop_instance_uid)
-    if not fetch(connection, RecordedObject, known):
-        connection.execute(insert(results).values(row_of(note) | {"job_id": job.id, "created_at": now}))
-    (result,) = fetch(connection, RecordedObject, known)
-    to_it = select(deliveries).where(deliveries.c.result_id == result.id, deliveries.c.destination == destination)
-    if not fetch(connection, Delivery, to_it):
-        row = {"result_id": result.id, "job_id": job.id, "destination": destination, "created_at": now, "due_at": now}
-        connection.execute(insert(deliveries).values(row | {"state": DeliveryState.WAITING}))
-
-
-def _row(job: Job, destination: str | None = None, *, objects: int = 0, note: str = "") -> Reissued:
+def _row(job: FinishedJob, destination: str | None = None, *, objects: int = 0, note: str = "") -> Reissued:
     return Reissued(job.study_instance_uid, job.id, job.version, destination, objects, note)

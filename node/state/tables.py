@@ -220,6 +220,7 @@ jobs = Table(
     Column("reports_refusal", Boolean, nullable=False, default=True),
     UniqueConstraint("study_instance_uid", "version"),
     Index("jobs_to_claim", "state", "due_at"),
+    Index("jobs_by_end", "state", "ended_at"),
     sqlite_autoincrement=True,
 )
 

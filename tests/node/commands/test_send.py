@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from survnode.model.errors import Reason
 from survnode.node.commands import send as reissue
-from survnode.node.commands.send import Reissue, Selection
+from survnode.node.commands.send import Reissue
 from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.contexts import Answer
 from survnode.node.delivery.outbox import Outbox
@@ -22,6 +22,7 @@ from survnode.node.results.inspection.content import references
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Delivery, DeliveryState, Job, RecordedObject, Study, StudyState
+from survnode.node.state.reissuing import Selection
 from survnode.node.state.tables import deliveries, results, studies
 from survnode.node.state.tables import jobs as jobs_table
 

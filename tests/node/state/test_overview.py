@@ -1,11 +1,10 @@
 """What is shown of studies and jobs, and that no more is read for it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Connection, event, insert, update
+from sqlalchemy import insert, update
 
 from survnode.model.errors import Reason
 from survnode.node.errors import RecordNotFound
@@ -14,6 +13,8 @@ from survnode.node.state.database import Database, row_of
 from survnode.node.state.records import Instance, Job, JobState, Study, StudyState
 from survnode.node.state.summaries import Page, Search, Standing
 from survnode.node.state.tables import instances, jobs, studies
+
+from .conftest import plans
 
 AddJob = Callable[..., int]
 MANY = 3000
@@ -41,22 +42,6 @@ def many(database: Database) -> Database:
         connection.execute(insert(instances), [image | row for row in images])
         connection.execute(insert(jobs), [job | rest | {"study_instance_uid": f"1.2.{n}"} for n in range(MANY)])
     return database
-
-
-@contextmanager
-def plans(database: Database) -> Iterator[list[str]]:
-    """How SQLite finds the rows of each SELECT of the block."""
-    found: list[str] = []
-
-    def explain(connection: Connection, _: object, statement: str, parameters: Sequence[object], *__: object) -> None:
-        if statement.lstrip().startswith("SELECT"):
-            steps = connection.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            found.extend(step[3] for step in steps)
-
-    engine = database._engine
-    event.listen(engine, "before_cursor_execute", explain)
-    yield found
-    event.remove(engine, "before_cursor_execute", explain)
 
 
 def test_a_page_holds_the_newest_and_says_how_many_come_after(many: Database) -> None:
