@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Transaction, fetch
@@ -41,7 +41,8 @@ class FinishedJob:
 
 def selected_jobs(connection: Transaction, selection: Selection) -> list[FinishedJob]:
     """The finished jobs whose results are meant, oldest first."""
-    found = select(jobs.c.id, jobs.c.study_instance_uid, jobs.c.version).where(jobs.c.state == JobState.FINISHED)
+    finished = func.likely(jobs.c.state == JobState.FINISHED)  # else SQLite looks for a study among all that finished
+    found = select(jobs.c.id, jobs.c.study_instance_uid, jobs.c.version).where(finished)
     if selection.study_instance_uid is not None:
         found = found.where(jobs.c.study_instance_uid == selection.study_instance_uid)
     if selection.device_uid is not None:
