@@ -200,17 +200,21 @@ class Answer(IntEnum):
     """What a destination's status means for the object that was sent (PS3.4 B.2.3, PS3.7 C)."""
 
     STORED = 0
-    TRY_AGAIN = 1
-    REFUSED = 2
+    TRY_AGAIN = 1  # the destination can take nothing now
+    DOUBTFUL = 2  # it failed with this object, which may pass
+    REFUSED = 3
 
 
 def meaning_of(status: int | None) -> Answer:
     """What to do with an object that was answered with ``status``; None if no answer came.
 
-    Without an answer the object may or may not be stored: it is sent again under the same UID.
+    Without an answer the object may or may not be stored: it is sent again under the same UID. Many archives answer
+    0x0110 or 0xCxxx for a full database or a lost mount, and for good only to what they can never read.
     """
     if status is None or status & 0xFF00 == 0xA700:
         return Answer.TRY_AGAIN
     if status == 0x0000 or status & 0xF000 == 0xB000:
         return Answer.STORED
+    if status == 0x0110 or status & 0xF000 == 0xC000:
+        return Answer.DOUBTFUL
     return Answer.REFUSED

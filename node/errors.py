@@ -28,6 +28,7 @@
     └── DeliveryFailed                nothing of a batch was sent                                   (can retry)
         ├── DestinationUnreachable    no connection                                                 (can retry)
         └── AssociationRejected       a connection, but no association                              (can retry)
+            └── ContextsRejected      ... since it takes nothing of what was proposed               (can retry)
 """
 
 from collections.abc import Sequence
@@ -160,6 +161,10 @@ class DestinationUnreachable(DeliveryFailed):
 
 class AssociationRejected(DeliveryFailed):
     """The destination took the connection but not the association."""
+
+
+class ContextsRejected(AssociationRejected):
+    """The destination accepted none of the proposed presentation contexts."""
 
 
 def trace_of(error: BaseException) -> str:

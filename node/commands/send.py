@@ -6,43 +6,25 @@ Everything here only writes rows; the running node does the rest. It works while
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-
-from pydicom import Dataset, dcmread
-from pydicom.uid import UID
 
 from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.delivery.outbox import Outbox
+from survnode.node.delivery.withdrawal import Withdrawals, Withdrawn
 from survnode.node.errors import InputRefused, RecordNotFound
-from survnode.node.results.documents.withdrawal import withdrawal
-from survnode.node.results.envelope import SourceStudy
-from survnode.node.results.identity import Layout, ResultRun
-from survnode.node.results.inspection.inspection import inspect
-from survnode.node.roles import ResultRole
+from survnode.node.results.identity import Layout
 from survnode.node.state.database import Database
-from survnode.node.state.files import replace_durably
 from survnode.node.state.made import originals_of
-from survnode.node.state.records import RecordedObject, StoredObject
-from survnode.node.state.reissuing import (
-    FinishedJob,
-    Selection,
-    hold_back,
-    is_withdrawn,
-    queue_note,
-    selected_jobs,
-    sent_objects,
-)
+from survnode.node.state.records import RecordedObject
+from survnode.node.state.reissuing import FinishedJob, Selection, is_withdrawn, selected_jobs
 from survnode.node.state.rejudging import judge_again
 
 DELETED = "Its files were deleted after their retention time."
+RECALLED = "Withdrawn. Some of it may be on its way: a note on that follows if it arrives."
 NEVER_SENT = "Nothing of it went there."
 WITHDRAWN = "It was withdrawn there: have it made anew."  # a PACS hides a rejected UID even if it comes again
 JUDGED_AGAIN = "It is judged again."
 NOT_HERE = "Its images are not all here, or still coming in: send the study again or wait."
-IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID")
-OF_REPORTS = ("ContentSequence", "CurrentRequestedProcedureEvidenceSequence", "PredecessorDocumentsSequence")
 
 
 @dataclass(frozen=True)
@@ -137,40 +119,9 @@ class Reissue:
         return _row(job, destination.name, objects=outbox.resend(job.id, destination.name, destination.objects))
 
     def _withdraw(self, job: FinishedJob, destination: DestinationConfig, layout: Layout) -> Reissued:
-        with self.database.transaction() as connection:
-            hold_back(connection, job.id, destination.name, self.clock())
-            sent = sent_objects(connection, job.id, destination.name)
-        if not sent:
-            return _row(job, destination.name, note=NEVER_SENT)
-        with self.database.reading() as connection:
-            (report,) = originals_of(connection, job.id, (ResultRole.REPORT,))
-        if not self._all_there([report]):
-            return _row(job, destination.name, note=DELETED)
-        note = self._write_note(job, sent, report, layout)
-        with self.database.transaction() as connection:
-            queue_note(connection, note, job.id, destination.name, self.clock())
-        return _row(job, destination.name, objects=len(sent), note="Withdrawn.")
-
-    def _write_note(
-        self, job: FinishedJob, sent: Sequence[RecordedObject], report: RecordedObject, layout: Layout
-    ) -> StoredObject:
-        """The note on ``sent``, on disk; the report, which is kept longest, says whom they are about."""
-        header = dcmread(self.folder / report.path)
-        withdrawn = [_header(result, header) for result in sent]
-        created = datetime.fromtimestamp(self.clock(), UTC).astimezone()
-        note = withdrawal(withdrawn, ResultRun(created, job.version, None, version("survnode")), layout)
-        inspect((note,), SourceStudy(tuple(withdrawn)))
-        path = f"{Path(report.path).parts[0]}/withdrawal-{note.sop_instance_uid[-12:]}.dcm"
-        if not (self.folder / path).exists():  # the same note under another time would be other bytes of one UID
-            replace_durably(self.folder / path, note.encode())
-        return StoredObject(
-            role=note.role,
-            rank=0,
-            sop_class_uid=note.sop_class_uid,
-            sop_instance_uid=note.sop_instance_uid,
-            series_instance_uid=note.series_instance_uid,
-            path=path,
-        )
+        withdrawals = Withdrawals(self.database, self.folder, layout, clock=self.clock)
+        withdrawn = withdrawals.withdraw(job, destination.name)
+        return _row(job, destination.name, objects=withdrawn.objects, note=_note_of(withdrawn))
 
     def _make_anew(self, job: FinishedJob) -> str:
         judged = judge_again(self.database, job.study_instance_uid, now=self.clock())
@@ -195,15 +146,12 @@ def destinations_of(config: NodeConfig, name: str | None) -> tuple[DestinationCo
     return found
 
 
-def _header(result: RecordedObject, report: Dataset) -> Dataset:
-    """What a note needs to know of ``result``, whether or not its file is still there."""
-    ds = Dataset()
-    ds.update({element.tag: element for element in report if element.keyword not in IDENTITY + OF_REPORTS})
-    ds.SOPClassUID, ds.SOPInstanceUID = UID(result.sop_class_uid), result.sop_instance_uid
-    ds.SeriesInstanceUID = result.series_instance_uid
-    if result.role.is_image:
-        ds.Rows = ds.Columns = 1
-    return ds
+def _note_of(withdrawn: Withdrawn) -> str:
+    if withdrawn.deleted:
+        return DELETED
+    if withdrawn.recalled:
+        return RECALLED
+    return "Withdrawn." if withdrawn.objects else NEVER_SENT
 
 
 def _row(job: FinishedJob, destination: str | None = None, *, objects: int = 0, note: str = "") -> Reissued:

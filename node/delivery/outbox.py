@@ -26,7 +26,8 @@ log = structlog.get_logger()
 
 Send = Callable[[Destination, Sequence[Outgoing]], Iterable[SendOutcome]]
 
-RETRYABLE = (DeliveryState.REFUSED, DeliveryState.FAILED)
+RETRYABLE = (DeliveryState.REFUSED, DeliveryState.FAILED, DeliveryState.WAITING)
+MAX_DOUBTS = 4  # with the delays of a destination's retries: over a bit more than a minute
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ class Outbox:
             return in_order(outgoing.due_deliveries(connection, destination, self.clock()))
 
     def retry(self, delivery_id: int) -> None:
-        """Let a delivery that was refused or given up be tried again, with a clean slate.
+        """Let a delivery that was refused or given up, or that waits for its next try, be tried at once.
+
+        It begins with a clean slate.
 
         Raises
         ------
@@ -80,7 +83,10 @@ class Outbox:
                 raise errors.RecordNotFound(f"There is no delivery {delivery_id}.")
             if delivery.state not in RETRYABLE:
                 raise errors.NotRetryable(f"Delivery {delivery_id} is {delivery.state}: {delivery.state.sentence}")
-            outgoing.start_anew(connection, delivery_id, self.clock())
+            if delivery.state is DeliveryState.WAITING:  # perhaps it is being sent: what comes of that still counts
+                outgoing.update_waiting(connection, delivery, replace(delivery, due_at=self.clock()))
+            else:
+                outgoing.start_anew(connection, delivery_id, self.clock())
 
     def resend(self, job_id: int, destination: str, roles: Collection[ResultRole]) -> int:
         """Send a job's objects of those roles to a destination, whether or not they were sent before; how many."""
@@ -97,43 +103,48 @@ class Outbox:
 
     def _deliver(self, destination: Destination, batch: Sequence[Due], send: Send) -> int:
         """Send one batch; the number of objects that were stored."""
-        outgoing = [
+        offered = self._offer(batch)
+        try:
+            return self._send(destination, offered, send)
+        except errors.DeliveryFailed:
+            for item in offered:
+                self._write(item.delivery, item.delivery)
+            raise
+
+    def _send(self, destination: Destination, batch: Sequence[Due], send: Send) -> int:
+        outgoing_files = [
             Outgoing(item.result.sop_class_uid, item.result.sop_instance_uid, self.folder / item.result.path)
             for item in batch
         ]
-        outcomes = iter(send(destination, outgoing))
+        outcomes = iter(send(destination, outgoing_files))
         stored = 0
         next_due: float | None = None
         for item in batch:
             outcome = _next_of(outcomes)
             if outcome is None:  # the destination cannot take more now: the others wait with the one it did not take
-                self._update(item.delivery, replace(item.delivery, due_at=next_due or self.clock()))
+                self._write(item.delivery, replace(item.delivery, due_at=next_due or self.clock()))
                 continue
             next_due = self._record(destination, item.delivery, outcome, self.random())
             stored += outcome.answer is Answer.STORED
         return stored
 
+    def _offer(self, batch: Sequence[Due]) -> list[Due]:
+        """What of a batch still waits; each is marked, so that a withdrawal meanwhile knows that it may arrive."""
+        now = self.clock()
+        with self.database.transaction() as connection:
+            return [
+                item
+                for item in batch
+                if outgoing.update_waiting(connection, item.delivery, _perhaps_there(item.delivery, now))
+            ]
+
     def _record(
         self, destination: Destination, delivery: Delivery, outcome: SendOutcome, random: float
     ) -> float | None:
         """Write what became of one object; when it is due again, if it is."""
-        now = self.clock()
-        tried = replace(
-            delivery,
-            tries=delivery.tries + 1,
-            first_tried_at=delivery.first_tried_at or now,
-            status=outcome.status,
-            error="" if outcome.answer is Answer.STORED else outcome.detail,
-        )
-        match outcome.answer:
-            case Answer.STORED:
-                after = replace(tried, state=DeliveryState.SENT, settled_at=now)
-            case Answer.REFUSED:
-                after = replace(tried, state=DeliveryState.REFUSED, settled_at=now)
-            case Answer.TRY_AGAIN:
-                after = _next_try(destination, tried, now, random)
-        self._update(delivery, after)
-        _log_outcome(destination, delivery, outcome)
+        after = _after(destination, delivery, outcome, self.clock(), random)
+        self._write(delivery, after)
+        _log_outcome(after, outcome.detail)
         return after.due_at if after.state is DeliveryState.WAITING else None
 
     def _all_failed(self, destination: Destination, error: str) -> None:
@@ -146,10 +157,14 @@ class Outbox:
             for item in batch:
                 self._record(destination, item.delivery, SendOutcome(Answer.TRY_AGAIN, None, error), random)
 
-    def _update(self, before: Delivery, after: Delivery) -> None:
-        """Write to a delivery unless somebody else did since it was read."""
+    def _write(self, before: Delivery, after: Delivery) -> None:
+        """Write to a delivery unless somebody else did since it was read.
+
+        One that was recalled meanwhile learns whether it may have arrived.
+        """
         with self.database.transaction() as connection:
-            outgoing.update_waiting(connection, before, after)
+            if not outgoing.update_waiting(connection, before, after):
+                outgoing.update_recalled(connection, after)
 
 
 def in_order(due: Iterable[Due]) -> list[list[Due]]:
@@ -176,6 +191,28 @@ def _next_of(outcomes: Iterator[SendOutcome]) -> SendOutcome | None:
         return SendOutcome(Answer.TRY_AGAIN, None, f"Sending it failed: {type(error).__name__}.")
 
 
+def _after(destination: Destination, delivery: Delivery, outcome: SendOutcome, now: float, random: float) -> Delivery:
+    """The delivery after a try."""
+    tried = replace(
+        delivery,
+        tries=delivery.tries + 1,
+        first_tried_at=delivery.first_tried_at or now,
+        status=outcome.status,
+        error="" if outcome.answer is Answer.STORED else outcome.detail,
+    )
+    if outcome.perhaps_there:
+        tried = _perhaps_there(tried, now)
+    match outcome.answer:
+        case Answer.STORED:
+            return replace(_perhaps_there(tried, now), state=DeliveryState.SENT, settled_at=now)
+        case Answer.REFUSED:
+            return replace(tried, state=DeliveryState.REFUSED, settled_at=now)
+        case Answer.DOUBTFUL:
+            return _after_doubt(destination, tried, now, random)
+        case Answer.TRY_AGAIN:
+            return _next_try(destination, tried, now, random)
+
+
 def _next_try(destination: Destination, tried: Delivery, now: float, random: float) -> Delivery:
     elapsed = now - (tried.first_tried_at or now)
     decision = decide(destination.retry, tries=tried.tries, elapsed_s=elapsed, random=random)
@@ -184,15 +221,29 @@ def _next_try(destination: Destination, tried: Delivery, now: float, random: flo
     return replace(tried, state=DeliveryState.FAILED, settled_at=now)
 
 
-def _log_outcome(destination: Destination, delivery: Delivery, outcome: SendOutcome) -> None:
-    fields = {"destination": destination.name, "job": delivery.job_id, "delivery": delivery.id}
-    status = None if outcome.status is None else f"0x{outcome.status:04X}"
-    match outcome.answer:
-        case Answer.STORED if outcome.status:
-            log.warning("delivery.stored_with_warning", status=status, **fields)
-        case Answer.STORED:
-            log.info("delivery.stored", **fields)
-        case Answer.REFUSED:
-            log.error("delivery.refused", status=status, detail=outcome.detail, **fields)
-        case Answer.TRY_AGAIN:
-            log.info("delivery.postponed", status=status, detail=outcome.detail, **fields)
+def _after_doubt(destination: Destination, tried: Delivery, now: float, random: float) -> Delivery:
+    """The object alone is tried again, a few times."""
+    doubts = tried.doubts + 1
+    if doubts >= MAX_DOUBTS:
+        return replace(tried, doubts=doubts, state=DeliveryState.REFUSED, settled_at=now)
+    return replace(tried, doubts=doubts, due_at=now + destination.retry.delay_s(doubts, random))
+
+
+def _perhaps_there(delivery: Delivery, now: float) -> Delivery:
+    return replace(delivery, perhaps_there_since=delivery.perhaps_there_since or now)
+
+
+def _log_outcome(after: Delivery, detail: str) -> None:
+    context = {"destination": after.destination, "job": after.job_id, "delivery": after.id}
+    status = None if after.status is None else f"0x{after.status:04X}"
+    match after.state:
+        case DeliveryState.SENT if after.status:
+            log.warning("delivery.stored_with_warning", status=status, **context)
+        case DeliveryState.SENT:
+            log.info("delivery.stored", **context)
+        case DeliveryState.REFUSED:
+            log.error("delivery.refused", status=status, detail=detail, **context)
+        case DeliveryState.FAILED:
+            log.error("delivery.given_up", status=status, detail=detail, **context)
+        case _:
+            log.info("delivery.postponed", status=status, detail=detail, **context)

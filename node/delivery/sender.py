@@ -85,11 +85,13 @@ class SendOutcome:
     Parameters
     ----------
     status : the destination's DIMSE status; None if none came
+    perhaps_there : whether it went out and no answer came, so that the destination may have it
     """
 
     answer: Answer
     status: int | None = None
     detail: str = ""
+    perhaps_there: bool = False
 
 
 def echo(destination: Destination) -> None:
@@ -172,7 +174,8 @@ def send(destination: Destination, objects: Sequence[Outgoing]) -> Iterator[Send
     Yields
     ------
     What became of each object, in their order and while it goes on. It ends early when the destination cannot take
-    more now (A7xx) or does not answer: the objects without an outcome were not tried.
+    more now (A7xx) or does not answer: the objects without an outcome were not tried. One whose class the destination
+    does not take is refused alone, even if it takes none of them.
 
     Raises
     ------
@@ -184,17 +187,18 @@ def send(destination: Destination, objects: Sequence[Outgoing]) -> Iterator[Send
     if not contexts:
         yield from (SendOutcome(Answer.REFUSED, None, UNREADABLE) for _ in objects)
         return
-    with _association(destination, contexts) as assoc:
-        for number, (item, transfer_syntax) in enumerate(zip(objects, syntaxes, strict=True)):
-            outcome = _send_one(assoc, item, transfer_syntax, message_id=number % 0xFFFF + 1)
-            yield outcome
-            if outcome.answer is Answer.TRY_AGAIN:
-                return
+    try:
+        with _association(destination, contexts) as assoc:
+            for number, (item, transfer_syntax) in enumerate(zip(objects, syntaxes, strict=True)):
+                outcome = _send_one(assoc, item, transfer_syntax, message_id=number % 0xFFFF + 1)
+                yield outcome
+                if outcome.answer is Answer.TRY_AGAIN:
+                    return
+    except errors.ContextsRejected:
+        yield from (_not_taken(item, transfer_syntax) for item, transfer_syntax in zip(objects, syntaxes, strict=True))
 
 
 def _send_one(assoc: Any, item: Outgoing, transfer_syntax: str | None, message_id: int) -> SendOutcome:
-    if transfer_syntax is None:
-        return SendOutcome(Answer.REFUSED, None, UNREADABLE)
     contexts = [context for context in assoc.accepted_contexts if context.abstract_syntax == item.sop_class_uid]
     accepted = {context.transfer_syntax[0] for context in contexts}
     if transfer_syntax in accepted:
@@ -202,14 +206,20 @@ def _send_one(assoc: Any, item: Outgoing, transfer_syntax: str | None, message_i
     elif ImplicitVRLittleEndian in accepted and transfer_syntax in UNCOMPRESSED:
         content = dcmread(item.path)
     else:
-        return SendOutcome(
-            Answer.REFUSED, None, f"It accepts no {UID(item.sop_class_uid).name} in our transfer syntaxes."
-        )
+        return _not_taken(item, transfer_syntax)
     if not assoc.is_established:
         return SendOutcome(Answer.TRY_AGAIN, None, "The association ended.")
     response = assoc.send_c_store(content, msg_id=message_id)
     status = response.get("Status")
-    return SendOutcome(meaning_of(status), status, str(response.get("ErrorComment", "")) or _named(status))
+    detail = str(response.get("ErrorComment", "")) or _named(status)
+    return SendOutcome(meaning_of(status), status, detail, perhaps_there=status is None)
+
+
+def _not_taken(item: Outgoing, transfer_syntax: str | None) -> SendOutcome:
+    """What is refused without being sent."""
+    if transfer_syntax is None:
+        return SendOutcome(Answer.REFUSED, None, UNREADABLE)
+    return SendOutcome(Answer.REFUSED, None, f"It accepts no {UID(item.sop_class_uid).name} in our transfer syntaxes.")
 
 
 @contextmanager
@@ -220,7 +230,7 @@ def _association(
 
     Raises
     ------
-    DestinationUnreachable, AssociationRejected
+    DestinationUnreachable, AssociationRejected, ContextsRejected
     """
     _config.STORE_SEND_CHUNKED_DATASET = True  # a path is sent byte for byte and never decoded
     ae = AE(ae_title=destination.calling_ae_title)
@@ -254,7 +264,7 @@ def _why_not(destination: Destination, assoc: Any) -> errors.DeliveryFailed:
         answer = assoc.acceptor.primitive
         return errors.AssociationRejected(f"{where} rejected the association: {answer.reason_str}.")
     if assoc.acceptor.primitive is not None:
-        return errors.AssociationRejected(f"{where} accepted none of the proposed presentation contexts.")
+        return errors.ContextsRejected(f"{where} accepted none of the proposed presentation contexts.")
     return errors.DestinationUnreachable(f"{where} cannot be reached.")
 
 

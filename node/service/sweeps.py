@@ -18,11 +18,13 @@ from survnode.node.delivery.commitment import Commitments
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import Profiles
 from survnode.node.delivery.sender import Destination
+from survnode.node.delivery.withdrawal import Withdrawals
 from survnode.node.errors import NodeError
 from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.rules import Routes
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import REPORT_CLASSES
+from survnode.node.service.children import layout_of
 from survnode.node.state.claims import running_jobs
 from survnode.node.state.database import Database
 from survnode.node.state.records import Job
@@ -62,6 +64,7 @@ class Sweeps:
             database, config.received_dir, model.device_uid, model.preprocessing.slice_spacing_mm, Routes.of(config)
         )
         self._outbox = Outbox(database, config.results_dir)
+        self._withdrawals = Withdrawals(database, config.results_dir, layout_of(config))
         self._profiles = Profiles(database, config.results_dir)
         self._commitments = Commitments(database)
         sweeps = [
@@ -103,6 +106,7 @@ class Sweeps:
         def deliver() -> None:
             self._profiles.suit(destination)
             self._outbox.deliver_due(destination)
+            self._withdrawals.settle(destination.name)
 
         return _Sweep(f"outbox-{settings.name}", OUTBOX_S, deliver)
 

@@ -32,14 +32,6 @@ def running_jobs(connection: Transaction) -> list[Job]:
     return fetch(connection, Job, select(jobs).where(jobs.c.state == JobState.RUNNING).order_by(jobs.c.id))
 
 
-def finished_jobs(connection: Transaction, study_instance_uid: str | None = None) -> list[Job]:
-    """The jobs that made results, oldest first; of one study or of all."""
-    finished = select(jobs).where(jobs.c.state == JobState.FINISHED).order_by(jobs.c.id)
-    if study_instance_uid is not None:
-        finished = finished.where(jobs.c.study_instance_uid == study_instance_uid)
-    return fetch(connection, Job, finished)
-
-
 def count_jobs(connection: Transaction) -> dict[JobState, int]:
     """The number of jobs in each state."""
     rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state)).all()

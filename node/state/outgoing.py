@@ -1,6 +1,6 @@
 """The outbox's reads and writes of deliveries; its rules stand in `survnode.node.delivery`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import MISSING, dataclass, fields
 
 from sqlalchemy import delete, func, insert, or_, select, update
@@ -12,8 +12,9 @@ from survnode.node.state.made import results_by_id
 from survnode.node.state.records import CommitmentState, Delivery, DeliveryState, RecordedObject
 from survnode.node.state.tables import deliveries, results
 
-_CLEAN = {field.name: field.default for field in fields(Delivery) if field.default is not MISSING}
-_UNASKED = {name: value for name, value in _CLEAN.items() if name.startswith("commitment")}
+_DEFAULTS = {field.name: field.default for field in fields(Delivery) if field.default is not MISSING}
+_CLEAN = {name: value for name, value in _DEFAULTS.items() if name != "perhaps_there_since"}  # what is there, stays
+_UNASKED = {name: value for name, value in _DEFAULTS.items() if name.startswith("commitment")}
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,7 @@ def due_deliveries(
         .where(deliveries.c.destination == destination, deliveries.c.state == DeliveryState.WAITING)
         .where(deliveries.c.due_at <= now, results.c.role.in_(roles))
     )
-    found = fetch(connection, Delivery, due)
-    objects = results_by_id(connection, {delivery.result_id for delivery in found})
-    return [Due(delivery, objects[delivery.result_id]) for delivery in found]
+    return _with_objects(connection, fetch(connection, Delivery, due))
 
 
 def update_waiting(connection: Transaction, before: Delivery, after: Delivery) -> bool:
@@ -51,7 +50,16 @@ def update_waiting(connection: Transaction, before: Delivery, after: Delivery) -
         deliveries.c.tries == before.tries,
         deliveries.c.state == DeliveryState.WAITING,
     )
-    return connection.execute(update(deliveries).where(*own).values(changes(before, after))).rowcount == 1
+    values = changes(before, after) | {"perhaps_there_since": after.perhaps_there_since}
+    return connection.execute(update(deliveries).where(*own).values(values)).rowcount == 1
+
+
+def update_recalled(connection: Transaction, after: Delivery) -> None:
+    """Write what became of a delivery that was recalled meanwhile: what did not arrive needs no note."""
+    own = (deliveries.c.id == after.id, deliveries.c.state == DeliveryState.RECALLED)
+    not_there = after.perhaps_there_since is None
+    values = {"state": DeliveryState.WITHDRAWN} if not_there else {"status": after.status, "error": after.error}
+    connection.execute(update(deliveries).where(*own).values(values))
 
 
 def start_anew(connection: Transaction, delivery_id: int, now: float) -> None:
@@ -90,6 +98,14 @@ def count_deliveries(connection: Transaction) -> dict[str, dict[DeliveryState, i
     return numbers
 
 
+def recalled_deliveries(connection: Transaction, destination: str) -> list[Due]:
+    """What was withdrawn from a destination when it was perhaps there already, and is in no note yet."""
+    recalled = select(deliveries).where(
+        deliveries.c.destination == destination, deliveries.c.state == DeliveryState.RECALLED
+    )
+    return _with_objects(connection, fetch(connection, Delivery, recalled.order_by(deliveries.c.id)))
+
+
 def due_commitments(connection: Transaction, destination: str, now: float, limit: int) -> list[Delivery]:
     """What was sent to a destination, is not committed to, and was never asked for or is to be asked for again."""
     never = deliveries.c.commitment == CommitmentState.NONE
@@ -109,9 +125,8 @@ def due_commitments(connection: Transaction, destination: str, now: float, limit
 
 def asked_in(connection: Transaction, transaction_uid: str) -> list[Due]:
     """What a request for storage commitment asked for."""
-    found = fetch(connection, Delivery, select(deliveries).where(deliveries.c.commitment_uid == transaction_uid))
-    objects = results_by_id(connection, {delivery.result_id for delivery in found})
-    return [Due(delivery, objects[delivery.result_id]) for delivery in found]
+    asked = select(deliveries).where(deliveries.c.commitment_uid == transaction_uid)
+    return _with_objects(connection, fetch(connection, Delivery, asked))
 
 
 def update_delivery(connection: Transaction, before: Delivery, after: Delivery) -> None:
@@ -123,6 +138,11 @@ def unask_failed(connection: Transaction, job_id: int) -> int:
     """Let the destinations be asked anew to commit to whatever of a job they did not; how many objects."""
     failed = (deliveries.c.job_id == job_id, deliveries.c.commitment == CommitmentState.FAILED)
     return connection.execute(update(deliveries).where(*failed).values(_UNASKED)).rowcount
+
+
+def _with_objects(connection: Transaction, read: Sequence[Delivery]) -> list[Due]:
+    objects = results_by_id(connection, {delivery.result_id for delivery in read})
+    return [Due(delivery, objects[delivery.result_id]) for delivery in read]
 
 
 def _planned(result_id: int, job_id: int, destination: str, now: float) -> dict[str, object]:

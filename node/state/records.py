@@ -52,6 +52,7 @@ class DeliveryState(Explained):
     REFUSED = "REFUSED", "It cannot be stored there: see its status or error, and send it again by hand."
     FAILED = "FAILED", "It could not be sent for too long: see its error and send it again by hand."
     WITHDRAWN = "WITHDRAWN", "Its result was withdrawn before it was sent."
+    RECALLED = "RECALLED", "Its result was withdrawn when it was perhaps there already: a note on it follows if so."
 
 
 class Keeping(Explained):
@@ -300,6 +301,9 @@ class Delivery:
     Parameters
     ----------
     status : the destination's last DIMSE status; None if none came
+    doubts : how often the destination failed with it in a way that may pass
+    perhaps_there_since : since when the destination may have it: it is being sent, got no answer, or was sent before;
+        None while it cannot
     commitment_uid : the Transaction UID of the newest request
     commitment_due_at : when the destination is asked, or asked again; None: at once if it never was, else never
     """
@@ -316,6 +320,8 @@ class Delivery:
     settled_at: float | None = None
     status: int | None = None
     error: str = ""
+    doubts: int = 0
+    perhaps_there_since: float | None = None
     commitment: CommitmentState = CommitmentState.NONE
     commitment_uid: str | None = None
     commitment_tries: int = 0

@@ -60,16 +60,20 @@ def is_withdrawn(connection: Transaction, job_id: int, destination: str) -> bool
     return connection.execute(withdrawn).first() is not None
 
 
-def hold_back(connection: Transaction, job_id: int, destination: str, now: float) -> None:
-    """Let what is withdrawn not be sent any more."""
-    notes = select(results.c.id).where(results.c.job_id == job_id, results.c.role == ResultRole.WITHDRAWAL)
+def hold_back(connection: Transaction, job_id: int, destination: str, now: float) -> int:
+    """Let what is withdrawn not be sent any more; of how much of it the destination may have something already."""
+    notes = select(results.c.id).where(results.c.role == ResultRole.WITHDRAWAL)
     unsent = (
         deliveries.c.job_id == job_id,
         deliveries.c.destination == destination,
         deliveries.c.state.in_(UNSENT),
         deliveries.c.result_id.not_in(notes),
     )
+    perhaps_there = deliveries.c.perhaps_there_since.is_not(None)
+    recalled = update(deliveries).where(*unsent, perhaps_there).values(state=DeliveryState.RECALLED, settled_at=now)
+    number = connection.execute(recalled).rowcount
     connection.execute(update(deliveries).where(*unsent).values(state=DeliveryState.WITHDRAWN, settled_at=now))
+    return number
 
 
 def sent_objects(connection: Transaction, job_id: int, destination: str) -> list[RecordedObject]:

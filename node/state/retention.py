@@ -32,6 +32,7 @@ from survnode.node.state.records import (
 )
 from survnode.node.state.tables import associations, deliveries, instances, jobs, results, studies
 
+UNSETTLED = (DeliveryState.WAITING, DeliveryState.RECALLED)
 ENDED = (JobState.FINISHED, JobState.SUPERSEDED)  # a failed or quarantined job still needs its images
 
 SETTLED = (StudyState.ASSEMBLED, StudyState.IGNORED)
@@ -51,7 +52,7 @@ def may_delete(
     ignored = study.state is StudyState.IGNORED
     if not states.issubset(ENDED) or (JobState.FINISHED not in states and not ignored):
         return False
-    if any(delivery.state is DeliveryState.WAITING for delivery in of_deliveries):
+    if any(delivery.state in UNSETTLED for delivery in of_deliveries):
         return False
     if any(delivery.commitment_due_at is not None for delivery in of_deliveries):
         return False

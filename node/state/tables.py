@@ -258,6 +258,8 @@ deliveries = Table(
     Column("settled_at", Float),
     Column("status", Integer),
     Column("error", String, nullable=False, default=""),
+    Column("doubts", Integer, nullable=False, default=0),
+    Column("perhaps_there_since", Float),
     Column("commitment", _Member(CommitmentState), nullable=False, default=CommitmentState.NONE),
     Column("commitment_uid", String, index=True),
     Column("commitment_tries", Integer, nullable=False, default=0),
@@ -281,6 +283,7 @@ profiles = Table(
 
 def withdrawn_jobs(destination: str | None = None) -> Select[Any]:
     """The jobs whose results were withdrawn, by a note or before they were sent; from one destination or from any."""
-    note = (deliveries.c.state == DeliveryState.WITHDRAWN) | (results.c.role == ResultRole.WITHDRAWAL)
+    unsent = (DeliveryState.WITHDRAWN, DeliveryState.RECALLED)
+    note = deliveries.c.state.in_(unsent) | (results.c.role == ResultRole.WITHDRAWAL)
     found = select(deliveries.c.job_id).join(results, results.c.id == deliveries.c.result_id).where(note).distinct()
     return found if destination is None else found.where(deliveries.c.destination == destination)

@@ -112,6 +112,16 @@ def test_an_object_whose_class_is_not_accepted_is_refused_and_the_others_go(obje
     assert "Comprehensive 3D SR" in outcomes[0].detail
 
 
+def test_a_destination_that_takes_no_class_of_a_batch_refuses_that_batch_alone(outbox: Outbox, tmp_path: Path) -> None:
+    received: list[Received] = []
+    (tmp_path / "3.dcm").unlink()
+    with peer(received.append, {VERIFICATION: RESULT_TRANSFER_SYNTAXES}) as destination:
+        assert outbox.deliver_due(destination) == 0
+    assert outbox.counts()["pacs"][DeliveryState.REFUSED] == 4
+    with peer(received.append) as destination:
+        assert outbox.deliver_due(replace(destination, name="archive")) == 3
+
+
 def test_an_unreadable_file_is_refused_and_the_others_go(objects: list[Outgoing]) -> None:
     objects[0].path.unlink()
     objects[3].path.write_bytes(b"no DICOM")

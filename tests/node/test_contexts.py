@@ -19,10 +19,10 @@ ACCEPTED = ContextResult.ACCEPTED
         (0xA701, Answer.TRY_AGAIN),
         (None, Answer.TRY_AGAIN),
         (0xA900, Answer.REFUSED),
-        (0xC000, Answer.REFUSED),
-        (0xC123, Answer.REFUSED),
+        (0xC000, Answer.DOUBTFUL),
+        (0xC123, Answer.DOUBTFUL),
         (0x0122, Answer.REFUSED),
-        (0x0110, Answer.REFUSED),
+        (0x0110, Answer.DOUBTFUL),
     ],
 )
 def test_a_destinations_status_is_read_as_the_standard_says(status: int | None, answer: Answer) -> None:

@@ -205,9 +205,83 @@ def test_only_the_roles_that_a_destination_takes_are_sent_again(outbox: Outbox, 
     assert outbox.deliver_due(PACS, FakePeer().send) == 2
 
 
-def test_only_what_failed_is_retried(outbox: Outbox, finish_job: FinishJob) -> None:
+def test_a_retry_hastens_what_waits(
+    outbox: Outbox, database: Database, finish_job: FinishJob, times: list[float]
+) -> None:
     finish_job("1.1", "pacs")
-    with pytest.raises(errors.NotRetryable, match="WAITING"):
+    outbox.deliver_due(PACS, FakePeer(0xA700).send)
+    times.append(11.0)
+    assert outbox.deliver_due(PACS, FakePeer().send) == 0
+    for row in rows(database):
+        outbox.retry(row.id)
+    assert outbox.deliver_due(PACS, FakePeer().send) == 5
+
+
+def test_a_retry_while_it_is_sent_does_not_send_it_twice(
+    outbox: Outbox, database: Database, finish_job: FinishJob
+) -> None:
+    def send(_: Destination, objects: Sequence[Outgoing]) -> Iterator[SendOutcome]:
+        for row in rows(database, DeliveryState.WAITING):
+            outbox.retry(row.id)
+        yield from (SendOutcome(Answer.STORED, 0) for _ in objects)
+
+    finish_job("1.1", "pacs")
+    assert outbox.deliver_due(PACS, send) == 5
+    assert len(rows(database, DeliveryState.SENT)) == 5
+
+
+@pytest.mark.parametrize("status", [0x0110, 0xC000, 0xC211])
+def test_a_failure_that_may_pass_is_tried_a_few_times_while_the_others_go_on(
+    outbox: Outbox, database: Database, finish_job: FinishJob, times: list[float], status: int
+) -> None:
+    finish_job("1.1", "pacs")
+    peer = FakePeer(0x0000, status, 0x0000)
+    assert outbox.deliver_due(PACS, peer.send) == 4
+    (waiting,) = rows(database, DeliveryState.WAITING)
+    assert (waiting.due_at, waiting.status) == (20.0, status)
+    refusing = FakePeer(status)
+    for now in range(11, 200):
+        times.append(float(now))
+        outbox.deliver_due(PACS, refusing.send)
+    assert refusing.seen == ["capture-1.dcm"] * 3
+    (refused,) = rows(database, DeliveryState.REFUSED)
+    assert (refused.tries, refused.settled_at) == (4, 80.0)
+    outbox.retry(refused.id)
+    assert outbox.deliver_due(PACS, FakePeer(status).send) == 0
+    assert rows(database, DeliveryState.REFUSED) == []  # a person's retry begins anew
+
+
+def test_tries_at_a_destination_that_is_down_are_no_doubts(
+    outbox: Outbox, database: Database, finish_job: FinishJob, times: list[float]
+) -> None:
+    finish_job("1.1", "pacs")
+    for now in (10.0, 20.0, 40.0):
+        times.append(now)
+        outbox.deliver_due(PACS, FakePeer(None).send)
+    times.append(80.0)
+    outbox.deliver_due(PACS, FakePeer(0xC000, 0x0000).send)
+    assert rows(database, DeliveryState.REFUSED) == []
+
+
+def test_an_object_of_a_class_that_is_not_taken_keeps_no_other_job(
+    outbox: Outbox, database: Database, finish_job: FinishJob
+) -> None:
+    def send(_: Destination, objects: Sequence[Outgoing]) -> Iterator[SendOutcome]:
+        if {item.path.parent.name for item in objects} == {"1"}:
+            yield from (SendOutcome(Answer.REFUSED, None, "It accepts no such class.") for _ in objects)
+        else:
+            yield from (SendOutcome(Answer.STORED, 0) for _ in objects)
+
+    finish_job("1.1", "pacs"), finish_job("1.2", "pacs")
+    assert outbox.deliver_due(PACS, send) == 5
+    assert {row.job_id for row in rows(database, DeliveryState.REFUSED)} == {1}
+    assert {row.perhaps_there_since for row in rows(database, DeliveryState.REFUSED)} == {None}
+
+
+def test_what_was_sent_is_not_retried(outbox: Outbox, finish_job: FinishJob) -> None:
+    finish_job("1.1", "pacs")
+    outbox.deliver_due(PACS, FakePeer().send)
+    with pytest.raises(errors.NotRetryable, match="SENT"):
         outbox.retry(1)
     with pytest.raises(errors.RecordNotFound, match="delivery 77"):
         outbox.retry(77)

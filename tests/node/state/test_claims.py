@@ -47,11 +47,3 @@ def test_what_waits_behind_a_newer_version_is_dropped(database: Database, add_jo
         JobState.SUPERSEDED: 1,
         JobState.QUEUED: 2,
     }
-
-
-def test_finished_jobs_are_read_by_study(database: Database, finish_job: Callable[..., Job]) -> None:
-    first, second = finish_job("1.1"), finish_job("1.2")
-    with database.reading() as connection:
-        assert [job.id for job in claims.finished_jobs(connection)] == [first.id, second.id]
-        assert [job.id for job in claims.finished_jobs(connection, "1.2")] == [second.id]
-        assert claims.find_job(connection, 99) is None
