@@ -57,8 +57,8 @@ def status(config: Config, as_json: Json = False) -> None:
 
     node = asked_node(config)
     found = read_status(node.database, node.settings, datetime.now().astimezone())
+    warn(found.warnings, on_stderr=as_json)
     if as_json:
-        warn(found.warnings, on_stderr=True)
         print_json(found)
     else:
         print_status(found, node.short)

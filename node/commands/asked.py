@@ -112,9 +112,11 @@ def database_of(config: "NodeConfig") -> "Database":
 
 
 def warn(lines: Sequence[str], *, on_stderr: bool) -> None:
-    """Print lines of warning."""
+    """Print lines of warning, broken to the width of the terminal."""
+    from rich.console import Console
+
     for line in lines:
-        typer.secho(f"warning: {line}", fg="yellow", err=on_stderr)
+        Console(stderr=on_stderr).print(f"warning: {line}", style="yellow", highlight=False, markup=False)
 
 
 def _show(record: object, tables: "dict[str, Layout[Any]]", as_json: bool) -> None:

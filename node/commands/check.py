@@ -1,20 +1,29 @@
-"""What a PACS administrator wants to know before the node is started."""
+"""What a PACS administrator wants to know before the node is started: whether `serve` will do all that it is to."""
 
+import os
 import shutil
+import socket
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from pydicom.uid import UID
 
-from survnode.model.checkpoint import Card, checkpoint_folder, load_checkpoint, read_card
+from survnode.model.checkpoint import Card, checkpoint_folder, read_card
 from survnode.model.errors import ModelError
 from survnode.node.config import DestinationConfig, NodeConfig, ReceiverConfig, load_config
 from survnode.node.contexts import COMMITMENT
 from survnode.node.delivery.sender import echo, probe
-from survnode.node.errors import DeliveryFailed, DeviceMissing
+from survnode.node.errors import DatabaseFailed, DeliveryFailed, DeviceMissing, StartRefused
 from survnode.node.roles import RESULT_SOP_CLASSES, best_report_class
+from survnode.node.service.children import layout_of
+from survnode.node.service.lock import NAME as LOCK
+from survnode.node.service.lock import is_locked, lock_data_dir
 from survnode.node.service.sweeps import destination_of
+from survnode.node.state.database import Database
+from survnode.node.state.files import write_durably
 
 GIB = 1 << 30
 
@@ -29,7 +38,9 @@ class Finding:
 
 
 def run_checks(path: Path) -> Iterator[Finding]:
-    """Look at everything that `serve` needs, one finding each; a fault in one does not hide the next.
+    """Try everything that `serve` will do, one finding each; a fault in one does not hide the next.
+
+    Nothing that was not there before is left behind.
 
     Raises
     ------
@@ -39,7 +50,11 @@ def run_checks(path: Path) -> Iterator[Finding]:
     config = load_config(path)
     yield Finding("configuration", True, str(path))
     yield from _check_model(config)
+    with _what_serve_makes(config):
+        yield _check_data_dir(config)
+    yield _check_database(config)
     yield _check_disk(config)
+    yield _check_address(config.receiver)
     for settings in config.destinations:
         yield from _check_destination(settings, config.receiver)
     if not config.destinations:
@@ -58,17 +73,95 @@ def _check_model(config: NodeConfig) -> Iterator[Finding]:
 
 
 def _check_weights(config: NodeConfig, card: Card, folder: Path) -> Finding:
-    """Load the model as a worker would: weights are there, are the right ones, and fit."""
-    from survnode.model.predict import Predictor
-    from survnode.node.work.pipeline import devices
+    """Load the model on each device as its worker would: weights are there, are the right ones, and fit."""
+    from survnode.node.work.pipeline import Pipeline, devices
 
     lungs = f"lungs by {card.lungs.method}, sha256 {card.lungs.weights_sha256 or 'none needed'}"
     try:
-        device = devices(config.work.device)[0]
-        Predictor(load_checkpoint(folder), device, config.model.encoder_weights, config.model.lungmask_weights)
+        found = devices(config.work.device)
+        for device in found:
+            Pipeline(folder, layout_of(config), device, config.model.encoder_weights, config.model.lungmask_weights)
     except (ModelError, DeviceMissing) as error:
         return Finding("weights", False, str(error))
-    return Finding("weights", True, f"{card.backbone.name}, sha256 {card.backbone.sha256}; {lungs}; on {device}")
+    on = f"on {', '.join(found)}"
+    return Finding("weights", True, f"{card.backbone.name}, sha256 {card.backbone.sha256}; {lungs}; {on}")
+
+
+@contextmanager
+def _what_serve_makes(config: NodeConfig) -> Iterator[None]:
+    """Take away what the block makes of a data folder that was not there."""
+    data_dir = config.data_dir.absolute()
+    absent = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
+    yield
+    if absent:
+        with suppress(OSError):  # it holds what is not ours
+            for folder in (config.received_dir, config.results_dir):
+                folder.rmdir()
+            (data_dir / LOCK).unlink()
+            for folder in absent:
+                folder.rmdir()
+
+
+def _check_data_dir(config: NodeConfig) -> Finding:
+    """Whether the folder can be made, locked and written to."""
+    folders = (config.received_dir, config.results_dir)
+    try:
+        if is_locked(config.received_dir / "receiver.lock"):
+            return Finding("data folder", False, f"a receiver still runs in {config.received_dir}")
+        lock = lock_data_dir(config.data_dir, folders)
+    except StartRefused as error:
+        return Finding("data folder", False, str(error))
+    except OSError as error:
+        return Finding("data folder", False, f"{config.data_dir} cannot be used: {error.strerror}")
+    try:
+        inner = [path for folder in folders for path in folder.iterdir() if path.is_dir() and folder == folders[0]]
+        for folder in (config.data_dir, *folders, *inner):
+            _write_something(folder)
+    except OSError as error:
+        return Finding("data folder", False, f"{folder} cannot be written to: {error.strerror}")
+    finally:
+        os.close(lock)
+    return Finding("data folder", True, f"{config.data_dir} can be written to, and no node runs there")
+
+
+def _write_something(folder: Path) -> None:
+    path = folder / f".check-{uuid4().hex}"
+    try:
+        write_durably(path, b"survnode check")
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _check_database(config: NodeConfig) -> Finding:
+    if not config.database_path.exists():
+        return Finding("database", True, f"{config.database_path} will be made")
+    try:
+        Database(config.database_path).close()
+    except DatabaseFailed as error:
+        return Finding("database", False, str(error))
+    return Finding("database", True, f"{config.database_path} is of this software's version")
+
+
+def _check_disk(config: NodeConfig) -> Finding:
+    existing = next(folder for folder in (config.data_dir, *config.data_dir.absolute().parents) if folder.exists())
+    free, needed = shutil.disk_usage(existing).free / GIB, config.receiver.min_free_gib
+    return Finding("free disk", free >= needed, f"{free:.1f} GiB at {existing}, at least {needed:g} needed")
+
+
+def _check_address(receiver: ReceiverConfig) -> Finding:
+    """Whether the node can listen where it is to; it does for a moment, and answers nobody."""
+    where = f"{receiver.host}:{receiver.port or 'any free port'}"
+    try:
+        found = socket.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(1)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        return Finding("address", False, f"cannot listen at {where}: {why}")
+    return Finding("address", True, f"{receiver.ae_title} can listen at {where}")
 
 
 def _check_destination(settings: DestinationConfig, receiver: ReceiverConfig) -> Iterator[Finding]:
@@ -88,16 +181,10 @@ def _check_destination(settings: DestinationConfig, receiver: ReceiverConfig) ->
     report_class = destination.report_sop_class or best_report_class(accepted)
     needed = {role.sop_class(report_class) for role in settings.objects}
     missing = (needed | {COMMITMENT} if settings.commitment else needed) - accepted
-    lacks = f"does not accept {_named(missing)}, as it is to; " if missing else ""
+    lacks = f"does not accept {_named(missing)}, but is to get it; " if missing else ""
     takes = f"accepts {_named(accepted)}; reports go as {_named({report_class})}"
     yield Finding(f"{name}: classes", not missing, lacks + takes)
 
 
 def _named(sop_classes: Iterable[str | None]) -> str:
     return ", ".join(sorted(UID(uid).name.removesuffix(" Storage") for uid in sop_classes if uid)) or "none"
-
-
-def _check_disk(config: NodeConfig) -> Finding:
-    existing = next(folder for folder in (config.data_dir, *config.data_dir.absolute().parents) if folder.exists())
-    free, needed = shutil.disk_usage(existing).free / GIB, config.receiver.min_free_gib
-    return Finding("free disk", free >= needed, f"{free:.1f} GiB at {existing}, at least {needed:g} needed")

@@ -16,8 +16,6 @@ WIDTH = 10
 def print_status(status: NodeStatus, short: Callable[[Sequence[str]], dict[str, str]]) -> None:
     """Print how a node does; ``short`` gives studies their short names."""
     console = Console()
-    for line in status.warnings:
-        console.print(f"warning: {line}", style="yellow", soft_wrap=True, highlight=False)
     where = f"{status.ae_title} at {status.host}:{status.port}, {status.data_dir}"
     _say(console, "node", f"{'runs' if status.running else 'does not run'}: {where}")
     _say(console, "disk", f"{status.free_gib:g} GiB free, at least {status.needed_gib:g} needed")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from survnode.model.ct.verdict import SeriesVerdict
 from survnode.node.commands.check import Finding
-from survnode.node.commands.printing import Column, Layout
+from survnode.node.commands.printing import Column, Layout, cell
 from survnode.node.commands.send import Reissued
 from survnode.node.state.records import DeliveryState, OtherSeries, StudyState
 from survnode.node.state.summaries import (
@@ -78,7 +78,7 @@ def of_deliveries(short: Mapping[str, str]) -> Layout[DeliverySummary]:
             Column("settled", lambda row: row.settled, wide=True),
             Column("commitment", lambda row: row.commitment, wide=True),
         ),
-        note=lambda row: _joined(row.error, row.commitment_error),
+        note=_why_of_delivery,
         style=lambda row: "red" if row.state in {DeliveryState.REFUSED, DeliveryState.FAILED} else "",
     )
 
@@ -111,10 +111,9 @@ DESTINATIONS: Layout[DestinationSummary] = Layout(
         Column("waiting", lambda row: row.waiting),
         Column("failed", lambda row: row.failed),
         Column("last success", lambda row: row.last_success or "never"),
-        Column("last failure", lambda row: row.last_error_at or ("still failing" if row.down_since else "never")),
         Column("down since", lambda row: row.down_since),
     ),
-    note=lambda row: row.last_error,
+    note=lambda row: f"{cell(row.last_error_at)} {row.last_error}".strip(),
     style=lambda row: "red" if row.down_since else "",
 )
 
@@ -168,6 +167,12 @@ def _why_of_study(row: StudySummary) -> str:
     state = row.state.sentence if row.state in SPEAKS else ""
     reason = row.reason.sentence if row.reason else ""
     return _joined(state, reason, row.detail, row.error)
+
+
+def _why_of_delivery(row: DeliverySummary) -> str:
+    """What its destination answered; a destination that does not answer is named once, above the list."""
+    unanswered = row.state is DeliveryState.WAITING and row.status is None
+    return _joined("" if unanswered else row.error, row.commitment_error)
 
 
 def _joined(*sentences: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from survnode.node.config import DestinationConfig, NodeConfig
+from survnode.node.service.lock import NAME as LOCK
 from survnode.node.service.lock import is_locked
 from survnode.node.state.associations import list_associations
 from survnode.node.state.database import Database
@@ -65,7 +66,7 @@ def read_status(database: Database, config: NodeConfig, now: datetime) -> NodeSt
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     waiting = (Standing.RECEIVING, Standing.WAITING)
     return NodeStatus(
-        running=is_locked(config.data_dir),
+        running=is_locked(config.data_dir / LOCK),
         ae_title=config.receiver.ae_title,
         host=config.receiver.host,
         port=_port(config),

@@ -36,8 +36,8 @@ def lock_data_dir(data_dir: Path, folders: Iterable[Path]) -> int:
     return lock
 
 
-def is_locked(data_dir: Path) -> bool:
-    """Whether a node runs in ``data_dir``.
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock at ``path``, as a node that runs holds `NAME` in its data folder.
 
     Raises
     ------
@@ -45,8 +45,8 @@ def is_locked(data_dir: Path) -> bool:
         The lock is there and cannot be opened.
     """
     try:
-        lock = os.open(data_dir / NAME, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         return not _take(lock, fcntl.LOCK_SH)

@@ -1,8 +1,6 @@
 """The queries for what a person is shown of studies and jobs; each reads the rows that it shows and no more."""
 
-from typing import Any
-
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, true, type_coerce
 
 from survnode.node.errors import RecordNotFound
 from survnode.node.state.database import Database, fetch, fetch_one, row_of
@@ -22,7 +20,7 @@ from survnode.node.state.summaries import (
     StudyDetail,
     StudySummary,
 )
-from survnode.node.state.tables import instances, jobs, other_series, results, studies
+from survnode.node.state.tables import Member, instances, jobs, other_series, results, studies
 
 _IN_WORK = (JobState.QUEUED, JobState.RUNNING)
 _NEED_HELP = (StudyState.PATIENT_CONFLICT, StudyState.UNASSEMBLED, StudyState.PARTLY_DELETED)
@@ -36,7 +34,7 @@ _newest = (
 _with_newest_job = studies.outerjoin(
     jobs, and_(jobs.c.study_instance_uid == studies.c.study_instance_uid, jobs.c.version == _newest)
 )
-_standing: ColumnElement[Any] = case(
+_standing_code: ColumnElement[str] = case(
     (studies.c.state.in_(_NEED_HELP), Standing.FAILED.value),
     (studies.c.state == StudyState.IGNORED, Standing.IGNORED.value),
     (studies.c.state == StudyState.RECEIVING, Standing.RECEIVING.value),
@@ -45,6 +43,7 @@ _standing: ColumnElement[Any] = case(
     (jobs.c.state == JobState.FINISHED, Standing.NOT_ANALYSED.value),
     else_=Standing.FAILED.value,
 )
+_standing = type_coerce(_standing_code, Member(Standing))
 _images = (
     select(func.count())
     .where(instances.c.study_instance_uid == studies.c.study_instance_uid)
@@ -102,7 +101,7 @@ def list_studies(
     """The studies that are meant, the one that received last first."""
     where = _meant(search)
     if standing is not None:
-        where += [_standing == standing.value, _may_be(standing)]
+        where += [_standing == standing, _may_be(standing)]
     newest_first = (studies.c.last_received_at.desc(), studies.c.study_instance_uid.desc())
     counted = select(func.count()).select_from(_with_newest_job if standing else studies)
     with database.reading() as connection:
@@ -187,7 +186,7 @@ def count_studies(database: Database, *, received_since: float) -> StudyCounts:
         .group_by(_standing)
     )
     with database.reading() as connection:
-        return StudyCounts(**{standing.lower(): number for standing, number in connection.execute(counted)})
+        return StudyCounts(**{standing.value.lower(): number for standing, number in connection.execute(counted)})
 
 
 def oldest_waiting(database: Database) -> StudySummary | None:
@@ -195,7 +194,7 @@ def oldest_waiting(database: Database) -> StudySummary | None:
     waits = or_(_may_be(Standing.RECEIVING), _may_be(Standing.WAITING))
     # + 0: ordered by the column itself, SQLite would walk all studies by time until it meets one that waits.
     oldest = (
-        _study_columns.where(waits, _standing.in_((Standing.RECEIVING.value, Standing.WAITING.value)))
+        _study_columns.where(waits, _standing.in_((Standing.RECEIVING, Standing.WAITING)))
         .order_by(studies.c.last_received_at + 0)
         .limit(1)
     )
@@ -205,7 +204,7 @@ def oldest_waiting(database: Database) -> StudySummary | None:
 
 def count_standing(database: Database, standing: Standing) -> int:
     """How many of all studies stand there."""
-    where = (_standing == standing.value, _may_be(standing))
+    where = (_standing == standing, _may_be(standing))
     with database.reading() as connection:
         counted = select(func.count()).select_from(_with_newest_job).where(*where)
         return int(connection.execute(counted).scalar_one())

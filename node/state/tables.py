@@ -43,7 +43,7 @@ from survnode.node.state.records import (
 SCHEMA_VERSION = 4  # grows with every change below
 
 
-class _Member(TypeDecorator[StrEnum]):
+class Member(TypeDecorator[StrEnum]):
     """A member of a StrEnum, stored as its value."""
 
     impl = String
@@ -54,9 +54,11 @@ class _Member(TypeDecorator[StrEnum]):
         self.members = members
 
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """The value of a member."""
         return None if value is None else str(value.value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002
+        """The member of a value."""
         return None if value is None else self.members(value)
 
 
@@ -112,7 +114,7 @@ studies = Table(
     Column("last_received_at", Float, nullable=False),
     Column("due_at", Float, index=True),
     Column("revision", Integer, nullable=False),
-    Column("state", _Member(StudyState), nullable=False),
+    Column("state", Member(StudyState), nullable=False),
     Column("error", String, nullable=False, default=""),
     Column("detail", String, nullable=False, default=""),
     Column("accession_number", String, nullable=False, default="", index=True),
@@ -132,7 +134,7 @@ other_series = Table(
     Column("study_instance_uid", ForeignKey("studies.study_instance_uid"), primary_key=True),
     Column("series_instance_uid", String, primary_key=True),
     Column("sop_class_uid", String, primary_key=True),
-    Column("keeping", _Member(Keeping), primary_key=True),
+    Column("keeping", Member(Keeping), primary_key=True),
     Column("modality", String, nullable=False),
     Column("body_part", String, nullable=False),
     Column("series_description", String, nullable=False),
@@ -151,7 +153,7 @@ associations = Table(
     Column("called_ae_title", String, nullable=False),
     Column("began_at", Float, nullable=False),
     Column("ended_at", Float, nullable=False, index=True),
-    Column("end", _Member(AssociationEnd), nullable=False),
+    Column("end", Member(AssociationEnd), nullable=False),
     Column("contexts_accepted", Integer, nullable=False),
     Column("contexts_rejected", Integer, nullable=False),
     Column("rejected", _Lines, nullable=False),
@@ -177,7 +179,7 @@ instances = Table(
     Column("size_bytes", Integer, nullable=False),
     Column("path", String, nullable=False, unique=True),
     Column("received_at", Float, nullable=False),
-    Column("state", _Member(InstanceState), nullable=False),
+    Column("state", Member(InstanceState), nullable=False),
     Index("instances_of_series", "study_instance_uid", "series_instance_uid"),
 )
 
@@ -202,10 +204,10 @@ jobs = Table(
     Column("input_digest", String, nullable=False),
     Column("device_uid", String, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("reason", _Member(Reason)),
+    Column("reason", Member(Reason)),
     Column("detail", String, nullable=False, default=""),
     Column("verdicts", _Verdicts, nullable=False),
-    Column("state", _Member(JobState), nullable=False),
+    Column("state", Member(JobState), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("due_at", Float, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
@@ -229,7 +231,7 @@ results = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("job_id", ForeignKey("jobs.id"), nullable=False),
-    Column("role", _Member(ResultRole), nullable=False),
+    Column("role", Member(ResultRole), nullable=False),
     Column("rank", Integer, nullable=False),
     Column("sop_class_uid", String, nullable=False),
     Column("sop_instance_uid", String, nullable=False),
@@ -250,7 +252,7 @@ deliveries = Table(
     Column("result_id", ForeignKey("results.id"), nullable=False),
     Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
     Column("destination", String, nullable=False),
-    Column("state", _Member(DeliveryState), nullable=False),
+    Column("state", Member(DeliveryState), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("due_at", Float, nullable=False),
     Column("tries", Integer, nullable=False, default=0),
@@ -260,7 +262,7 @@ deliveries = Table(
     Column("error", String, nullable=False, default=""),
     Column("doubts", Integer, nullable=False, default=0),
     Column("perhaps_there_since", Float),
-    Column("commitment", _Member(CommitmentState), nullable=False, default=CommitmentState.NONE),
+    Column("commitment", Member(CommitmentState), nullable=False, default=CommitmentState.NONE),
     Column("commitment_uid", String, index=True),
     Column("commitment_tries", Integer, nullable=False, default=0),
     Column("commitment_due_at", Float),
