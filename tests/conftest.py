@@ -4,8 +4,25 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
+    """What one of the processes of a test run takes as a whole.
+
+    It is a file, whose tests share costly fixtures; or all acceptance tests, which share a node and its peers.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        folder, _, _ = file.rpartition("/")
+        return folder if folder == "tests/acceptance" else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
