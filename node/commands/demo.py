@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +24,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from survnode.model.phantom.phantom import Tumour, make_phantom, write_dicom
+from survnode.node.commands.folders import make_folder
+from survnode.node.commands.predict import optional_roles
 from survnode.node.commands.terminal import show_prediction
 from survnode.node.contexts import CT_SOP_CLASSES, result_contexts
 from survnode.node.delivery.sender import Destination, Outgoing, send
 from survnode.node.errors import DemonstrationFailed, InputRefused
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
-from survnode.node.logs import configure_logging
 from survnode.node.results.bundle import preview_png
+from survnode.node.roles import DEFAULT_ROLES, ResultRole
 from survnode.node.state.database import Database
 from survnode.node.state.overview import list_jobs, read_job
 from survnode.node.state.records import DeliveryState, JobState
@@ -73,8 +75,13 @@ class _Node:
         return value
 
 
-def run_demo(ct: Path | None, out: Path) -> None:
-    """Show the main job once: on a phantom, or on the CT study in the folder ``ct``; results are left in ``out``.
+def run_demo(ct: Path | None, out: Path, objects: Sequence[str] = ()) -> bool:
+    """Show the main job once: on a phantom, or on the CT study in the folder ``ct``; whether it was analysed.
+
+    Parameters
+    ----------
+    out : where the results are left
+    objects : which optional objects the destination takes besides the usual four
 
     Raises
     ------
@@ -83,21 +90,24 @@ def run_demo(ct: Path | None, out: Path) -> None:
     DemonstrationFailed
         The node did not do its part.
     """
-    configure_logging("warning")
+    roles = (*DEFAULT_ROLES, *optional_roles(objects))
+    paths = None if ct is None else _ct_files(ct)
+    make_folder(out, "The results")
     console = Console()
     console.print("[bold]survnode demo[/bold]: a node and a PACS on either side of it, all on this machine.")
     with TemporaryDirectory(prefix="survnode-demo-") as folder, _progress(console) as progress:
         home = Path(folder)
         received = home / "pacs"
         received.mkdir()
-        with _destination(received) as port, _node(home, port) as node:
-            paths = _phantom(home / "ct", progress) if ct is None else _ct_files(ct)
+        with _destination(received) as port, _node(home, port, roles) as node:
+            paths = paths or _phantom(home / "ct", progress)
             node_port = _await_start(node, progress)
             _send(paths, node_port, progress)
             job = _await_results(node, progress)
             summary = _keep(node, job, received, out)
         progress.stop()
         _summarise(console, summary, out)
+    return bool(summary["status"] == "analysed")
 
 
 def _summarise(console: Console, summary: dict[str, Any], out: Path) -> None:
@@ -106,7 +116,8 @@ def _summarise(console: Console, summary: dict[str, Any], out: Path) -> None:
         previews = sorted(path.name for path in (out / "previews").iterdir())
         console.print(f"pictures to look at: {out / 'previews'}: {', '.join(previews)}", highlight=False)
     else:
-        console.print(f"Not analysed: {summary['sentence']} {summary['detail']} See {out / 'report.dcm'}.")
+        words = f"not analysed: {summary['sentence']} {summary['detail']} See {out / 'report.dcm'}."
+        Console(stderr=True, soft_wrap=True).print(words, markup=False, highlight=False)
 
 
 @contextmanager
@@ -132,7 +143,7 @@ def _destination(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _node(home: Path, destination_port: int) -> Iterator[_Node]:
+def _node(home: Path, destination_port: int, roles: Sequence[ResultRole]) -> Iterator[_Node]:
     """A node of its own process group in ``home``; at the end it is stopped as a service manager would."""
     config, data_dir, log = home / "survnode.toml", home / "data", home / "node.log"
     config.write_text(
@@ -145,6 +156,7 @@ def _node(home: Path, destination_port: int) -> Iterator[_Node]:
         ae_title = "DEMO-PACS"
         host = "127.0.0.1"
         port = {destination_port}
+        objects = {json.dumps(roles)}
         """,
         encoding="utf-8",
     )

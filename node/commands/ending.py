@@ -5,7 +5,7 @@ Standard output holds results and nothing else: progress, logs and refusals go t
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NoReturn, Self
 
@@ -49,6 +49,9 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> object:  # the Context of whichever click it is
         """Run the command that was asked for."""
+        from survnode.node.logs import configure_logging
+
+        configure_logging("warning")
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interruption:
@@ -74,6 +77,7 @@ def run(app: Callable[..., object], others: Callable[[], type[Exception]] = lamb
 
 def _code_of(app: Callable[..., object], others: Callable[[], type[Exception]]) -> int:
     try:
+        _refuse_empty_words(sys.argv[1:])
         return int(str(app(prog_name="survnode", standalone_mode=False) or ExitCode.DONE.value))
     except BrokenPipeError:
         raise
@@ -102,11 +106,17 @@ def _code_and_words(error: Exception, others: Callable[[], type[Exception]]) -> 
             return ExitCode.REFUSED if refused else None, f"refused: {error}"
 
 
+def _refuse_empty_words(words: Sequence[str]) -> None:
+    """No option means anything by being empty; an empty path would be the current folder."""
+    if any(not word or (word.startswith("--") and word.endswith("=")) for word in words):
+        raise typer.BadParameter("an argument is empty; is a variable of the shell not set?")
+
+
 def _wrong_use(wrong: Exception) -> str:
     """What is wrong, and where help is; nothing for a group without a command, whose help was printed already."""
     words, context = str(getattr(wrong, "format_message", wrong.__str__)()), getattr(wrong, "ctx", None)
-    sentence = words.replace("Value error, ", "").rstrip(".") + "."
-    return f"wrong use: {sentence} See {context.command_path} --help." if words and context else words
+    sentence = words.replace("Value error, ", "").replace("Invalid value: ", "").rstrip(".") + "."
+    return f"wrong use: {sentence} See {context.command_path if context else 'survnode'} --help." if words else ""
 
 
 def _system_words(error: OSError) -> str:

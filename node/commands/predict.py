@@ -1,66 +1,174 @@
-"""A folder of CT files -> result files: the node's path without network, database or processes."""
+"""Folders of CT files -> result files: the node's path without network, database or processes."""
 
+import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import SimpleITK as sitk
 import structlog
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 
 from survnode.model.checkpoint import checkpoint_folder
 from survnode.model.ct.selection import choose
 from survnode.model.ct.volume import read_series
-from survnode.node.errors import InputRefused
+from survnode.model.errors import ModelError
+from survnode.node.commands.folders import StudyFiles, make_folder, studies_in
+from survnode.node.errors import InputRefused, NodeError, trace_of
 from survnode.node.results.identity import Layout, ResultRun
 from survnode.node.results.source.dates import newest_time
+from survnode.node.roles import DEFAULT_ROLES, ResultRole
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline, devices
 
 log = structlog.get_logger()
 
-Headers = dict[Path, Dataset]
+ALL = "all"
+OPTIONAL = tuple(role for role in ResultRole if role not in {*DEFAULT_ROLES, ResultRole.WITHDRAWAL})
+MASK_SUFFIXES = (".nii.gz", ".nii")
 
 
-def predict_folder(folder: Path, out: Path, *, model: str, device: str, lungs: Path | None = None) -> AnalysisOutcome:
-    """Analyse the one study in ``folder`` and write what the node would send, and ``prediction.json``.
+@dataclass(frozen=True)
+class PredictRequest:
+    """What ``survnode predict`` was asked for.
 
-    There is no job whose time the results could bear, so they bear the newest time of their source: whoever repeats
-    it, wherever and whenever, gets the same bytes.
+    Parameters
+    ----------
+    out : of one study its results; of several a folder for each, named by its Study Instance UID, and ``studies.csv``
+    objects : which optional objects to make besides the usual four, by their keys in a destination's profile
+    lungs : the file of the lung mask, if one is wanted
+    """
+
+    folders: Sequence[Path]
+    out: Path
+    model: str = "demo"
+    device: str = "cpu"
+    objects: Sequence[str] = ()
+    lungs: Path | None = None
+
+
+@dataclass(frozen=True)
+class StudyPrediction:
+    """What became of one study.
+
+    Parameters
+    ----------
+    outcome : None if not even a report could be written; ``refusal`` says why
+    """
+
+    study: StudyFiles
+    folder: Path
+    outcome: AnalysisOutcome | None
+    refusal: str = ""
+
+    @property
+    def analysed(self) -> bool:
+        """Whether there is a prediction."""
+        return self.outcome is not None and self.outcome.reason is None
+
+    @property
+    def why_not(self) -> str:
+        """Why there is no prediction; empty if there is one."""
+        if self.outcome is None or self.outcome.reason is None:
+            return self.refusal
+        return f"{self.outcome.reason.sentence} {self.outcome.detail}".strip()
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """One line of ``studies.csv``."""
+
+    study_instance_uid: str
+    source: str
+    results: str
+    status: str
+    survival_at_horizon_percent: float | None
+    why: str
+
+
+def prepare(request: PredictRequest) -> tuple[list[StudyFiles], Pipeline]:
+    """The studies to analyse and the model, warm; whatever can be refused before the work is refused here.
 
     Raises
     ------
     InputRefused
-        The folder does not hold images of exactly one study, or the device is not here.
+        A folder holds no study, results cannot be written, or an option does not fit what was found.
     ModelError
         The checkpoint or its weights cannot be used.
     """
-    headers = _one_study(folder)
-    by_series: dict[str, list[Path]] = {}
-    for path, ds in headers.items():
-        by_series.setdefault(str(ds.SeriesInstanceUID), []).append(path)
-    pipeline = Pipeline(checkpoint_folder(model), Layout(), devices(device)[0])
-    spacing_mm = pipeline.predictor.card.preprocessing.slice_spacing_mm
-    choice = choose({uid: [headers[path] for path in paths] for uid, paths in by_series.items()}, spacing_mm)
-    paths = by_series[choice.series_instance_uid]
-    run = ResultRun(newest_time(headers[path] for path in paths), 1, None, version("survnode"))
-    if choice.reason is not None:
-        outcome = pipeline.refuse([headers[path] for path in paths], choice.reason, choice.detail, run)
-    else:
-        outcome = pipeline.analyse(read_series(paths), run)
-    write_outcome(outcome, out)
-    if lungs is not None and outcome.analysis is not None:
-        lungs.parent.mkdir(parents=True, exist_ok=True)
-        mask = outcome.analysis.volume.as_image(pipeline.lungs_of(outcome.analysis))
-        sitk.WriteImage(mask, str(lungs), useCompression=True)
-    return outcome
+    layout = Layout(optional=frozenset(optional_roles(request.objects)))
+    studies = studies_in(request.folders)
+    make_folder(request.out, "The results")
+    if request.lungs is not None:
+        _check_mask_file(request.lungs, len(studies))
+    device = devices(request.device)[0]
+    return studies, Pipeline(checkpoint_folder(request.model), layout, device)
+
+
+def optional_roles(names: Iterable[str]) -> tuple[ResultRole, ...]:
+    """The optional objects of those names; ``all`` names every one.
+
+    Raises
+    ------
+    InputRefused
+    """
+    known = {role.value: role for role in OPTIONAL}
+    unknown = [name for name in names if name not in {*known, ALL}]
+    if unknown:
+        expected = f"expected {', '.join(known)} or {ALL}"
+        raise InputRefused(f"--objects does not know {', '.join(unknown)}: {expected}.")
+    return OPTIONAL if ALL in names else tuple(known[name] for name in names)
+
+
+def predict_studies(
+    request: PredictRequest, studies: Sequence[StudyFiles], pipeline: Pipeline, told: Callable[[str], None]
+) -> Iterator[StudyPrediction]:
+    """Analyse one study after another and write what the node would send, and ``prediction.json``.
+
+    A refusal of one study holds up no other.
+
+    Parameters
+    ----------
+    told : hears what is being done
+    """
+    alone = len(studies) == 1
+    for study in studies:
+        folder = request.out if alone else request.out / study.study_instance_uid
+        try:
+            outcome = _predict(study, pipeline, told)
+            told("writing the results")
+            write_outcome(outcome, folder)
+            _write_mask(outcome, pipeline, request.lungs)
+        except (NodeError, ModelError, OSError) as refusal:
+            yield StudyPrediction(study, folder, None, str(refusal))
+        except Exception as error:  # noqa: BLE001  the edge of a study: what is wrong with one is not wrong with the next
+            log.error("study.failed", folder=str(study.folder), trace=trace_of(error))
+            yield StudyPrediction(study, folder, None, f"A fault of survnode or of the files: {type(error).__name__}.")
+        else:
+            yield StudyPrediction(study, folder, outcome)
+
+
+def row_of(prediction: StudyPrediction) -> PredictionRow:
+    """The line of one study in ``studies.csv``."""
+    outcome = prediction.outcome
+    survival = outcome.summary["survival_at_horizon_percent"] if outcome and prediction.analysed else None
+    status = "analysed" if prediction.analysed else "not analysed" if outcome else "refused"
+    uid, source = prediction.study.study_instance_uid, str(prediction.study.folder)
+    return PredictionRow(uid, source, str(prediction.folder) if outcome else "", status, survival, prediction.why_not)
+
+
+def write_rows(rows: Sequence[PredictionRow], path: Path) -> None:
+    """Write ``studies.csv``."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(PredictionRow.__dataclass_fields__))
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
 
 
 def write_outcome(outcome: AnalysisOutcome, out: Path) -> None:
-    """Write the objects and ``prediction.json`` under ``out``; captures of an earlier run do not stay beside them."""
-    for stale in (out / "captures").glob("*.dcm"):
-        stale.unlink()
+    """Write the objects and ``prediction.json`` under ``out``; objects of an earlier run do not stay beside them."""
+    for stale in (*(out / "captures").glob("*.dcm"), *(out / role.path() for role in ResultRole)):
+        stale.unlink(missing_ok=True)
     for item in outcome.objects:
         path = out / item.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,21 +176,41 @@ def write_outcome(outcome: AnalysisOutcome, out: Path) -> None:
     (out / "prediction.json").write_text(json.dumps(outcome.summary, indent=2) + "\n", encoding="utf-8")
 
 
-def _one_study(folder: Path) -> Headers:
-    headers = dict(_dicom_files(folder))
-    studies = {str(ds.StudyInstanceUID) for ds in headers.values()}
-    if len(studies) != 1:
-        msg = f"{folder} must hold DICOM images of one study; it holds {len(headers)} images of {len(studies)} studies."
-        raise InputRefused(msg)
-    return headers
+def _predict(study: StudyFiles, pipeline: Pipeline, told: Callable[[str], None]) -> AnalysisOutcome:
+    """The results of one study.
+
+    There is no job whose time the results could bear, so they bear the newest time of their source: whoever repeats
+    it, wherever and whenever, gets the same bytes.
+    """
+    if study.fault:
+        raise InputRefused(study.fault)
+    by_series: dict[str, list[Path]] = {}
+    for path, ds in study.headers.items():
+        by_series.setdefault(str(ds.SeriesInstanceUID), []).append(path)
+    spacing_mm = pipeline.predictor.card.preprocessing.slice_spacing_mm
+    choice = choose({uid: [study.headers[path] for path in paths] for uid, paths in by_series.items()}, spacing_mm)
+    paths = by_series[choice.series_instance_uid]
+    run = ResultRun(newest_time(study.headers[path] for path in paths), 1, None, version("survnode"))
+    if choice.reason is not None:
+        return pipeline.refuse([study.headers[path] for path in paths], choice.reason, choice.detail, run)
+    told(f"reading {len(paths)} images")
+    datasets = read_series(paths)
+    told(f"analysing {len(paths)} images")
+    return pipeline.analyse(datasets, run)
 
 
-def _dicom_files(folder: Path) -> Iterator[tuple[Path, Dataset]]:
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        try:
-            ds = dcmread(path, stop_before_pixels=True)
-        except (InvalidDicomError, EOFError, OSError) as error:
-            log.info("file.skipped", file=str(path), error=type(error).__name__)
-            continue
-        if "SOPInstanceUID" in ds and "StudyInstanceUID" in ds and "SeriesInstanceUID" in ds:
-            yield path, ds
+def _check_mask_file(path: Path, studies: int) -> None:
+    if not path.name.endswith(MASK_SUFFIXES):
+        raise InputRefused(f"The lung mask is written as {' or '.join(MASK_SUFFIXES)}; {path} ends otherwise.")
+    if path.is_dir():
+        raise InputRefused(f"The lung mask is a file; {path} is a folder.")
+    if studies > 1:
+        words = "--objects segmentation writes a mask with the results of each"
+        raise InputRefused(f"--lungs names one file, but there are {studies} studies: {words}.")
+    make_folder(path.parent, "The lung mask")
+
+
+def _write_mask(outcome: AnalysisOutcome, pipeline: Pipeline, path: Path | None) -> None:
+    if path is not None and outcome.analysis is not None:
+        mask = outcome.analysis.volume.as_image(pipeline.lungs_of(outcome.analysis))
+        sitk.WriteImage(mask, str(path), useCompression=True)

@@ -13,16 +13,18 @@ from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.withdrawal import Withdrawals, Withdrawn
 from survnode.node.errors import InputRefused, RecordNotFound
 from survnode.node.results.identity import Layout
+from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database
 from survnode.node.state.made import originals_of
 from survnode.node.state.records import RecordedObject
-from survnode.node.state.reissuing import FinishedJob, Selection, is_withdrawn, selected_jobs
+from survnode.node.state.reissuing import FinishedJob, Selection, is_withdrawn, selected_jobs, sent_objects
 from survnode.node.state.rejudging import judge_again
 
 DELETED = "Its files were deleted after their retention time."
 RECALLED = "Withdrawn. Some of it may be on its way: a note on that follows if it arrives."
 NEVER_SENT = "Nothing of it went there."
 WITHDRAWN = "It was withdrawn there: have it made anew."  # a PACS hides a rejected UID even if it comes again
+WOULD_BE = "It would be withdrawn."
 JUDGED_AGAIN = "It is judged again."
 NOT_HERE = "Its images are not all here, or still coming in: send the study again or wait."
 
@@ -86,6 +88,17 @@ class Reissue:
         selected = self._selected(selection)
         return [self._withdraw(job, destination, layout) for job in selected for destination in self.destinations]
 
+    def would_withdraw(self, selection: Selection) -> list[Reissued]:
+        """What `withdraw` would do; nothing is written.
+
+        Raises
+        ------
+        RecordNotFound
+            There are no such results.
+        """
+        selected = self._selected(selection)
+        return [self._would_withdraw(job, destination) for job in selected for destination in self.destinations]
+
     def make_anew(self, selection: Selection) -> list[Reissued]:
         """Have the selected studies judged again, for the model that the node has now.
 
@@ -122,6 +135,13 @@ class Reissue:
         withdrawals = Withdrawals(self.database, self.folder, layout, clock=self.clock)
         withdrawn = withdrawals.withdraw(job, destination.name)
         return _row(job, destination.name, objects=withdrawn.objects, note=_note_of(withdrawn))
+
+    def _would_withdraw(self, job: FinishedJob, destination: DestinationConfig) -> Reissued:
+        with self.database.reading() as connection:
+            sent = sent_objects(connection, job.id, destination.name)
+            reports = originals_of(connection, job.id, (ResultRole.REPORT,))
+        note = NEVER_SENT if not sent else WOULD_BE if self._all_there(reports) else DELETED
+        return _row(job, destination.name, objects=len(sent) if note is WOULD_BE else 0, note=note)
 
     def _make_anew(self, job: FinishedJob) -> str:
         judged = judge_again(self.database, job.study_instance_uid, now=self.clock())

@@ -7,8 +7,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from survnode.node.commands.predict import PredictionRow
+from survnode.node.commands.printing import Column, Layout, print_table
 from survnode.node.results.findings import DEMONSTRATION
 
+STUDIES: Layout[PredictionRow] = Layout(
+    (
+        Column("folder", lambda row: row.source, shrinks=True),
+        Column("status", lambda row: row.status),
+        Column("survival", lambda row: row.survival_at_horizon_percent and f"{row.survival_at_horizon_percent:.1f} %"),
+    ),
+    note=lambda row: row.why or f"results: {row.results}",
+)
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _HEIGHT = 10  # lines
 _WIDTH = 2  # characters a month
@@ -62,3 +72,9 @@ def _files(objects: Sequence[dict[str, Any]], folder: Path) -> Table:
     for item in objects:
         table.add_row(item["file"], item["role"].replace("_", " "))
     return table
+
+
+def show_studies(console: Console, rows: Sequence[PredictionRow], folder: Path) -> None:
+    """Print what became of each of several studies."""
+    print_table(console, rows, STUDIES, title=f"{len(rows)} studies, written to {folder}")
+    console.print("[bold]Research use only.[/bold]")

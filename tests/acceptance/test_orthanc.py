@@ -149,7 +149,9 @@ def test_a_withdrawal_reaches_it_beside_what_it_rejects(
     node: RunningNode, orthanc: Orthanc, delivered: dict[str, Any], study_instance_uid: str
 ) -> None:
     model = ("--model", delivered["device_uid"], "--study", study_instance_uid, "--destination", "orthanc")
-    assert [(row["objects"], row["note"]) for row in node.survnode("send", *model, "--withdraw")] == [(8, "Withdrawn.")]
+    assert [(row["objects"], row["note"]) for row in node.survnode("send", *model, "--withdraw", "--yes")] == [
+        (8, "Withdrawn.")
+    ]
     node.await_delivered(delivered["job"], "orthanc")
     (found,) = orthanc.json(
         f"/dicom-web/studies/{study_instance_uid}/instances?SeriesNumber=9108&includefield=00081199"

@@ -106,7 +106,9 @@ def test_a_withdrawal_names_all_that_went_there_and_comes_after_it(
 ) -> None:
     one, other = jobs
     before = len(of(pacs, one)), len(of(pacs, other))
-    assert send(node, "--study", one["study_instance_uid"], "--withdraw") == [(one["job"], OBJECTS, "Withdrawn.")]
+    assert send(node, "--study", one["study_instance_uid"], "--withdraw", "--yes") == [
+        (one["job"], OBJECTS, "Withdrawn.")
+    ]
     found = arrived(pacs, one, before[0] + 1)
     note = found[-1]
     assert (note.Modality, note.ConceptNameCodeSequence[0].CodeValue) == ("KO", "113001")

@@ -94,6 +94,23 @@ def waiting(database: Database) -> list[Delivery]:
         return fetch(connection, Delivery, statement.order_by(deliveries.c.id))
 
 
+def test_what_a_withdrawal_would_do_is_told_and_nothing_is_written(
+    finish: FinishJob, deliver: Callable[[str], list[str]], again: Reissue, database: Database
+) -> None:
+    finish()
+    deliver("pacs")
+    told = again.would_withdraw(ALL_OF_IT)
+    assert [(row.destination, row.note) for row in told] == [
+        ("pacs", "It would be withdrawn."),
+        ("archive", "Nothing of it went there."),
+    ]
+    with database.reading() as connection:
+        states = {delivery.state for delivery in fetch(connection, Delivery, select(deliveries))}
+    assert states == {DeliveryState.SENT, DeliveryState.WAITING}
+    done = again.withdraw(ALL_OF_IT, Layout())
+    assert [row.objects for row in done] == [row.objects for row in told]
+
+
 def test_a_study_is_sent_again_to_each_destination_what_it_takes(
     again: Reissue, finish: FinishJob, deliver: Callable[[str], list[str]]
 ) -> None:
