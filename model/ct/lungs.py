@@ -26,7 +26,7 @@ MIN_LUNGS_ML = 600.0
 MAX_LUNGS_ML = 12_000.0
 # Lungs hold blood and tissue even in emphysema; gas in bowel, tubes and around the patient is within 20 HU of -1000.
 LUNG_HU = (-980.0, -300.0)  # of the median
-# Lungs are 200-300 mm high; 30 slices of 3 mm are the least that shows a pair of them in part.
+# Lungs are 200-300 mm high. Chosen: the bases at the top of an abdominal CT stay below, a part of a chest passes.
 MIN_HEIGHT_MM = 60.0
 
 R231_FILE = "unet_r231-d5d2fc3d.pth"

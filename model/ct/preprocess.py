@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
-from survnode.model.ct.volume import AIR_HU, Mask, Volume
+from survnode.model.ct.volume import PADDING_HU, Mask, Volume
 from survnode.model.errors import Reason, SeriesUnsuitable
 
 
@@ -137,7 +137,7 @@ def resample(
     shape = [int(length / target + 1e-6) + 1 for length, target in zip(extent, target_mm, strict=True)]
     resampled = sitk.Resample(
         image, shape[::-1], sitk.Transform(), _INTERPOLATORS[interpolation], (0.0,) * 3, target_mm[::-1],
-        np.eye(3).flatten().tolist(), AIR_HU, sitk.sitkFloat32,
+        np.eye(3).flatten().tolist(), PADDING_HU, sitk.sitkFloat32,
     )  # fmt: skip
     array: NDArray[np.float32] = sitk.GetArrayFromImage(resampled)
     return array

@@ -23,37 +23,52 @@ Spacing = tuple[float, float, float]
 IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])[:, None, None]
 IN_PLANE_ALL = ndimage.generate_binary_structure(3, 3) & np.array([False, True, False])[:, None, None]
 
+# The numbers below were chosen from anatomy and tried on what there is: LUNG1-001 against its contours, one coarse CT
+# of a thorax against its mask, and phantoms (tests/model/ct/test_lungs.py asks for a Dice of 0.95 on each). None of
+# them was fitted to a cohort. Where a line says no more, its number is a choice.
 COARSE_MM = (2.5, 2.0, 2.0)  # a coarse voxel is at most about this large, or one of the CT where those are larger
-AIR_HU = -320.0  # pleura: nearer to soft tissue than to lung, as radiologists draw it
+LUNG_EDGE_HU = -320.0  # pleura: nearer to soft tissue (50) than to lung (-850), as radiologists draw it
 RIGHT, LEFT = 1, 2
 
 # The body: the largest piece of tissue after an opening that cuts off table, sheets and tubes.
-# A low threshold keeps thin chest walls whole on coarse grids.
+# A low threshold keeps thin chest walls whole on coarse grids, where lung and air share their voxels.
 BODY_HU = -500.0
-OPENING_MM = 6.0
+OPENING_MM = 6.0  # wider than tubes, sheets and a table's shell, narrower than a chest wall
 OUTSIDE_HU = -950.0  # median of what reaches the edge of the image: below is air, above lung that is cut off
-CUT_LUNG_MM2 = 2000.0
+CUT_LUNG_MM2 = 2000.0  # a tenth of a lung's largest section; foam and folds of skin at the edge are smaller
 SKIN_MM = 5.0  # no lung lies that near to the outside; the blurred edge of the skin has the HU of lung
 
 # Airways, followed slice by slice from the top. A trachea has 100-500 mm2, just above its bifurcation up to twice that;
 # what grows faster from one slice to the next has leaked into a lung; below 30 mm2 it is a bronchus within the lung.
-LUMEN_HU = -800.0
+LUMEN_HU = -800.0  # air is -1000; the wall of a narrow bronchus lifts the mean of its voxels
 TRACHEA_MM2 = (60.0, 800.0)
 BRONCHUS_MM2 = 30.0
-GROWTH = 1.8
+GROWTH = 1.8  # from one slice to the next: more than a fork needs, less than a leak brings
 TRACHEA_LENGTH_MM = 40.0  # over which the first from the top is one; the throat above it is seen over less
 LEAST_LENGTH_MM = 20.0  # of the longest, where none is that long
-MIDLINE_MM = 45.0  # distance of the trachea from the middle of the body
-AIRWAY_WALL_MM = 3.0
+MIDLINE_MM = 45.0  # distance of the trachea from the middle of the body; a shrunken lung draws it to the side
+AIRWAY_WALL_MM = 3.0  # of the wall (1-2 mm), and half a coarse voxel
 
 # Lungs. A piece of air that is no lung by itself belongs to one if it is this large and not gas.
-MIN_LUNG_ML = 100.0
-MIN_PIECE_ML = 1.0
+MIN_LUNG_ML = 100.0  # a twentieth of a lung; a smaller piece is given to the lung that it lies beside
+MIN_PIECE_ML = 1.0  # about 100 coarse voxels: less is noise
 GAS_HU = -975.0  # median below: bowel, stomach, bulla of a tube; emphysema stays above
 # Where the lungs touch, what parts them is a thin bright sheet or a neck: the HU and half widths tried, mildest first.
-CONTACTS = ((AIR_HU, 1.0), (-500.0, 0.0), (-600.0, 0.0), (AIR_HU, 4.0), (-600.0, 4.0), (AIR_HU, 8.0), (AIR_HU, 12.0))
-MIN_SHARE = 0.12  # of both lungs' volume that the smaller one has
+CONTACTS = (
+    (LUNG_EDGE_HU, 1.0),
+    (-500.0, 0.0),
+    (-600.0, 0.0),
+    (LUNG_EDGE_HU, 4.0),
+    (-600.0, 4.0),
+    (LUNG_EDGE_HU, 8.0),
+    (LUNG_EDGE_HU, 12.0),
+)
+MIN_SHARE = 0.12  # of both lungs' volume that the smaller one has; healthy left lungs have 0.45
 CLOSING_MM = 7.0  # closes vessels up to twice that, and tumours at the pleura as far as they are narrower
+ROUND_SHARE, ROUND_ASPECT = (
+    0.5,
+    2.2,
+)  # a circle fills 0.79 of its box; a trachea flattened by breathing out still passes
 
 
 def lungs(hu: Array, spacing_mm: Spacing) -> Mask:
@@ -66,7 +81,7 @@ def lungs(hu: Array, spacing_mm: Spacing) -> Mask:
     blocks = tuple(max(1, int(coarse / fine + 0.5)) for coarse, fine in zip(COARSE_MM, spacing_mm, strict=True))
     coarse, mm = shrink(hu, blocks), tuple(b * s for b, s in zip(blocks, spacing_mm, strict=True))
     body = inside_body(coarse, mm)
-    air = body & (coarse < AIR_HU)
+    air = body & (coarse < LUNG_EDGE_HU)
     airways = find_airways(air & (coarse < LUMEN_HU), body, mm)
     wall = grown(airways, AIRWAY_WALL_MM, mm)
     sides = right_and_left(coarse, air & ~wall, body, mm)
@@ -142,7 +157,8 @@ def _tracheas(plane: Labels, areas: NDArray[np.float64], middle: float, mm: tupl
         rows, columns = np.nonzero(plane == label)
         height, width = (np.ptp(rows) + 1) * mm[1], (np.ptp(columns) + 1) * mm[2]
         of_size = TRACHEA_MM2[0] <= areas[label] <= TRACHEA_MM2[1]
-        compact = areas[label] > 0.5 * height * width and max(height, width) < 2.2 * min(height, width)
+        fills = areas[label] > ROUND_SHARE * height * width
+        compact = fills and max(height, width) < ROUND_ASPECT * min(height, width)
         if of_size and compact and abs(columns.mean() - middle) * mm[2] < MIDLINE_MM:
             found.append(int(label))
     return found
@@ -277,7 +293,7 @@ def refine(sides: Mask, closed: Region, free: Region, hu: Array, blocks: tuple[i
     outer = ndimage.grey_dilation(sides, footprint=cross) * (~lung & free)
     possible = _blown_up(np.where(lung, sides, outer).astype(np.uint8), blocks, hu.shape)
     doubtful = _blown_up(rim | (outer > 0), blocks, hu.shape)
-    possible[doubtful & (hu >= AIR_HU)] = 0
+    possible[doubtful & (hu >= LUNG_EDGE_HU)] = 0
     return possible
 
 

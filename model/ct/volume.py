@@ -19,17 +19,19 @@ from pydicom.uid import UID
 from survnode.model.ct.frames import Frame, frames_of, listed
 from survnode.model.errors import Reason, SeriesUnsuitable
 
-# Tolerances. Positions are decimal strings that scanners round to 0.01-0.1 mm; a helical table moves evenly.
+# Tolerances, chosen from how CT is written and not fitted to a cohort. Positions are decimal strings, which scanners
+# round to 0.01-0.1 mm, so that one gap of an even series is off by up to 0.1 mm; a missing slice doubles a gap.
 SPACING_TOLERANCE_MM = 0.1  # of one gap from the median gap ...
-SPACING_TOLERANCE = 0.02  # ... or this share of the median gap, whichever is more
-DUPLICATE_MM = 0.01  # two slices nearer than this lie at one position
-DIRECTION_TOLERANCE = 1e-3  # of each direction cosine between slices of one series
-AXIAL_DEGREES = 10.0  # between the patient's axes and those of the slices
-TILT_DEGREES = 0.5  # between the slice normal and the line on which the slices are stacked
+SPACING_TOLERANCE = 0.02  # ... or this share of the median gap, whichever is more: of 5 mm and more it is
+DUPLICATE_MM = 0.01  # two slices nearer than this lie at one position: the finest step that scanners write
+# Direction cosines and pixel spacings are written with 6 digits or so: they differ by rounding or by much more.
+DIRECTION_TOLERANCE = 1e-3  # of each direction cosine between slices of one series: 0.06 degrees
 PIXEL_SPACING_TOLERANCE_MM = 1e-3
-MIN_SLICES = 20
+AXIAL_DEGREES = 10.0  # between the patient's axes and those of the slices: who lies askew is, a reformat is not
+TILT_DEGREES = 0.5  # between normal and stack: moves a slice by 2.6 mm over 300 mm, less than one slice of 3 mm
+MIN_SLICES = 20  # a chest in slices of 10 mm has 25-35; localizers, test slices and most biopsy scans have fewer
 
-AIR_HU = -1024.0  # written where the scanner marked a pixel as padding
+PADDING_HU = -1024.0  # air, in place of a pixel that is none: the least that most scanners write
 
 Mask = NDArray[np.uint8]  # (D, H, W): 0 background, 1 right lung, 2 left lung
 
@@ -280,5 +282,5 @@ def _to_hu(stored: NDArray[np.integer[Any]], frame: Frame) -> NDArray[np.float32
     hu = stored.astype(np.float32) * np.float32(frame.rescale_slope) + np.float32(frame.rescale_intercept)
     if frame.padding is not None:
         low, high = frame.padding
-        hu[(stored >= low) & (stored <= high)] = AIR_HU
+        hu[(stored >= low) & (stored <= high)] = PADDING_HU
     return hu

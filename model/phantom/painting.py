@@ -1,4 +1,8 @@
-"""The tissues of the made-up thorax: one slice of organs, then the tubes that cross slices."""
+"""The tissues of the made-up thorax: one slice of organs, then the tubes that cross slices.
+
+Places and sizes are in mm and were set by eye, as were the numbers that make edges and textures: they claim to look
+like a thorax and no more.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -8,6 +12,7 @@ from numpy.typing import NDArray
 from survnode.model.phantom import anatomy as thorax
 from survnode.model.phantom.anatomy import LEFT, RIGHT, Anatomy, Array
 
+# HU: air by definition, the others in round figures of what is usual at 120 kV: chosen, not measured.
 AIR, FAT, MUSCLE, MARROW, CORTEX = -1000.0, -100.0, 52.0, 180.0, 650.0
 LIVER, SPLEEN, WATER, CARTILAGE, DISC, TABLE = 62.0, 50.0, 12.0, 120.0, 80.0, -180.0
 SMALLEST_VESSEL_MM = 0.85  # radius; thinner ones double the time and are hardly seen

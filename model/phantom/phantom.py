@@ -19,10 +19,10 @@ from survnode.model.phantom import painting
 from survnode.model.phantom.anatomy import LEFT, RIGHT, Anatomy, Array
 from survnode.model.phantom.painting import Canvas, Grid, Texture
 
-TUMOUR_HU = 38.0
-NOISE_HU = 14.0
-NOISE_CORRELATION = 0.7  # standard deviation in pixels of the in-plane blur
-TOUCHING_PLEURA = 0.4  # share of the tumours placed by the seed
+TUMOUR_HU = 38.0  # soft tissue, a little below muscle: chosen
+NOISE_HU = 14.0  # of a routine chest with a soft kernel (10-20): chosen
+NOISE_CORRELATION = 0.7  # standard deviation in pixels of the in-plane blur: a soft kernel's grain, by eye
+TOUCHING_PLEURA = 0.4  # share of the tumours placed by the seed: chosen, so that both kinds are common
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,16 @@ from pydicom.uid import (
 )
 
 from survnode.model.ct.frames import frames_of
-from survnode.model.ct.volume import AIR_HU, MIN_SLICES, arrange, decode, load_volume, read_headers, read_series, stack
+from survnode.model.ct.volume import (
+    MIN_SLICES,
+    PADDING_HU,
+    arrange,
+    decode,
+    load_volume,
+    read_headers,
+    read_series,
+    stack,
+)
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.node.contexts import accepted_contexts
 
@@ -109,7 +118,9 @@ def test_a_declared_padding_value_becomes_air() -> None:
         ds.add_new("PixelPaddingValue", "SS", 105)
         ds.add_new("PixelPaddingRangeLimit", "SS", 103)
     volume = load_volume(datasets)
-    np.testing.assert_array_equal(volume.hu[0].ravel()[[2, 3, 4, 5, 6]], [-796, AIR_HU, AIR_HU, AIR_HU, -788])
+    np.testing.assert_array_equal(
+        volume.hu[0].ravel()[[2, 3, 4, 5, 6]], [-796, PADDING_HU, PADDING_HU, PADDING_HU, -788]
+    )
 
 
 def without(keyword: str) -> list[Dataset]:
