@@ -7,7 +7,7 @@ to read or check one.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -18,15 +18,18 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from survnode.model.ct.coverage import CoverageLimits, coverage_limits
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
 from survnode.model.errors import CheckpointRefused
 from survnode.model.prediction import ModelIdentity
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: with `Limits`
+SPREAD_QUANTILE = 0.95  # members that differ more than on all but 5 % of their training cohort disagree
 DEMO = Path(__file__).parent / "demo"  # the packaged demonstration model
 
 _DEVICE_NAMESPACE = UUID("0d1c9d0e-9a52-5b5c-8f0a-8a3a6b1f4c11")
+_EARLIER = " It names no limits for incomplete lungs and disagreeing models: make it again with survnode train."
 _WEIGHTS, _CARD = "model.safetensors", "model.json"
 
 Tensors = Mapping[str, NDArray[np.generic]]
@@ -59,6 +62,34 @@ class Cohort(_Part):
     sha256: str
 
 
+class Limits(_Part):
+    """How far a patient may lie from what the model was made of before its number needs words, or is none.
+
+    Parameters
+    ----------
+    max_spread : of the members' survival at the horizon: beyond it the models disagree; None for a single one
+    """
+
+    coverage: CoverageLimits
+    max_spread: float | None = Field(default=None, ge=0, le=1)
+
+
+def limits_of(lung_heights_mm: Sequence[float], spreads: Sequence[float] = ()) -> Limits:
+    """The limits that follow from a training cohort.
+
+    Parameters
+    ----------
+    lung_heights_mm : of each patient, as `survnode.model.ct.coverage.lung_height_mm`
+    spreads : of each patient, as `survnode.model.prediction.Prediction.spread`; none for a single model
+    """
+    return Limits(coverage=coverage_limits(lung_heights_mm), max_spread=spread_limit(spreads))
+
+
+def spread_limit(spreads: Sequence[float] | NDArray[np.float64]) -> float | None:
+    """The spread that all but 5 % of a training cohort keep below; None where there is none to measure."""
+    return round(float(np.quantile(spreads, SPREAD_QUANTILE)), 4) if len(spreads) else None
+
+
 class Card(_Part):
     """``model.json``.
 
@@ -81,6 +112,7 @@ class Card(_Part):
     cohort: Cohort
     metrics: dict[str, JsonValue] = {}
     cohort_survival: tuple[float, ...] = ()
+    limits: Limits
     intended_use: str
     licence: str
     demonstration: bool = False
@@ -107,6 +139,7 @@ class Card(_Part):
             cohort=self.cohort.description,
             cohort_survival=self.cohort_survival,
             demonstration=self.demonstration,
+            max_spread=self.limits.max_spread,
         )
 
 
@@ -189,6 +222,7 @@ def _parse(folder: Path, text: bytes) -> Card:
         version = values.get("format_version") if isinstance(values, dict) else None
         if version != FORMAT_VERSION:
             msg = f"{folder / _CARD} has format version {version}; this software reads {FORMAT_VERSION}."
+            msg += _EARLIER if version == 1 else ""
             raise CheckpointRefused(msg)
         return Card.model_validate(values)
     except (ValueError, ValidationError) as error:

@@ -49,6 +49,7 @@ class Reason(Explained):
     MISSING_RESCALE = "MISSING_RESCALE", "A slice lacks its rescale to Hounsfield units."
     UNREADABLE_PIXELS = "UNREADABLE_PIXELS", "The pixels of a slice cannot be read."
     NO_LUNGS = "NO_LUNGS", "No lungs were found in the images."
+    LUNGS_INCOMPLETE = "LUNGS_INCOMPLETE", "A part of the lungs is missing in the images."
 
 
 class ModelError(Exception):

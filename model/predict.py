@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from survnode.model.checkpoint import Card, Checkpoint, Tensors
+from survnode.model.ct.coverage import judge_coverage
 from survnode.model.ct.lungs import lung_segmenter
 from survnode.model.ct.preprocess import SliceStack, preprocess
 from survnode.model.ct.volume import SourceImage, Volume
@@ -63,7 +64,7 @@ class Predictor:
         Raises
         ------
         SeriesUnsuitable
-            No lungs were found.
+            No lungs were found, or a part of them is missing.
         """
         return self.predict_stack(self.preprocess(volume), volume.images)
 
@@ -73,7 +74,14 @@ class Predictor:
 
     @torch.inference_mode()
     def predict_stack(self, stack: SliceStack, images: tuple[SourceImage, ...]) -> Prediction:
-        """The survival curve from preprocessed slices; ``images`` as in ``Volume.images``."""
+        """The survival curve from preprocessed slices; ``images`` as in ``Volume.images``.
+
+        Raises
+        ------
+        SeriesUnsuitable
+            A part of the lungs is missing.
+        """
+        coverage = judge_coverage(stack.lungs, self.card.preprocessing.spacing_mm, self.card.limits.coverage)
         slices = intensities(stack.hu, self.card.preprocessing.window_hu)  # (S, 1, H, W)
         mask = torch.ones(1, len(slices), dtype=torch.bool, device=self.device)
         shared = self.features(self.members[0], slices) if self.config.freezing is Freezing.TRUNK else None
@@ -89,6 +97,7 @@ class Predictor:
             member_pmf=np.stack(pmf),
             attention=_by_source(np.mean(attention, axis=0), stack.source, images),
             model=self.card.identity(),
+            coverage=coverage,
         )
 
     def features(self, net: SurvivalNet, slices: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from survnode.model.ct.coverage import Coverage
 from survnode.model.ct.volume import SourceImage
 from survnode.model.timegrid import TimeGrid, cif_from_pmf, median_months
 
@@ -25,6 +26,7 @@ class ModelIdentity:
     cohort : what it was trained on, one line, for people
     cohort_survival : survival at the horizon that the model predicts for its own cohort at the quantiles
         0, 1, ..., 100 %, ascending; empty if not recorded
+    max_spread : see `survnode.model.checkpoint.Limits`
     demonstration : True for a model that was trained on phantoms and knows nothing of patients
     """
 
@@ -39,6 +41,7 @@ class ModelIdentity:
     cohort: str
     cohort_survival: tuple[float, ...] = ()
     demonstration: bool = False
+    max_spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ class Prediction:
     member_pmf : (M, K + 1) float64, probability mass of each member of the ensemble (M = 1 without one)
     attention : one entry for each source image that the network saw, feet to head
     model : which model spoke
+    coverage : what of the lungs it saw
     """
 
     grid: TimeGrid
     member_pmf: NDArray[np.float64]
     attention: tuple[SliceAttention, ...]
     model: ModelIdentity
+    coverage: Coverage
 
     @cached_property
     def member_cif(self) -> NDArray[np.float64]:
@@ -88,6 +93,11 @@ class Prediction:
             msg = f"month must lie within 1..{self.grid.horizon_months}, not {month}"
             raise ValueError(msg)
         return float(self.survival[month - 1])
+
+    @property
+    def spread(self) -> float:
+        """Between the lowest and the highest survival at the horizon that a member says; 0 for a single one."""
+        return float(np.ptp(self.member_cif[:, -1]))
 
     @property
     def median_months(self) -> float | None:

@@ -149,6 +149,7 @@ class ResultsConfig(_Section):
     """What is sent."""
 
     captures: Annotated[int, Field(ge=1, le=50)] = 5
+    pdf_names_patient: bool = True  # name, ID, birth date, accession number and study date on each page of the PDF
     series_numbers: dict[ResultRole, Annotated[int, Field(ge=1)]] = SERIES_NUMBERS
 
 

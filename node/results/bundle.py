@@ -19,6 +19,7 @@ from survnode.node.results.identity import Layout, ResultRun, digest
 from survnode.node.results.pictures.captures import captures
 from survnode.node.results.pictures.curve import curve
 from survnode.node.results.pictures.segmentation import segmentation
+from survnode.node.results.source.series import analysed_series
 from survnode.node.roles import ResultRole
 
 
@@ -38,7 +39,7 @@ def analysed(
     lungs : (D, H, W) on the grid of ``volume``; without it there is no segmentation
     """
     layout = layout or Layout()
-    findings = findings_of(prediction, len(volume.images), layout.captures)
+    findings = findings_of(prediction, analysed_series(source.headers, volume, prediction.coverage), layout.captures)
     envelope = Envelope(source, run, layout, prediction.model, digest(findings.values()))
     return (
         report(findings, envelope),
@@ -77,7 +78,7 @@ def not_analysed(
     detail : of the refusal, for people; empty if there is nothing to add
     model : the model that would have been asked; None if none was chosen
     """
-    envelope = Envelope(source, run, layout or Layout(), model, digest([reason, detail]))
+    envelope = Envelope(source, run, layout or Layout(), model, digest([reason, detail]), refused=True)
     return (refusal(reason, detail, envelope),)
 
 

@@ -8,6 +8,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
 from pydicom.sr.coding import Code
 
+from survnode.model.ct.coverage import CoverageWarning
 from survnode.model.errors import Reason
 
 SCHEME = "99SURVNODE"
@@ -25,6 +26,7 @@ REJECTED_FOR_QUALITY = Code("113001", "DCM", "Rejected for Quality Reasons")
 FOR_RESEARCH = Code("113009", "DCM", "For Research")
 SOURCE_IMAGE = Code("121322", "DCM", "Source image for image processing operation")
 SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
+COVERAGE_INCOMPLETE = Code("130576", "DCM", "Anatomy coverage incomplete")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 
 # other people's
@@ -34,10 +36,31 @@ LUNG = Code("39607008", "SCT", "Lung")
 RIGHT = Code("24028007", "SCT", "Right")
 LEFT = Code("7771000", "SCT", "Left")
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
+# The parent of good, bad and uncertain prognoses in SNOMED CT; which of these a number means, nobody has validated.
+PROGNOSIS = Code("365858006", "SCT", "Prognosis/outlook finding")
 PERCENT = Code("%", "UCUM", "percent")
 
 # ours
 ATTENTION = Code("ATTENTION", SCHEME, "Share of the model's attention")
+
+
+MODELS_DISAGREE = Code("W-DISAGREE", SCHEME, "The models of the ensemble disagree")
+
+_WARNINGS = {
+    CoverageWarning.CUT_BELOW: "W-CUT-BELOW",
+    CoverageWarning.CUT_ABOVE: "W-CUT-ABOVE",
+    CoverageWarning.SHORT: "W-SHORT",
+}
+
+
+def warning(of_coverage: CoverageWarning) -> Code:
+    """What a reader must know of the lungs that were analysed."""
+    return Code(_WARNINGS[of_coverage], SCHEME, of_coverage.sentence.rstrip("."))
+
+
+def is_reason(code: str) -> bool:
+    """Whether a code of `SCHEME` says why a study was not analysed."""
+    return code in _REASONS.values()
 
 
 def survival(month: int) -> Code:
@@ -69,6 +92,7 @@ _REASONS = {
     Reason.MISSING_RESCALE: "NA-RESCALE",
     Reason.UNREADABLE_PIXELS: "NA-PIXELS",
     Reason.NO_LUNGS: "NA-NO-LUNGS",
+    Reason.LUNGS_INCOMPLETE: "NA-LUNGS-CUT",
 }
 
 

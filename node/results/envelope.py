@@ -107,6 +107,7 @@ class Envelope:
     Parameters
     ----------
     content : digest of what was found
+    refused : whether nothing was: the study was not analysed
     """
 
     source: SourceStudy
@@ -114,6 +115,7 @@ class Envelope:
     layout: Layout
     model: ModelIdentity | None
     content: str
+    refused: bool = False
 
     @cached_property
     def device_uid(self) -> str:
@@ -131,6 +133,14 @@ class Envelope:
         uids = [f"{ds.SeriesInstanceUID} {ds.SOPInstanceUID}" for ds in self.source.evidence]
         run = (self.run.version, self.run.software_version)
         return digest([self.source.evidence[0].StudyInstanceUID, *uids, self.device_uid, *run, self.content])
+
+    def title(self, role: ResultRole) -> str:
+        """What a list of series, or the head of a document, says of an object: its state and version come early.
+
+        Lists show some 20 characters of the 64 that a description may have.
+        """
+        what = "AI not analysed" if self.refused else role.description
+        return f"{what} v{self.run.version} ({RESEARCH_USE.lower()})"
 
     def uid(self, *parts: str) -> str:
         """The UID of what ``parts`` name in this result."""
@@ -156,7 +166,7 @@ class Envelope:
             manufacturer=OWN_MANUFACTURER,
             manufacturer_model_name=self.model_name,
             software_versions=self._software_versions,
-            series_description=described(role),
+            series_description=self.title(role),
             content_date=date,
             content_time=time,
             series_date=date,
@@ -225,11 +235,6 @@ def _scanner(equipment: Dataset) -> Iterable[ContributingEquipment]:
         item = ContributingEquipment(equipment.Manufacturer, Code("109101", "DCM", "Acquisition Equipment"))
         item.update(equipment)
         yield item
-
-
-def described(role: ResultRole) -> str:
-    """What a list of series, or the head of a document, says of a result object."""
-    return f"{role.description} ({RESEARCH_USE.lower()})"
 
 
 def coded(code: Code) -> Dataset:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from survnode.model.ct.volume import SourceImage
 from survnode.model.prediction import ModelIdentity, Prediction
+from survnode.node.results.source.series import AnalysedSeries
 
 DECIMALS = 2  # of a percentage
 DEMONSTRATION = "DEMONSTRATION MODEL: trained on phantoms, knows nothing of patients"
@@ -20,21 +21,42 @@ RESEARCH_USE = "Research use only"
 
 @dataclass(frozen=True)
 class RankedSlice:
-    """A slice that is shown: ``rank`` from 1, ``index`` in the volume, ``weight`` in percent."""
+    """A slice that is shown.
+
+    Parameters
+    ----------
+    rank : from 1
+    index : in the volume
+    weight : percent
+    series : how a person finds its series; empty if that has no number
+    position_mm : along the patient's axis, see `AnalysedSeries`
+    """
 
     rank: int
     index: int
     weight: float
     image: SourceImage
+    series: str
+    position_mm: float
+
+    @property
+    def place(self) -> str:
+        """How a person finds the image in its series."""
+        frame = self.image.frame_number
+        number = self.image.instance_number if frame is None else frame
+        place = f"z {self.position_mm:.1f} mm"
+        return place if number is None else f"{'image' if frame is None else 'frame'} {number}, {place}"
 
     @property
     def name(self) -> str:
-        """How a person finds the image in its series."""
+        """How a person finds the image in its study."""
         frame = self.image.frame_number
-        number = self.image.instance_number
-        if frame is not None:
-            return f"source frame {frame}"
-        return "source image without number" if number is None else f"source image {number}"
+        number = self.image.instance_number if frame is None else frame
+        place = f"z {self.position_mm:.1f} mm"
+        series = f" of {self.series}" if self.series else ""
+        if number is None:
+            return f"source image at {place}{series}"
+        return f"source {'image' if frame is None else 'frame'} {number}{series}, {place}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +72,7 @@ class ReportedFindings:
     attention : (D,) of each slice of the volume, 0 where the network did not look
     slices : the ranked slices, highest attention first
     cohort_survival : ascending quantiles of the survival at the horizon in the training cohort; may be empty
+    series : what was analysed
     """
 
     months: NDArray[np.int64]
@@ -61,6 +84,7 @@ class ReportedFindings:
     slices: tuple[RankedSlice, ...]
     cohort_survival: NDArray[np.float64]
     model: ModelIdentity
+    series: AnalysedSeries
 
     @property
     def horizon(self) -> int:
@@ -84,6 +108,12 @@ class ReportedFindings:
         return float(values.min()), float(values.max())
 
     @property
+    def models_disagree(self) -> bool:
+        """Whether the members lie further apart at the horizon than the checkpoint calls agreement."""
+        spread, limit = self.spread_at(self.horizon), self.model.max_spread
+        return spread is not None and limit is not None and spread[1] - spread[0] > 100 * limit
+
+    @property
     def cohort_rank(self) -> float | None:
         """The share of the training cohort, percent, whose predicted survival is below this patient's."""
         if self.cohort_survival.size < 2:
@@ -96,14 +126,15 @@ class ReportedFindings:
         yield from self.incidence
         yield from self.member_survival.ravel()
         yield from self.attention
+        yield from (round(self.series.coverage.height_mm), round(self.series.coverage.volume_ml))
         for item in self.slices:
             yield from (item.rank, item.index, item.image.sop_instance_uid, item.image.frame_number)
 
 
-def findings_of(prediction: Prediction, n_slices: int, captures: int) -> ReportedFindings:
-    """The numbers of ``prediction`` over a volume of ``n_slices``, with ``captures`` ranked slices."""
+def findings_of(prediction: Prediction, series: AnalysedSeries, captures: int) -> ReportedFindings:
+    """The numbers of ``prediction`` over ``series``, with ``captures`` ranked slices."""
     incidence = _percent(prediction.cif)
-    attention = np.zeros(n_slices)
+    attention = np.zeros(len(series.positions_mm))
     for item in prediction.attention:
         attention[item.index] = _percent(np.float64(item.weight))
     ranked = enumerate(prediction.ranked(captures), start=1)
@@ -115,9 +146,20 @@ def findings_of(prediction: Prediction, n_slices: int, captures: int) -> Reporte
         member_survival=np.round(100 - _percent(prediction.member_cif), DECIMALS),
         median_months=None if median is None else round(median, 1),
         attention=attention,
-        slices=tuple(RankedSlice(rank, item.index, float(attention[item.index]), item.image) for rank, item in ranked),
+        slices=tuple(
+            RankedSlice(
+                rank,
+                item.index,
+                float(attention[item.index]),
+                item.image,
+                series.name,
+                series.positions_mm[item.index],
+            )
+            for rank, item in ranked
+        ),
         cohort_survival=_percent(np.asarray(prediction.model.cohort_survival, np.float64)),
         model=prediction.model,
+        series=series,
     )
 
 

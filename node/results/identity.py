@@ -66,10 +66,12 @@ class Layout:
     series_numbers : one a role
     captures : slices that are written as captures, measured in the report and named as key objects
     report_sop_class : one of `REPORT_CLASSES`; the content is the same
+    pdf_names_patient : whether the printed pages say whom they concern
     optional : what is made besides `DEFAULT_ROLES`: PDF, SEGMENTATION, ATTENTION_REPORT
     """
 
     series_numbers: dict[ResultRole, int] = field(default_factory=SERIES_NUMBERS.copy)
     captures: int = 5
     report_sop_class: str = ResultRole.REPORT.sop_class()
+    pdf_names_patient: bool = True
     optional: frozenset[ResultRole] = frozenset()

@@ -4,41 +4,69 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from survnode.model.ct.volume import SourceImage
+from survnode.model.ct.volume import SourceImage, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
-from survnode.node.results.envelope import ResultObject
+from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.findings import findings_of
 from survnode.node.results.identity import ResultRun
+from survnode.node.results.source.series import AnalysedSeries, analysed_series
 from survnode.node.roles import ResultRole
 
 FORMAT_VERSION = 1
 
 
 def analysed_summary(
-    prediction: Prediction, images: Sequence[SourceImage], objects: Sequence[ResultObject], run: ResultRun
+    prediction: Prediction, volume: Volume, source: SourceStudy, objects: Sequence[ResultObject], run: ResultRun
 ) -> dict[str, Any]:
-    """What ``prediction.json`` says of an analysis; ``images`` as in ``Volume.images``."""
+    """What ``prediction.json`` says of an analysis of ``volume``, which was made of ``source``."""
     captures = sum(item.role is ResultRole.CAPTURE for item in objects)
-    findings = findings_of(prediction, len(images), captures)
+    findings = findings_of(prediction, analysed_series(source.headers, volume, prediction.coverage), captures)
     model = asdict(prediction.model)
     model.pop("cohort_survival")
     return {
         **_head("analysed", objects, run),
         "model": model,
+        "series": _series(findings.series),
         "months": findings.months.tolist(),
         "survival_percent": findings.survival.tolist(),
         "cumulative_incidence_percent": findings.incidence.tolist(),
         "member_survival_percent": findings.member_survival.tolist(),
         "survival_at_horizon_percent": findings.survival_at(findings.horizon),
+        "models_disagree": findings.models_disagree,
         "median_survival_months": findings.median_months,
         "ranked_slices": [
-            {"rank": item.rank, "weight_percent": item.weight, **_image(item.image)} for item in findings.slices
+            {
+                "rank": item.rank,
+                "weight_percent": item.weight,
+                **_image(item.image),
+                "position_mm": item.position_mm,
+            }
+            for item in findings.slices
         ],
         "attention": [
             {"weight_percent": float(weight), **_image(image)}
-            for image, weight in zip(images, findings.attention, strict=True)
+            for image, weight in zip(volume.images, findings.attention, strict=True)
         ],
+    }
+
+
+def _series(series: AnalysedSeries) -> dict[str, Any]:
+    coverage = series.coverage
+    return {
+        "series_instance_uid": series.uid,
+        "number": series.number,
+        "description": series.description,
+        "date": series.date.isoformat() if series.date else None,
+        "slices": len(series.positions_mm),
+        "extent_mm": round(series.extent_mm, 1),
+        "lungs": {
+            "volume_ml": round(coverage.volume_ml),
+            "height_mm": round(coverage.height_mm),
+            "share_of_widest_section_in_lowest_slice": round(coverage.lower_edge, 3),
+            "share_of_widest_section_in_highest_slice": round(coverage.upper_edge, 3),
+            "warnings": [{"code": str(item.value), "sentence": item.sentence} for item in coverage.warnings],
+        },
     }
 
 

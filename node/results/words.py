@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
+from survnode.model.ct.coverage import CoverageWarning
 from survnode.model.errors import Reason
 from survnode.model.prediction import ModelIdentity
 from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, ReportedFindings
@@ -11,21 +12,61 @@ from survnode.node.results.identity import ResultRun
 LINE = "\r\n"  # as DICOM text wants it
 LINE_CHARS = 92  # viewers do not wrap preformatted text
 
+COUNTS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 10: "ten"}
+DISAGREE = "the models disagree"
+BRIEF = {
+    CoverageWarning.CUT_BELOW: "lungs cut off below",
+    CoverageWarning.CUT_ABOVE: "lungs cut off above",
+    CoverageWarning.SHORT: "lungs shorter than in training",
+}
+
 NOT_FOR_CARE = (
     f"{RESEARCH_USE}. Not a medical device: not for diagnosis, prognosis or treatment of a patient. "
     "Not verified by a physician."
 )
 
 
-def headline(model: ModelIdentity) -> str:
-    """What stands above the first number."""
-    demonstration = "; demonstration model: knows nothing of patients" if model.demonstration else ""
-    return f"Overall survival ({RESEARCH_USE.lower()}{demonstration})"
+def headline(findings: ReportedFindings) -> str:
+    """What stands above the first number: how sure it is, as a person reads it."""
+    demonstration = "; demonstration model: knows nothing of patients" if findings.model.demonstration else ""
+    return f"{findings.horizon}-month survival {estimate(findings)} ({RESEARCH_USE.lower()}{demonstration})"
+
+
+def estimate(findings: ReportedFindings) -> str:
+    """The survival at the horizon and how far the models lie apart; `inspection` looks for the same words."""
+    said = f"{alone(findings.survival_at(findings.horizon))}{of_models(findings, findings.horizon)}"
+    return f"{said}, {DISAGREE}" if findings.models_disagree else said
+
+
+def of_models(findings: ReportedFindings, month: int) -> str:
+    """The range of the members of an ensemble; empty without one."""
+    spread = findings.spread_at(month)
+    return "" if spread is None else f" ({range_of(len(findings.member_survival), *spread)})"
+
+
+def range_of(models: int, low: float, high: float) -> str:
+    """From the lowest to the highest that a member says, percent."""
+    return f"{COUNTS.get(models, models)} models: {whole(low)} to {whole(high)} %"
+
+
+def alone(share: float) -> str:
+    """A share in percent, for people: no more digits than it deserves."""
+    return f"{whole(share)} %"
+
+
+def whole(share: float) -> str:
+    """The whole number nearest to a share in percent; nobody lives or dies for certain."""
+    return "<1" if share < 0.5 else ">99" if share > 99.5 else f"{share:.0f}"
 
 
 def summary(findings: ReportedFindings) -> str:
     """What a radiologist reads: survival by month, the models' spread, the median, the cohort, the slices."""
-    lines = [*_survival(findings), *_comparison(findings), *_attention(findings)]
+    lines = [
+        *_analysed(findings),
+        *_survival(findings),
+        *_comparison(findings),
+        *_attention(findings),
+    ]
     return _wrapped(lines)
 
 
@@ -37,6 +78,13 @@ def refusal(reason: Reason, detail: str) -> str:
 
 def _wrapped(lines: Iterable[str]) -> str:
     return LINE.join(part for line in lines for part in wrap(line, LINE_CHARS, subsequent_indent="    "))
+
+
+def brief(findings: ReportedFindings) -> Iterator[str]:
+    """What a reader must know of the number, in the few words that a picture has room for."""
+    yield from (BRIEF[warning] for warning in findings.series.coverage.warnings)
+    if findings.models_disagree:
+        yield DISAGREE
 
 
 def warnings(model: ModelIdentity | None) -> Iterator[str]:
@@ -66,22 +114,22 @@ def parameters(model: ModelIdentity, n_bins: int, members: int) -> Iterator[str]
 
 def alive(month: int, survival: float) -> str:
     """The predicted survival at ``month``, percent; `inspection` looks for the same words."""
-    return f"{month:2d} months: {survival:6.2f} %"
+    return f"{month:2d} months: {alone(survival):>5}"
 
 
 def weighed(rank: int, weight: float) -> str:
     """The weight of a ranked slice, percent; `inspection` looks for the same words."""
-    return f"rank {rank}: {weight:6.2f} %"
+    return f"rank {rank}: {weight:5.1f} %"
 
 
 def capture(rank: int, of: int, weight: float) -> str:
     """What a capture says of itself; `inspection` looks for the same words."""
-    return f"rank {rank} of {of}; weight {weight:.2f} %"
+    return f"rank {rank} of {of}; weight {weight:.1f} %"
 
 
 def curve(month: int, survival: float) -> str:
     """What the curve page says of itself; `inspection` looks for the same words."""
-    return f"AI predicted overall survival at {month} months: {survival:.2f} %"
+    return f"AI predicted overall survival at {month} months: {alone(survival)}"
 
 
 def median(findings: ReportedFindings) -> str:
@@ -91,16 +139,22 @@ def median(findings: ReportedFindings) -> str:
     return f"{findings.median_months:.1f} months"
 
 
+def _analysed(findings: ReportedFindings) -> Iterator[str]:
+    yield f"Analysed: {findings.series.label}"
+    yield f"  {findings.series.amount}, {findings.series.coverage.height_mm:.0f} mm from base to apex"
+    yield from (f"  WARNING: {warning.sentence}" for warning in findings.series.coverage.warnings)
+
+
 def _survival(findings: ReportedFindings) -> Iterator[str]:
     yield "Predicted overall survival after this CT"
     models = len(findings.member_survival)
     for month in findings.milestones:
-        spread = findings.spread_at(month)
-        of_models = "" if spread is None else f"   ({models} models: {spread[0]:.2f} - {spread[1]:.2f} %)"
-        yield f"  {alive(month, findings.survival_at(month))}{of_models}"
+        yield f"  {alive(month, findings.survival_at(month))}  {of_models(findings, month)}".rstrip()
     yield f"Median survival: {median(findings)}"
     if models > 1:
         yield f"Each value is the mean of {models} models; the range is that of their predictions."
+    if findings.models_disagree:
+        yield f"{DISAGREE[0].upper()}{DISAGREE[1:]}: more than on 95 of 100 patients of the training cohort."
 
 
 def _comparison(findings: ReportedFindings) -> Iterator[str]:
@@ -131,7 +185,7 @@ def withdrawal() -> str:
 def key_objects(findings: ReportedFindings) -> str:
     """What the key images are."""
     lines = [f"AI attention, rank 1 to {len(findings.slices)} ({RESEARCH_USE.lower()})"]
-    lines += [f"rank {item.rank}: {item.weight:.2f} %, {item.name}" for item in findings.slices]
+    lines += [f"rank {item.rank}: {item.weight:.1f} %, {item.name}" for item in findings.slices]
     if findings.model.demonstration:
         lines.append(f"{DEMONSTRATION}.")
     return LINE.join(lines)

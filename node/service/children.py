@@ -110,6 +110,7 @@ def layout_of(config: NodeConfig) -> Layout:
     return Layout(
         series_numbers=Layout().series_numbers | config.results.series_numbers,
         captures=config.results.captures,
+        pdf_names_patient=config.results.pdf_names_patient,
         optional=frozenset(wanted.difference(DEFAULT_ROLES)),
     )
 

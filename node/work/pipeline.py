@@ -85,7 +85,7 @@ class Pipeline:
         source, analysis = SourceStudy(tuple(datasets)), Analysis(volume, stack, prediction)
         lungs = self.lungs_of(analysis) if ResultRole.SEGMENTATION in self.layout.optional else None
         objects = analysed(source, volume, prediction, run, self.layout, lungs)
-        summary = analysed_summary(prediction, volume.images, objects, run)
+        summary = analysed_summary(prediction, volume, source, objects, run)
         inspect(objects, source, summary)
         return AnalysisOutcome(objects, summary, analysis)
 

@@ -11,6 +11,7 @@ from survnode.model.checkpoint import (
     Cohort,
     Lungs,
     checkpoint_folder,
+    limits_of,
     load_checkpoint,
     read_card,
     save_checkpoint,
@@ -31,6 +32,7 @@ def card(**changes: object) -> Card:
         "lungs": Lungs(method=LungMethod.THRESHOLD),
         "backbone": Backbone(name="efficientnet_lite0", sha256="ab"),
         "cohort": Cohort(description="nobody", n_patients=1, n_events=0, sha256="cd"),
+        "limits": limits_of([250.0, 300.0]),
         "intended_use": "tests",
         "licence": "Apache-2.0",
     }
@@ -108,7 +110,7 @@ def test_an_altered_card_is_refused(tmp_path: Path, changes: dict[str, object]) 
         read_card(tmp_path)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "2", None])
 def test_an_unknown_format_is_refused_by_its_version(tmp_path: Path, version: object) -> None:
     save_checkpoint(tmp_path, card(), (member(1),))
     rewrite(tmp_path, format_version=version)
@@ -116,12 +118,25 @@ def test_an_unknown_format_is_refused_by_its_version(tmp_path: Path, version: ob
         read_card(tmp_path)
 
 
+def test_a_checkpoint_of_the_first_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, card(), (member(1),))
+    rewrite(tmp_path, format_version=1)
+    with pytest.raises(CheckpointRefused, match=r"names no limits for incomplete lungs .* survnode train"):
+        read_card(tmp_path)
+
+
+def test_the_limits_follow_from_heights_and_spreads() -> None:
+    limits = limits_of([250.0] * 20, [share / 100 for share in range(101)])
+    assert (limits.max_spread, limits.coverage.min_height_mm) == (0.95, 250.0)
+    assert limits_of([250.0]).max_spread is None
+
+
 def test_a_card_that_lacks_something_or_says_too_much_is_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, card(), (member(1),))
     rewrite(tmp_path, colour="red")
     with pytest.raises(CheckpointRefused, match="colour"):
         read_card(tmp_path)
-    (tmp_path / "model.json").write_text('{"format_version": 1}')
+    (tmp_path / "model.json").write_text('{"format_version": 2}')
     with pytest.raises(CheckpointRefused, match="network"):
         read_card(tmp_path)
     (tmp_path / "model.json").write_text("[]")

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from survnode.model.ct.coverage import lung_height_mm
 from survnode.model.ct.lungs import lung_segmenter
 from survnode.model.ct.preprocess import preprocess
 from survnode.model.net.network import intensities
@@ -31,11 +32,13 @@ class PhantomFeatures:
     features : (S, F) float16, feet to head
     source : (S,) int64, as in `SliceStack`
     tumour : (D,) bool, which source images show the tumour
+    lung_height_mm : (1,) float64, as `survnode.model.ct.coverage.lung_height_mm`
     """
 
     features: NDArray[np.float16]
     source: NDArray[np.int64]
     tumour: NDArray[np.bool_]
+    lung_height_mm: NDArray[np.float64]
 
     def attention_by_image(self, attention: NDArray[np.float64]) -> NDArray[np.float64]:
         """Attention (S,) added up over the source image that each slice shows, (D,)."""
@@ -55,7 +58,8 @@ def extract(patient: PhantomPatient, training: Training) -> PhantomFeatures:
     slices = intensities(stack.hu, training.preprocessing.window_hu)
     with torch.inference_mode():
         features = encode(encoder_of(training.network)[0], training.network, slices)
-    return PhantomFeatures(features.numpy().astype(np.float16), stack.source, scan.tumour)
+    height = np.array([lung_height_mm(stack.lungs, training.preprocessing.spacing_mm[0])])
+    return PhantomFeatures(features.numpy().astype(np.float16), stack.source, scan.tumour, height)
 
 
 def cached_features(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from survnode.model.ct.coverage import lung_height_mm
 from survnode.model.ct.lungs import LungMethod, LungSegmenter, lung_segmenter
 from survnode.model.ct.preprocess import Preprocessing, preprocess
 from survnode.model.errors import Reason, SeriesUnsuitable
@@ -35,11 +36,13 @@ class Slices:
     hu : (S, size, size) int16
     source : (S,) int64, row of the source image in ``Volume.images``
     images : D, how many source images there are
+    lung_height_mm : as `survnode.model.ct.coverage.lung_height_mm`
     """
 
     hu: NDArray[np.int16]
     source: NDArray[np.int64]
     images: int
+    lung_height_mm: float
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,9 @@ class SliceCache:
 def read_slices(path: Path) -> Slices:
     """The slices in a file of the cache."""
     with safe_open(path, framework="numpy") as file:
-        images = int(file.metadata()["images"])
-        return Slices(file.get_tensor("hu"), file.get_tensor("source"), images)
+        about = file.metadata()
+        images, height = int(about["images"]), float(about["lung_height_mm"])
+        return Slices(file.get_tensor("hu"), file.get_tensor("source"), images, height)
 
 
 def standard_window(paths: Sequence[Path]) -> tuple[float, float]:
@@ -112,7 +116,9 @@ def _make(patient: Patient, path: Path, preprocessing: Preprocessing, lungs: Lun
     except SeriesUnsuitable as error:
         write_whole(_refusal(path), json.dumps({"reason": error.reason, "detail": error.detail}).encode())
         return
-    write_arrays(path, {"hu": stack.hu, "source": stack.source}, images=str(len(volume.images)))
+    height = lung_height_mm(stack.lungs, preprocessing.spacing_mm[0])
+    about = {"images": str(len(volume.images)), "lung_height_mm": f"{height:.2f}"}
+    write_arrays(path, {"hu": stack.hu, "source": stack.source}, **about)
 
 
 def _refusal(path: Path) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from survnode.model.checkpoint import Backbone, Card, Cohort, Lungs, save_checkpoint
+from survnode.model.checkpoint import Backbone, Card, Cohort, Limits, Lungs, limits_of, save_checkpoint
 from survnode.model.timegrid import TimeGrid
 from survnode.train.cohorts.phantom import PhantomCohort, hazard_a_month
 from survnode.train.fit.features import encoder_of
@@ -69,6 +69,13 @@ class Part:
         """As the loop wants them."""
         return Outcomes(self.cohort.time_months, self.cohort.event)
 
+    def limits_of(self, nets: Sequence[Net]) -> Limits:
+        """What follows from the lungs and from how far ``nets`` lie apart."""
+        fitting, rows = Training.demonstration().fitting, range(len(self.features))
+        survival = [1 - predict(net, self.inputs, rows, fitting).cif[:, -1] for net in nets]
+        heights = [float(one.lung_height_mm[0]) for one in self.features]
+        return limits_of(heights, [float(spread) for spread in np.ptp(np.stack(survival), axis=0)])
+
     def predicted_by(self, nets: Sequence[Net]) -> Predicted:
         """What ``nets`` say of all of them on average."""
         fitting, rows = Training.demonstration().fitting, range(len(self.features))
@@ -118,6 +125,7 @@ def make_checkpoint(
             "unseen": measure(heads, unseen, plan.seed),
         },
         cohort_survival=survival_quantiles(heads, training),
+        limits=training.limits_of(heads),
         intended_use="Demonstration and test of the software. Trained on phantoms, it knows nothing of patients.",
         licence="Apache-2.0",
         demonstration=True,

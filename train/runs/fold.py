@@ -7,10 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from survnode.model.checkpoint import Backbone, Card, Lungs, save_checkpoint
+from survnode.model.checkpoint import Backbone, Card, Lungs, Tensors, limits_of, save_checkpoint
 from survnode.model.checkpoint import Cohort as CohortCard
 from survnode.model.net.volumetric import VolumetricConfig
 from survnode.model.timegrid import TimeGrid
@@ -18,7 +19,7 @@ from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.cohorts.folds import Fold
 from survnode.train.fit.features import FeatureCache, encoder_of
 from survnode.train.fit.inputs import FeatureInputs, Inputs, Net, SliceInputs
-from survnode.train.fit.loop import Epoch, Outcomes, Rows, Trainer
+from survnode.train.fit.loop import Epoch, Outcomes, Rows, Trainer, predict
 from survnode.train.fit.networks import initial, new_net, start_from
 from survnode.train.fit.slices import SliceCache, lung_weights_sha256, standard_window
 from survnode.train.measure.concordance import concordance_td
@@ -159,9 +160,20 @@ def seal(
         ),
         metrics=metrics,
         cohort_survival=tuple(round(float(value), 6) for value in np.quantile(survival, np.linspace(0, 1, 101))),
+        limits=limits_of([material.slices.read(patient).lung_height_mm for patient in patients]),
         intended_use=INTENDED_USE,
         licence="as the cohort's",
     )
+
+
+def spreads(material: Material, members: Sequence[Tensors]) -> NDArray[np.float64]:
+    """How far apart the ``members`` of an ensemble lie on each patient, (B,): see `Limits`."""
+    inputs, rows, survival = inputs_of(material, material.recipe), range(len(material.cohort.patients)), []
+    for member in members:
+        net = new_net(material.recipe.network, 0).to(material.device)
+        net.load_trained_state({name: torch.from_numpy(tensor) for name, tensor in member.items()})
+        survival.append(1 - predict(net, inputs, rows, material.recipe.fitting).cif[:, -1])
+    return np.asarray(np.ptp(np.stack(survival), axis=0))
 
 
 def state_of(net: Net) -> dict[str, NDArray[np.generic]]:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from survnode.model.checkpoint import load_checkpoint, save_checkpoint
+from survnode.model.checkpoint import load_checkpoint, save_checkpoint, spread_limit
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.errors import FoldsRefused
 from survnode.train.cohorts.exclusions import write_exclusions
@@ -37,7 +37,7 @@ from survnode.train.journal import EPOCH, MEASURED, PROGRESS, Journal, Tell, sil
 from survnode.train.measure.evaluate import Evaluation, evaluate
 from survnode.train.measure.resampling import RESAMPLES
 from survnode.train.presets import Intensity, Recipe
-from survnode.train.runs.fold import Material, fit_fold, rounded, seal
+from survnode.train.runs.fold import Material, fit_fold, rounded, seal, spreads
 from survnode.train.runs.model_card import model_card
 from survnode.train.runs.results import FoldResult, Predictions, gathered, write_attention, write_predictions
 from survnode.train.workers import Hear, each
@@ -266,7 +266,8 @@ def write_ensemble(
         metrics={name: estimate.model_dump(mode="json") for name, estimate in evaluation.metrics.items()},
         survival=1 - predictions.cif[:, -1],
     )
-    save_checkpoint(plan.out, card, members)
+    limits = card.limits.model_copy(update={"max_spread": spread_limit(spreads(material, members))})
+    save_checkpoint(plan.out, card.model_copy(update={"limits": limits}), members)
 
 
 def _steps(tell: Tell, stage: str, total: int) -> Callable[[], None]:

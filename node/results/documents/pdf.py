@@ -1,4 +1,7 @@
-"""The curve page and the summary as a document, for systems that show documents but no structured reports."""
+"""The curve page and the summary as a document, for systems that show documents but no structured reports.
+
+It is meant to be printed: black on white, and with the patient on every page unless the site leaves that out.
+"""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -13,13 +16,15 @@ from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.node.results import words
-from survnode.node.results.envelope import Envelope, ResultObject, ascii_text, described, referenced
+from survnode.node.results.documents.letterhead import letterhead
+from survnode.node.results.envelope import Envelope, ResultObject, ascii_text, referenced
 from survnode.node.results.findings import ReportedFindings
 from survnode.node.results.pictures import curve
-from survnode.node.results.pictures.palette import PLAIN, fraction
+from survnode.node.results.pictures.palette import PRINT, fraction
 from survnode.node.roles import ResultRole
 
 LINE_CHARS = 100
+HEAD_CHARS = 105  # of a line of the letterhead
 PAGE_LINES = 29
 
 
@@ -33,10 +38,10 @@ def pdf(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
     )
     ds.ConversionType = "WSD"
     ds.AcquisitionDateTime = None  # of what was converted, which was never acquired
-    ds.BurnedInAnnotation = "NO"  # nothing on the pages names the patient
+    ds.BurnedInAnnotation = "YES" if envelope.layout.pdf_names_patient else "NO"
     ds.RecognizableVisualFeatures = "NO"
     ds.SourceInstanceSequence = [referenced(item) for item in envelope.source.evidence]
-    ds.DocumentTitle = described(ResultRole.PDF)
+    ds.DocumentTitle = envelope.title(ResultRole.PDF)
     ds.ConceptNameCodeSequence = None
     ds.MIMETypeOfEncapsulatedDocument = "application/pdf"
     ds.EncapsulatedDocument, ds.EncapsulatedDocumentLength = _padded(draw(findings, envelope))
@@ -48,17 +53,27 @@ def pdf(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
 def draw(findings: ReportedFindings, envelope: Envelope) -> bytes:
     """The pages; the same bytes for the same run."""
     metadata = {
-        "Title": described(ResultRole.PDF),
+        "Title": envelope.title(ResultRole.PDF),
         "Creator": OWN_MANUFACTURER,
         "Producer": f"{OWN_MANUFACTURER} {envelope.run.software_version}",
         "CreationDate": envelope.created,
     }
     buffer = BytesIO()
     with PdfPages(buffer, metadata=metadata) as pages:
-        pages.savefig(curve.page(findings, envelope.run.software_version))
-        for figure in _text_pages(findings, envelope):
+        for figure in (curve.page(findings, envelope.run.software_version, PRINT), *_text_pages(findings, envelope)):
+            _concern(figure, envelope)
             pages.savefig(figure)
     return buffer.getvalue()
+
+
+def _concern(figure: Figure, envelope: Envelope) -> None:
+    """Write on top of a page whom it concerns, if the site wants that."""
+    if envelope.layout.pdf_names_patient:
+        for y, line in zip((0.985, 0.958), letterhead(envelope.source.subject.attributes), strict=True):
+            shown = line if len(line) <= HEAD_CHARS else f"{line[: HEAD_CHARS - 3]}..."
+            figure.text(
+                curve.LEFT, y, shown, size=11.5, weight="bold", color=fraction(PRINT.plain), va="top", parse_math=False
+            )
 
 
 def _text_pages(findings: ReportedFindings, envelope: Envelope) -> Iterator[Figure]:
@@ -76,10 +91,10 @@ def _text_pages(findings: ReportedFindings, envelope: Envelope) -> Iterator[Figu
 
 
 def _text_page(lines: list[str]) -> Figure:
-    figure = curve.blank()
-    curve.head(figure, demonstration=False)  # the words say it
+    figure = curve.blank(PRINT)
+    curve.head(figure, PRINT)
     figure.text(
-        curve.LEFT, 0.83, "\n".join(lines), size=11, family="DejaVu Sans Mono", color=fraction(PLAIN), va="top",
+        curve.LEFT, 0.83, "\n".join(lines), size=11, family="DejaVu Sans Mono", color=fraction(PRINT.plain), va="top",
         linespacing=1.3, parse_math=False,
     )  # fmt: skip
     return figure

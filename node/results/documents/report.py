@@ -5,7 +5,7 @@ labels otherwise), flat monthly values (nested horizons are hidden), no image li
 images), and no `method` or `manufacturer` (each is a validator's warning).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -31,6 +31,7 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
+from survnode.model.ct.coverage import CoverageWarning
 from survnode.model.ct.frames import OWN_MANUFACTURER
 from survnode.model.ct.volume import SourceImage
 from survnode.model.errors import Reason
@@ -57,6 +58,7 @@ def report(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
     evaluations = container(
         codes.QUALITATIVE_EVALUATIONS,
         [
+            *(CodeContentItem(codes.FINDING, code, "CONTAINS") for code in _warnings(findings)),
             text(codes.FINDING, words.summary(findings)),
             *(text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
         ],
@@ -90,7 +92,7 @@ def _headline_group(findings: ReportedFindings, envelope: Envelope) -> Measureme
         unit=codes.PERCENT,
         algorithm_id=_algorithm(findings),
     )
-    return group(words.headline(findings.model), envelope.uid("tracking", "survival"), [headline])
+    return group(words.headline(findings), envelope.uid("tracking", "survival"), [headline], finding=codes.PROGNOSIS)
 
 
 def _curve_group(findings: ReportedFindings, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
@@ -102,6 +104,16 @@ def _curve_group(findings: ReportedFindings, envelope: Envelope) -> Measurements
     return group("Survival curve", envelope.uid("tracking", "curve"), curve, _algorithm(findings))
 
 
+def _warnings(findings: ReportedFindings) -> Iterator[Code]:
+    """What a reader must know of the number, as codes: the standard's where it has one, and which of ours."""
+    coverage = findings.series.coverage
+    if any(item is not CoverageWarning.SHORT for item in coverage.warnings):
+        yield codes.COVERAGE_INCOMPLETE
+    yield from (codes.warning(item) for item in coverage.warnings)
+    if findings.models_disagree:
+        yield codes.MODELS_DISAGREE
+
+
 def _slice_group(item: RankedSlice, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:
     weight = attention(item.weight, item.image)
     name = f"Attention rank {item.rank}, {item.name}"
@@ -109,11 +121,16 @@ def _slice_group(item: RankedSlice, envelope: Envelope) -> MeasurementsAndQualit
 
 
 def group(
-    name: str, uid: str, measurements: Sequence[Measurement], algorithm: AlgorithmIdentification | None = None
+    name: str,
+    uid: str,
+    measurements: Sequence[Measurement],
+    algorithm: AlgorithmIdentification | None = None,
+    finding: Code | None = None,
 ) -> MeasurementsAndQualitativeEvaluations:
     """Measurements that belong together (TID 1501)."""
     items = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=uid, identifier=name),
+        finding_type=finding,
         finding_sites=[FindingSite(codes.LUNG)],
         measurements=measurements,
         algorithm_id=algorithm,

@@ -71,7 +71,9 @@ def _told(ds: Dataset) -> _Told:
 
 def _names_a_reason(item: Dataset) -> bool:
     coded = item.get("ConceptCodeSequence")
-    return bool(coded) and coded[0].get("CodingSchemeDesignator") == codes.SCHEME
+    if not coded or coded[0].get("CodingSchemeDesignator") != codes.SCHEME:
+        return False
+    return codes.is_reason(str(coded[0].get("CodeValue")))
 
 
 def _within(told: _Told) -> Iterator[str]:

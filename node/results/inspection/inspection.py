@@ -21,7 +21,8 @@ from survnode.node.results.envelope import UNICODE, ResultObject, SourceStudy
 from survnode.node.results.inspection.agreement import disagreements
 from survnode.node.results.inspection.content import InspectedObject, ObjectFault, content_items, references
 from survnode.node.results.inspection.requirements import FIXED, REPORT_FLAGS, TYPE_1, TYPE_1_ALL
-from survnode.node.results.source.subject import OPTIONAL, REQUIRED
+from survnode.node.results.source.subject import IDENTIFIERS, OPTIONAL, REQUIRED
+from survnode.node.results.source.values import MAX_CHARS
 from survnode.node.roles import ResultRole
 
 RESEARCH_ENDING = "(research use only)"
@@ -117,7 +118,7 @@ def has_the_values_that_never_differ(item: InspectedObject, _: Known) -> Iterato
 
 
 def has_valid_values(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
-    """Every value fits its VR; among them every UID."""
+    """Every value fits its VR; among them every UID. Identifiers alone may be longer: see `subject.IDENTIFIERS`."""
     for element in item.ds.iterall():
         if element.tag.is_private:
             yield ObjectFault(item.file_name, element.tag, "is private: none is written")
@@ -129,9 +130,10 @@ def _is_valid(element: DataElement) -> bool:
     if element.VR not in VALIDATED_VRS or element.is_empty:
         return True
     values = element.value if element.VM > 1 else [element.value]
+    length = MAX_CHARS[element.VR] if element.keyword in IDENTIFIERS else None
     try:
         for value in values:
-            validate_value(element.VR, str(value), RAISE)
+            validate_value(element.VR, str(value)[:length], RAISE)
     except ValueError:
         return False
     return True

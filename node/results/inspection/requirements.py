@@ -36,8 +36,8 @@ TYPE_1: dict[str, tuple[str, ...]] = {
         *_IMAGE, "PlanarConfiguration", "ConversionType", "BodyPartExamined", "ImageComments",
     ),
     EncapsulatedPDFStorage: (
-        "ConversionType", "SourceInstanceSequence", "DocumentTitle", "MIMETypeOfEncapsulatedDocument",
-        "EncapsulatedDocument",
+        "ConversionType", "BurnedInAnnotation", "SourceInstanceSequence", "DocumentTitle",
+        "MIMETypeOfEncapsulatedDocument", "EncapsulatedDocument",
     ),
     SegmentationStorage: (
         *_IMAGE, "NumberOfFrames", "SegmentationType", "ContentLabel", "SegmentSequence",
@@ -51,7 +51,11 @@ NO_IDENTITY = {"BurnedInAnnotation": "NO", "RecognizableVisualFeatures": "NO"}
 FIXED: dict[str, dict[str, str]] = {
     KeyObjectSelectionDocumentStorage: {"Modality": "KO"},
     SecondaryCaptureImageStorage: {**NO_IDENTITY, "ConversionType": "WSD", "Modality": "OT"},
-    EncapsulatedPDFStorage: {**NO_IDENTITY, "MIMETypeOfEncapsulatedDocument": "application/pdf", "Modality": "DOC"},
+    EncapsulatedPDFStorage: {
+        "RecognizableVisualFeatures": "NO",
+        "MIMETypeOfEncapsulatedDocument": "application/pdf",
+        "Modality": "DOC",
+    },
     SegmentationStorage: {"BurnedInAnnotation": "NO", "SegmentationType": "BINARY", "Modality": "SEG"},
 }
 REPORT_FLAGS = {

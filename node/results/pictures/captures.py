@@ -3,6 +3,8 @@
 All text stands in strips around the anatomy, never on it, and none of it names the patient.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,19 +17,35 @@ from survnode.model.ct.volume import Volume
 from survnode.node.results import codes, words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text, coded
 from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, RankedSlice, ReportedFindings
-from survnode.node.results.pictures.palette import AMBER, BLACK, DIM, PLAIN, heat
+from survnode.node.results.pictures.palette import SCREEN, Colour
 from survnode.node.results.pictures.secondary_capture import Pixels, secondary_capture
 from survnode.node.roles import ResultRole
 
 WINDOWS = {"Lung": (-600.0, 1500.0), "Mediastinum": (40.0, 400.0)}  # centre and width, HU
 SIZE = (1024, 512)  # width, height
 PANEL = 512
-STRIP = 40  # above and below the anatomy
-ANATOMY = SIZE[1] - 2 * STRIP
+TOP, BOTTOM = 60, 40  # strips above and below the anatomy
+ANATOMY = SIZE[1] - TOP - BOTTOM
 MARGIN = 28  # left and right of all letters: viewers put their scroll bar there
 BAR_WIDTH = 12
-MAX_CHARS = 45  # of the model, so that it stays clear of its neighbour
 LABEL = 18  # height of a label at the end of the bar
+
+
+@dataclass(frozen=True)
+class Label:
+    """Words on a picture; ``anchor`` as Pillow names it."""
+
+    place: tuple[int, int]
+    text: str
+    colour: Colour
+    face: ImageFont.FreeTypeFont
+    anchor: str
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of its letters."""
+        left, top, right, bottom = self.face.getbbox(self.text, anchor=self.anchor)
+        return left + self.place[0], top + self.place[1], right + self.place[0], bottom + self.place[1]
 
 
 def captures(findings: ReportedFindings, volume: Volume, envelope: Envelope) -> tuple[ResultObject, ...]:
@@ -45,13 +63,14 @@ def _capture(item: RankedSlice, findings: ReportedFindings, volume: Volume, enve
 
 def draw(item: RankedSlice, findings: ReportedFindings, volume: Volume) -> Pixels:
     """The picture, (512, 1024, 3)."""
-    picture = Image.new("RGB", SIZE, BLACK)
+    picture = Image.new("RGB", SIZE, SCREEN.background)
     pen = ImageDraw.Draw(picture)
-    for left, (name, window) in zip((0, PANEL), WINDOWS.items(), strict=True):
+    for left, window in zip((0, PANEL), WINDOWS.values(), strict=True):
         panel = _panel(volume.hu[item.index], volume.spacing_mm[1:], window)
-        picture.paste(panel, (left + (PANEL - panel.width) // 2, STRIP + (ANATOMY - panel.height) // 2))
-        _label_panel(pen, left, f"{name}  {window[0]:g} / {window[1]:g} HU")
-    _write_strips(pen, item, findings)
+        picture.paste(panel, (left + (PANEL - panel.width) // 2, TOP + (ANATOMY - panel.height) // 2))
+        _mark_sides(pen, left)
+    for label in labels(item, findings):
+        pen.text(label.place, label.text, label.colour, label.face, anchor=label.anchor)
     _draw_profile(pen, item.index, findings.attention)
     return np.asarray(picture)
 
@@ -65,36 +84,61 @@ def _panel(hu: NDArray[np.float32], spacing_mm: tuple[float, ...], window: tuple
     return Image.fromarray(np.round(grey).astype(np.uint8)).resize((columns, rows), Image.Resampling.BICUBIC)
 
 
-def _label_panel(pen: ImageDraw.ImageDraw, left: int, window: str) -> None:
-    middle = STRIP + ANATOMY // 2
-    pen.text((left + 26, middle), "R", PLAIN, font(22), anchor="mm")
-    pen.text((left + PANEL - 26, middle), "L", PLAIN, font(22), anchor="mm")
-    pen.text((left + PANEL // 2, STRIP + ANATOMY + 10), window, PLAIN, font(15), anchor="mm")
+def labels(item: RankedSlice, findings: ReportedFindings) -> Iterator[Label]:
+    """All words that stand in the strips."""
+    right, first, second, bottom = SIZE[0] - MARGIN, 19, 45, SIZE[1] - 10
+    model = ascii_text(f"{findings.model.name} {findings.model.version}")
+    demonstration = DEMONSTRATION if findings.model.demonstration else ""
+    warning = "; ".join(words.brief(findings))
+    place = f"{findings.series.label}: {item.place}"
+    yield Label(
+        (MARGIN, first), f"AI rank {item.rank} of {len(findings.slices)}", SCREEN.plain, font(24, bold=True), "lm"
+    )
+    yield Label((PANEL, first), f"attention {item.weight:.1f} %", SCREEN.plain, font(22), "mm")
+    yield Label((right, first), RESEARCH_USE.upper(), SCREEN.warning, font(18, bold=True), "rm")
+    yield Label((MARGIN, second), fitted(ascii_text(place), font(15), _beside(warning)), SCREEN.plain, font(15), "lm")
+    if warning:
+        yield Label((right, second), warning, SCREEN.warning, font(14, bold=True), "rm")
+    for left, (name, window) in zip((0, PANEL), WINDOWS.items(), strict=True):
+        text = f"{name}  {window[0]:g} / {window[1]:g} HU"
+        yield Label((left + PANEL // 2, TOP + ANATOMY + 10), text, SCREEN.plain, font(15), "mm")
+    yield Label((MARGIN, bottom), fitted(model, font(14), _beside(demonstration)), SCREEN.dim, font(14), "lm")
+    if demonstration:
+        yield Label((right, bottom), demonstration, SCREEN.warning, font(14, bold=True), "rm")
 
 
-def _write_strips(pen: ImageDraw.ImageDraw, item: RankedSlice, findings: ReportedFindings) -> None:
-    right, top, bottom = SIZE[0] - MARGIN, STRIP // 2, SIZE[1] - 10
-    pen.text((MARGIN, top), f"AI rank {item.rank} of {len(findings.slices)}", PLAIN, font(24, bold=True), anchor="lm")
-    pen.text((PANEL, top), f"attention {item.weight:.2f} %   {item.name}", PLAIN, font(22), anchor="mm")
-    pen.text((right, top), RESEARCH_USE.upper(), AMBER, font(18, bold=True), anchor="rm")
-    model = ascii_text(f"{findings.model.name} {findings.model.version}")[:MAX_CHARS]
-    pen.text((MARGIN, bottom), model, DIM, font(14), anchor="lm")
-    if findings.model.demonstration:
-        pen.text((right, bottom), DEMONSTRATION, AMBER, font(14, bold=True), anchor="rm")
+def _beside(words_at_right: str) -> float:
+    """The width that is left of a strip, in pixels."""
+    return SIZE[0] - 2 * MARGIN - (font(14, bold=True).getlength(words_at_right) + MARGIN if words_at_right else 0)
+
+
+def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+    """``text`` shortened in its middle to ``width`` pixels: its ends say which series and which image."""
+    head, tail = text, ""
+    while face.getlength(f"{head}...{tail}" if tail else head) > width and len(text) > 8:
+        text = text[: len(text) // 2 - 1] + text[len(text) // 2 + 1 :]
+        head, tail = text[: len(text) // 2], text[len(text) // 2 :]
+    return f"{head}...{tail}" if tail else head
+
+
+def _mark_sides(pen: ImageDraw.ImageDraw, left: int) -> None:
+    middle = TOP + ANATOMY // 2
+    pen.text((left + 26, middle), "R", SCREEN.plain, font(22), anchor="mm")
+    pen.text((left + PANEL - 26, middle), "L", SCREEN.plain, font(22), anchor="mm")
 
 
 def _draw_profile(pen: ImageDraw.ImageDraw, index: int, attention: NDArray[np.float64]) -> None:
     """Attention from head (top) to feet between the panels, and where this slice lies."""
     left = PANEL - BAR_WIDTH // 2
-    edges = np.linspace(STRIP + ANATOMY - LABEL, STRIP + LABEL, len(attention) + 1)
-    pen.text((PANEL, STRIP + LABEL // 2), "head", DIM, font(12), anchor="mm")
-    pen.text((PANEL, STRIP + ANATOMY - LABEL // 2), "feet", DIM, font(12), anchor="mm")
+    edges = np.linspace(TOP + ANATOMY - LABEL, TOP + LABEL, len(attention) + 1)
+    pen.text((PANEL, TOP + LABEL // 2), "head", SCREEN.dim, font(12), anchor="mm")
+    pen.text((PANEL, TOP + ANATOMY - LABEL // 2), "feet", SCREEN.dim, font(12), anchor="mm")
     share = attention / max(attention.max(), 1e-9)
     for i, value in enumerate(share):
-        pen.rectangle((left, edges[i + 1], left + BAR_WIDTH, edges[i]), heat(float(value)))
+        pen.rectangle((left, edges[i + 1], left + BAR_WIDTH, edges[i]), SCREEN.heat(float(value)))
     y = (edges[index] + edges[index + 1]) / 2
     for side, tip in ((-1, left - 2), (1, left + BAR_WIDTH + 2)):
-        pen.polygon([(tip, y), (tip + side * 8, y - 5), (tip + side * 8, y + 5)], fill=PLAIN)
+        pen.polygon([(tip, y), (tip + side * 8, y - 5), (tip + side * 8, y + 5)], fill=SCREEN.plain)
 
 
 @cache

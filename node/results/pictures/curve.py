@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from survnode.node.results import words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
 from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, ReportedFindings
-from survnode.node.results.pictures.palette import AMBER, BLACK, CYAN, DIM, FAINT, GREY, PLAIN, fraction, heat
+from survnode.node.results.pictures.palette import SCREEN, Colour, Palette, fraction
 from survnode.node.results.pictures.secondary_capture import Pixels, secondary_capture
 from survnode.node.roles import ResultRole
 
@@ -39,95 +39,113 @@ def draw(findings: ReportedFindings, software_version: str) -> Pixels:
     return np.ascontiguousarray(picture[..., :3])
 
 
-def page(findings: ReportedFindings, software_version: str) -> Figure:
+def page(findings: ReportedFindings, software_version: str, palette: Palette = SCREEN) -> Figure:
     """The page before it becomes pixels."""
-    figure = blank()
-    head(figure, findings.model.demonstration)
-    _milestones(figure, findings)
+    figure = blank(palette)
+    head(figure, palette)
+    _introduction(figure, findings, palette)
+    _milestones(figure, findings, palette)
     has_cohort = findings.cohort_rank is not None
-    _survival(figure.add_axes((0.085, 0.37, 0.5 if has_cohort else 0.865, 0.255)), findings)
+    _survival(figure.add_axes((0.085, 0.335, 0.5 if has_cohort else 0.865, 0.24)), findings, palette)
     if has_cohort:
-        _cohort(figure.add_axes((0.65, 0.37, 0.3, 0.255)), findings)
-    _attention(figure.add_axes((0.085, 0.18, 0.865, 0.05)), findings)
-    _foot(figure, findings, software_version)
+        _cohort(figure.add_axes((0.65, 0.335, 0.3, 0.24)), findings, palette)
+    _attention(figure.add_axes((0.085, 0.17, 0.865, 0.05)), findings, palette)
+    _foot(figure, findings, software_version, palette)
     return figure
 
 
-def blank() -> Figure:
+def blank(palette: Palette) -> Figure:
     """A page with nothing on it."""
-    return Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, facecolor=fraction(BLACK))
+    return Figure(figsize=(SIZE[0] / DPI, SIZE[1] / DPI), dpi=DPI, facecolor=fraction(palette.background))
 
 
-def head(figure: Figure, demonstration: bool) -> None:
+def head(figure: Figure, palette: Palette) -> None:
     """What stands on top of every page."""
-    figure.text(LEFT, TOP, "Predicted overall survival", size=21, weight="bold", color=fraction(PLAIN), va="top")
-    figure.text(
-        RIGHT, TOP - 0.007, RESEARCH_USE.upper(), size=15, weight="bold", color=fraction(AMBER), ha="right", va="top"
-    )
-    if demonstration:
-        figure.text(LEFT, TOP - 0.052, DEMONSTRATION, size=12.5, weight="bold", color=fraction(AMBER), va="top")
+    plain, warning = fraction(palette.plain), fraction(palette.warning)
+    figure.text(LEFT, TOP, "Predicted overall survival", size=21, weight="bold", color=plain, va="top")
+    figure.text(RIGHT, TOP - 0.007, RESEARCH_USE.upper(), size=15, weight="bold", color=warning, ha="right", va="top")
 
 
-def _milestones(figure: Figure, findings: ReportedFindings) -> None:
+def _introduction(figure: Figure, findings: ReportedFindings, palette: Palette) -> None:
+    """What was analysed, and what a reader must know before the numbers."""
+    analysed = f"{findings.series.label}: {findings.series.amount}"
+    _line(figure, TOP - 0.049, analysed, 11.5, palette.plain)
+    cautions = [DEMONSTRATION] if findings.model.demonstration else []
+    if found := "; ".join(words.brief(findings)):
+        cautions.append(f"{found[0].upper()}{found[1:]}")
+    for row, caution in enumerate(cautions):
+        _line(figure, TOP - 0.077 - 0.026 * row, caution, 12, palette.warning, weight="bold")
+
+
+def _line(figure: Figure, y: float, text: str, size: float, colour: Colour, weight: str = "normal") -> None:
+    shown = ascii_text(text)[:MAX_CHARS]
+    figure.text(LEFT, y, shown, size=size, weight=weight, color=fraction(colour), va="top", parse_math=False)
+
+
+def _milestones(figure: Figure, findings: ReportedFindings, palette: Palette) -> None:
     """Survival at 6, 12, 18 and 24 months, the last one largest, each with the range of the ensemble's models."""
     months, models = findings.milestones, len(findings.member_survival)
     for i, month in enumerate(months):
         last = month == findings.horizon
         x = LEFT + (RIGHT - LEFT) * i / len(months)
         figure.text(
-            x, 0.745, f"{findings.survival_at(month):.0f} %", size=46 if last else 31, weight="bold",
-            color=fraction(CYAN if last else PLAIN),
+            x, 0.703, words.alone(findings.survival_at(month)), size=46 if last else 31, weight="bold",
+            color=fraction(palette.accent if last else palette.plain),
         )  # fmt: skip
-        figure.text(x, 0.712, f"alive at {month} months", size=13, color=fraction(PLAIN))
+        figure.text(x, 0.67, f"alive at {month} months", size=13, color=fraction(palette.plain))
         if (spread := findings.spread_at(month)) is not None:
-            range_ = f"{models} models: {spread[0]:.0f} - {spread[1]:.0f} %"
-            figure.text(x, 0.684, range_, size=11.5, color=fraction(DIM))
+            range_ = words.range_of(models, *spread)
+            figure.text(x, 0.642, range_, size=11.5, color=fraction(palette.dim))
 
 
-def _survival(axes: Axes, findings: ReportedFindings) -> None:
+def _survival(axes: Axes, findings: ReportedFindings, palette: Palette) -> None:
     """The curve, and the range of the ensemble's models behind it."""
     months = np.concatenate([[0], findings.months])
-    axes.plot(months, np.concatenate([[100], findings.survival]), color=fraction(CYAN), linewidth=2.5, clip_on=False)
+    axes.plot(
+        months, np.concatenate([[100], findings.survival]), color=fraction(palette.accent), linewidth=2.5, clip_on=False
+    )
     if len(findings.member_survival) > 1:
         low, high = findings.member_survival.min(axis=0), findings.member_survival.max(axis=0)
         axes.fill_between(
             months, np.concatenate([[100], low]), np.concatenate([[100], high]),
-            color=fraction(CYAN), alpha=0.3, linewidth=0,
+            color=fraction(palette.accent), alpha=0.3, linewidth=0,
         )  # fmt: skip
     at = np.array(findings.milestones)
-    axes.plot(at, findings.survival[at - 1], "o", color=fraction(CYAN), markersize=7, clip_on=False)
+    axes.plot(at, findings.survival[at - 1], "o", color=fraction(palette.accent), markersize=7, clip_on=False)
     ticks = {"xticks": range(0, findings.horizon + 1, 6), "yticks": range(0, 101, 25)}
     axes.set(xlim=(0, findings.horizon), ylim=(0, 100), **ticks)
-    _plain(axes, "months after the CT", f"% alive (100 - CIF)   median {words.median(findings)}")
-    axes.grid(color=fraction(FAINT), linewidth=0.8)
+    _plain(axes, "months after the CT", f"% alive (100 - CIF)   median {words.median(findings)}", palette)
+    axes.grid(color=fraction(palette.faint), linewidth=0.8)
 
 
-def _cohort(axes: Axes, findings: ReportedFindings) -> None:
+def _cohort(axes: Axes, findings: ReportedFindings, palette: Palette) -> None:
     """Where this patient lies among those that the model was trained on."""
     survival = float(findings.survival[-1])
     counts, edges = np.histogram(findings.cohort_survival, bins=25, range=(0, 100))
-    axes.bar(edges[:-1], counts, width=4, align="edge", color=fraction(GREY), edgecolor=fraction(BLACK))
-    axes.axvline(survival, color=fraction(CYAN), linewidth=3, clip_on=False)
+    axes.bar(
+        edges[:-1], counts, width=4, align="edge", color=fraction(palette.grey), edgecolor=fraction(palette.background)
+    )
+    axes.axvline(survival, color=fraction(palette.accent), linewidth=3, clip_on=False)
     axes.set(xlim=(0, 100), xticks=range(0, 101, 25), yticks=[])
     title = f"higher than {findings.cohort_rank:.0f} % of the cohort"
-    _plain(axes, f"training cohort: % alive, month {findings.horizon}", title)
+    _plain(axes, f"training cohort: % alive, month {findings.horizon}", title, palette)
 
 
-def _attention(axes: Axes, findings: ReportedFindings) -> None:
+def _attention(axes: Axes, findings: ReportedFindings, palette: Palette) -> None:
     """Attention over the slices, the ranked ones numbered."""
     share = findings.attention / max(float(findings.attention.max()), 1e-9)
-    colours = np.array([heat(float(value)) for value in share], np.uint8)
+    colours = np.array([palette.heat(float(value)) for value in share], np.uint8)
     axes.imshow(colours[None], aspect="auto", interpolation="nearest", extent=(0, len(share), 0, 1))
     places = [item.index + 0.5 for item in findings.slices]
     for item, at, label in zip(findings.slices, places, spread_labels(places, 0.025 * len(share)), strict=True):
-        axes.plot([at, label], [1.0, 1.35], color=fraction(AMBER), linewidth=0.8, clip_on=False)
-        axes.text(label, 1.42, str(item.rank), size=13, weight="bold", color=fraction(AMBER), ha="center")
+        axes.plot([at, label], [1.0, 1.35], color=fraction(palette.warning), linewidth=0.8, clip_on=False)
+        axes.text(label, 1.42, str(item.rank), size=13, weight="bold", color=fraction(palette.warning), ha="center")
     axes.set(xlim=(0, len(share)), ylim=(0, 1), xticks=[], yticks=[])
-    axes.text(0, -0.55, "feet", size=12, color=fraction(DIM))
-    axes.text(len(share), -0.55, "head", size=12, color=fraction(DIM), ha="right")
+    axes.text(0, -0.55, "feet", size=12, color=fraction(palette.dim))
+    axes.text(len(share), -0.55, "head", size=12, color=fraction(palette.dim), ha="right")
     axes.text(len(share) / 2, -0.55, "attention over the slices, the highest numbered", size=12,
-              color=fraction(DIM), ha="center")  # fmt: skip
-    _plain(axes, "", "")
+              color=fraction(palette.dim), ha="center")  # fmt: skip
+    _plain(axes, "", "", palette)
 
 
 def spread_labels(places: Sequence[float], gap: float) -> list[float]:
@@ -144,17 +162,17 @@ def spread_labels(places: Sequence[float], gap: float) -> list[float]:
     return [float(value) for value in fitted[np.argsort(order)]]
 
 
-def _foot(figure: Figure, findings: ReportedFindings, software_version: str) -> None:
+def _foot(figure: Figure, findings: ReportedFindings, software_version: str, palette: Palette) -> None:
     model = findings.model
     line = f"{model.name} {model.version}   survnode {software_version}   weights {model.weights_sha256[:12]}"
     for y, words_ in ((FOOT + 0.03, line), (FOOT, f"Trained on {model.cohort}")):
-        figure.text(LEFT, y, ascii_text(words_)[:MAX_CHARS], size=11, color=fraction(DIM))
+        figure.text(LEFT, y, ascii_text(words_)[:MAX_CHARS], size=11, color=fraction(palette.dim))
 
 
-def _plain(axes: Axes, x_label: str, title: str) -> None:
-    axes.set_facecolor(fraction(BLACK))
-    axes.tick_params(colors=fraction(DIM), labelsize=12, length=0)
-    axes.set_xlabel(x_label, color=fraction(DIM), size=12)
-    axes.set_title(title, color=fraction(PLAIN), size=13, loc="left")
+def _plain(axes: Axes, x_label: str, title: str, palette: Palette) -> None:
+    axes.set_facecolor(fraction(palette.background))
+    axes.tick_params(colors=fraction(palette.dim), labelsize=12, length=0)
+    axes.set_xlabel(x_label, color=fraction(palette.dim), size=12)
+    axes.set_title(title, color=fraction(palette.plain), size=13, loc="left")
     for side in axes.spines.values():
         side.set_visible(False)

@@ -49,6 +49,11 @@ ALLOWED = {
     "TypeOfPatientID": {"TEXT", "RFID", "BARCODE"},
     "LossyImageCompression": {"00", "01"},
 }
+# What a PACS files by, or a person asks for: shortened or left out it would be another's, or nobody's. So it is kept as
+# it came, even where it is longer than its VR allows; what files the source files the results under the same.
+IDENTIFIERS = frozenset({
+    "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID", "RequestedProcedureID", "ScheduledProcedureStepID",
+})  # fmt: skip
 UNDECODABLE = "\ufffd"  # what pydicom writes for bytes that their character set does not hold
 OFFSET = re.compile(r"[+-](0\d|1[0-4])[0-5]\d")  # from UTC, hours and minutes
 METHOD_UNKNOWN = "Not stated by the source"  # type 1C where the identity was removed
@@ -131,7 +136,7 @@ class _Reader:
         return "/".join(values) if dictionary_VR(keyword) in {"LO", "SH"} else values[0]
 
     def _clean(self, keyword: str, value: str) -> str | None:
-        cleaned, rule = clean(dictionary_VR(keyword), value)
+        cleaned, rule = clean(dictionary_VR(keyword), value, shorten=keyword not in IDENTIFIERS)
         if cleaned is not None and cleaned not in ALLOWED.get(keyword, {cleaned}):
             cleaned, rule = None, "not one of the values that the standard allows: left out"
         if keyword == "TimezoneOffsetFromUTC" and cleaned and not OFFSET.fullmatch(cleaned):

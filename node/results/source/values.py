@@ -13,7 +13,7 @@ PATTERNS = {
     "AS": (r"\d{3}[DWMY]", "an age"),
     "DS": (r"(?=.{1,16}$)[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", "a decimal string"),
 }
-IDENTIFIERS = frozenset({"SH"})  # shortened, one would become another's: an accession number, a code value
+CODES = frozenset({"SH"})  # shortened, a code value would become another's
 
 Cleaned = tuple[str | None, str | None]  # the value, and the rule that it broke
 
@@ -21,8 +21,13 @@ _TIME = re.compile(r"([01]\d|2[0-3])(?:([0-5]\d)(?:([0-5]\d|60)(\.\d{1,6})?)?)?"
 _DATES = ("%Y%m%d", "%Y.%m.%d", "%Y-%m-%d", "%Y/%m/%d")
 
 
-def clean(vr: str, value: str) -> Cleaned:
-    """``value`` as the value representation ``vr`` allows it (PS3.5 6.2), and the rule that it broke if any."""
+def clean(vr: str, value: str, *, shorten: bool = True) -> Cleaned:
+    """``value`` as the value representation ``vr`` allows it (PS3.5 6.2), and the rule that it broke if any.
+
+    Parameters
+    ----------
+    shorten : False keeps a text that is too long, whole
+    """
     stripped = value.strip(" \0")
     if not stripped:
         return None, None
@@ -31,15 +36,17 @@ def clean(vr: str, value: str) -> Cleaned:
         return (stripped, None) if re.fullmatch(pattern, stripped) else (None, f"not {what}: left out")
     if vr in _REWRITERS:
         return _REWRITERS[vr](stripped)
-    return _text(vr, stripped)
+    return _text(vr, stripped, shorten=shorten)
 
 
-def _text(vr: str, value: str) -> Cleaned:
+def _text(vr: str, value: str, *, shorten: bool) -> Cleaned:
     printable = _printable(value).replace("\\", "/").strip()
     rule = None if printable == value else "characters that the VR forbids: removed"
     if len(printable) <= MAX_CHARS[vr]:
         return printable or None, rule
-    if vr in IDENTIFIERS:
+    if not shorten:
+        return printable, f"longer than {MAX_CHARS[vr]} characters: kept, since another identifier would be another's"
+    if vr in CODES:
         return None, f"longer than {MAX_CHARS[vr]} characters: left out, a shorter identifier would be another one"
     return printable[: MAX_CHARS[vr]].strip(), f"longer than {MAX_CHARS[vr]} characters: shortened"
 

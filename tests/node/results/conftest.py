@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,21 @@ from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from survnode.model.ct.coverage import Coverage
 from survnode.model.ct.volume import SourceImage, Volume, load_volume, read_headers, read_series
 from survnode.model.prediction import ModelIdentity, Prediction, SliceAttention
 from survnode.model.timegrid import TimeGrid
 from survnode.node.results.bundle import analysed
 from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.identity import ResultRun
+from survnode.node.results.source.series import AnalysedSeries
 
 Predict = Callable[..., Prediction]
 Headers = Callable[..., list[Dataset]]
 Judge = Callable[[Path], list[str]]
 
 N_SLICES = 24
+COVERAGE = Coverage(255.0, 4600.0, 0.0, 0.0)
 
 
 def a_run(**changes: Any) -> ResultRun:
@@ -60,7 +63,7 @@ def a_prediction(images: Sequence[SourceImage], *, hazard: float = 0.03, members
     weights = np.exp(-0.5 * ((np.arange(len(images)) - peak - 0.1) / 3) ** 2) + 1e-3
     weights /= weights.sum()
     attention = tuple(SliceAttention(image, i, float(weights[i])) for i, image in enumerate(images))
-    return Prediction(TimeGrid(), pmf, attention, a_model(**model))
+    return Prediction(TimeGrid(), pmf, attention, a_model(**model), COVERAGE)
 
 
 def a_volume(images: Sequence[SourceImage], spacing_mm: tuple[float, float, float] = (3.0, 2.0, 2.0)) -> Volume:
@@ -68,6 +71,15 @@ def a_volume(images: Sequence[SourceImage], spacing_mm: tuple[float, float, floa
     hu = np.full((len(images), 64, 64), -1000, np.float32)
     hu[:, 8:24, 8:24] = 1000
     return Volume(hu, spacing_mm, tuple(images), np.eye(3), np.zeros(3))
+
+
+def a_series(count: int = N_SLICES, **changes: Any) -> AnalysedSeries:
+    """What `analysed_series` says of such a volume."""
+    values: dict[str, Any] = {
+        "uid": "1.2.3.4", "number": 3, "description": "CHEST", "date": date(2025, 1, 2),
+        "positions_mm": tuple(3.0 * row for row in range(count)), "extent_mm": 3.0 * count, "coverage": COVERAGE,
+    }  # fmt: skip
+    return AnalysedSeries(**{**values, **changes})
 
 
 def a_header(number: int, **attributes: Any) -> Dataset:

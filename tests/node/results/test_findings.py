@@ -6,7 +6,7 @@ from survnode.model.prediction import Prediction, SliceAttention
 from survnode.model.timegrid import TimeGrid
 from survnode.node.results.findings import RankedSlice, ReportedFindings, findings_of
 
-from .conftest import Predict, a_model
+from .conftest import COVERAGE, Predict, a_model, a_series
 
 IMAGES = tuple(SourceImage("1.2", f"1.{i}", i + 1) for i in range(4))
 
@@ -16,12 +16,12 @@ def two_members() -> Prediction:
     pmf = np.array([[0.1, 0.3, 0.6], [0.2, 0.4, 0.4]])
     weights = (0.123456, 0.0, 0.5, 0.376544)
     attention = tuple(SliceAttention(IMAGES[i], i, weights[i]) for i in (0, 2, 3))
-    return Prediction(TimeGrid(2), pmf, attention, a_model(cohort_survival=(0.0, 0.4, 0.8)))
+    return Prediction(TimeGrid(2), pmf, attention, a_model(cohort_survival=(0.0, 0.4, 0.8)), COVERAGE)
 
 
 @pytest.fixture
 def findings() -> ReportedFindings:
-    return findings_of(two_members(), len(IMAGES), captures=2)
+    return findings_of(two_members(), a_series(len(IMAGES)), captures=2)
 
 
 def test_the_curve_is_the_members_mean_in_percent(findings: ReportedFindings) -> None:
@@ -36,7 +36,7 @@ def test_the_spread_reaches_from_the_lowest_member_to_the_highest(findings: Repo
 
 
 def test_one_model_has_no_spread(predict: Predict) -> None:
-    assert findings_of(predict(members=1), 24, 5).spread_at(24) is None
+    assert findings_of(predict(members=1), a_series(), 5).spread_at(24) is None
 
 
 def test_slices_are_ranked_by_attention_and_unseen_ones_have_none(findings: ReportedFindings) -> None:
@@ -49,15 +49,18 @@ def test_the_place_in_the_cohort_is_read_from_its_quantiles(findings: ReportedFi
 
 
 def test_a_model_without_a_recorded_cohort_gives_no_place(predict: Predict) -> None:
-    assert findings_of(predict(cohort_survival=()), 24, 5).cohort_rank is None
+    assert findings_of(predict(cohort_survival=()), a_series(), 5).cohort_rank is None
 
 
 def test_the_milestones_are_half_years_and_the_horizon(findings: ReportedFindings, predict: Predict) -> None:
     assert findings.milestones == (2,)
-    assert findings_of(predict(), 24, 5).milestones == (6, 12, 18, 24)
+    assert findings_of(predict(), a_series(), 5).milestones == (6, 12, 18, 24)
 
 
 def test_an_image_is_named_as_a_person_finds_it() -> None:
-    assert RankedSlice(1, 0, 1.0, SourceImage("1", "2", 17)).name == "source image 17"
-    assert RankedSlice(1, 0, 1.0, SourceImage("1", "2", 1, 30)).name == "source frame 30"
-    assert RankedSlice(1, 0, 1.0, SourceImage("1", "2")).name == "source image without number"
+    def named(*numbers: int) -> str:
+        return RankedSlice(1, 0, 1.0, SourceImage("1", "2", *numbers), "series 3", -212.5).name
+
+    assert named(17) == "source image 17 of series 3, z -212.5 mm"
+    assert named(1, 30) == "source frame 30 of series 3, z -212.5 mm"
+    assert named() == "source image at z -212.5 mm of series 3"

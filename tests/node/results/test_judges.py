@@ -39,6 +39,7 @@ from .conftest import (
     a_model,
     a_prediction,
     a_run,
+    a_series,
     a_volume,
     as_received,
     find_tool,
@@ -251,7 +252,7 @@ def test_dcmtk_prints_the_report_and_the_key_objects(real: tuple[Prediction, Res
 @pytest.fixture
 def every_weight(source: SourceStudy, volume: Volume, predict: Predict) -> ResultObject:
     """The second report."""
-    findings = findings_of(predict(), len(volume.images), 5)
+    findings = findings_of(predict(), a_series(), 5)
     envelope = Envelope(source, a_run(), Layout(), findings.model, "content")
     return attention_report(findings, volume.images, envelope)
 

@@ -85,6 +85,7 @@ SPOILT: dict[Reason, Spoil] = {
     Reason.MISSING_RESCALE: without("RescaleSlope"),
     Reason.UNREADABLE_PIXELS: one(PixelData=b"\0\0"),
     Reason.NO_LUNGS: of_water,
+    Reason.LUNGS_INCOMPLETE: lambda images: images[9:],
 }
 
 

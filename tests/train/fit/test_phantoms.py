@@ -70,5 +70,7 @@ def test_key_does_not_change_with_what_trains_behind_the_encoder() -> None:
 
 
 def test_attention_is_added_up_over_source_images() -> None:
-    one = PhantomFeatures(np.zeros((4, 2), np.float16), np.array([1, 1, 2, 4]), np.zeros(6, np.bool_))
+    one = PhantomFeatures(
+        np.zeros((4, 2), np.float16), np.array([1, 1, 2, 4]), np.zeros(6, np.bool_), np.array([250.0])
+    )
     assert one.attention_by_image(np.array([0.1, 0.2, 0.3, 0.4])) == pytest.approx([0, 0.3, 0.3, 0, 0.4, 0])

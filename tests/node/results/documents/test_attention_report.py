@@ -10,7 +10,7 @@ from survnode.node.results.identity import Layout, Predecessor
 from survnode.node.results.inspection.content import concept, content_items, numbers
 from survnode.node.roles import ResultRole
 
-from ..conftest import Predict, a_run
+from ..conftest import Predict, a_run, a_series
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def made(source: SourceStudy, volume: Volume, predict: Predict) -> ResultObject:
     prediction = predict()
     before = Predecessor("1.2.840.10008.5.1.4.1.1.88.34", "2.25.7", "2.25.8", "1.2.3")
     envelope = Envelope(source, a_run(version=2, predecessor=before), Layout(), prediction.model, "content")
-    return attention_report(findings_of(prediction, 24, 5), volume.images, envelope)
+    return attention_report(findings_of(prediction, a_series(), 5), volume.images, envelope)
 
 
 @pytest.fixture(scope="module")

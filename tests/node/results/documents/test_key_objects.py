@@ -25,7 +25,7 @@ def test_they_are_titled_for_research_and_say_why_they_were_chosen(results: tupl
     assert ds.ConceptNameCodeSequence[0].CodeValue == "113009"
     (text,) = [item.TextValue for item in ds.ContentSequence if item.ValueType == "TEXT" and "rank" in item.TextValue]
     assert text.splitlines()[0] == "AI attention, rank 1 to 5 (research use only)"
-    assert text.splitlines()[1].startswith("rank 1: 13.35 %, source image 17")
+    assert text.splitlines()[1].startswith("rank 1: 13.3 %, source image 17")
 
 
 def test_evidence_is_what_is_referenced_and_nothing_else(results: tuple[ResultObject, ...]) -> None:

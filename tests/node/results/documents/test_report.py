@@ -76,19 +76,24 @@ def test_every_group_can_be_tracked(report: Dataset) -> None:
     names = [item.TextValue for item in items(report) if name(item) == "112039"]
     uids = [item.UID for item in items(report) if name(item) == "112040"]
     assert names == [
-        "Overall survival (research use only)",
+        "24-month survival 48 % (three models: 41 to 56 %) (research use only)",
         "Survival curve",
-        *(f"Attention rank {rank}, source image {image}" for rank, image in enumerate((17, 18, 16, 19, 15), start=1)),
+        *(
+            f"Attention rank {rank}, source image {image}, z {3 * image - 3:.1f} mm"
+            for rank, image in enumerate((17, 18, 16, 19, 15), start=1)
+        ),
     ]
     assert len(set(uids)) == 7
 
 
-def test_nothing_but_its_name_and_place_stands_between_the_top_of_the_findings_and_the_headline(
+def test_nothing_but_its_name_place_and_kind_stands_between_the_top_of_the_findings_and_the_headline(
     report: Dataset,
 ) -> None:
     (measurements,) = [item for item in report.ContentSequence if name(item) == "126010"]
     headline = measurements.ContentSequence[0].ContentSequence
-    assert [name(item) for item in headline] == ["112039", "112040", "363698007", "OS-M24"]
+    assert [name(item) for item in headline] == ["112039", "112040", "121071", "363698007", "OS-M24"]
+    finding = headline[2].ConceptCodeSequence[0]
+    assert (finding.CodeValue, finding.CodingSchemeDesignator) == ("365858006", "SCT")
 
 
 def test_every_container_is_separate_or_viewers_drop_its_labels(report: Dataset) -> None:
@@ -112,7 +117,9 @@ def test_it_says_what_computed_it(report: Dataset) -> None:
 
 def test_the_words_carry_the_numbers_and_the_warning(report: Dataset) -> None:
     (summary,) = texts(report, "121071")
-    assert "24 months:  48.48 %   (3 models: 41.48 - 55.82 %)" in summary
+    assert "24 months:  48 %   (three models: 41 to 56 %)" in summary
+    assert "Analysed: CT series of 2025-01-02" in summary
+    assert "24 slices, 72 mm; lungs 4600 ml, 255 mm from base to apex" in summary
     assert "Each value is the mean of 3 models" in summary
     assert "At 24 months it is higher than in 48 % of the training cohort." in summary
     assert "Training cohort: a cohort of 100 patients" in summary

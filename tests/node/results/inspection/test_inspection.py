@@ -51,8 +51,8 @@ def whole(source: SourceStudy, prediction: Prediction) -> Results:
 
 
 @pytest.fixture(scope="module")
-def summary(whole: Results, prediction: Prediction) -> dict[str, Any]:
-    return analysed_summary(prediction, [item.image for item in prediction.attention], whole, a_run())
+def summary(whole: Results, prediction: Prediction, source: SourceStudy) -> dict[str, Any]:
+    return analysed_summary(prediction, load_volume(source.headers), source, whole, a_run())
 
 
 def broken(whole: Results, file_name: str, spoil: Break) -> Results:
@@ -144,7 +144,9 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
     "final": (REPORT, _set("PreliminaryFlag", "FINAL"), "(0040,A496) must be PRELIMINARY"),
     "a product": (CAPTURE, _set("ContentQualification", "PRODUCT"), "(0018,9004) must be RESEARCH"),
     "identity in pixels": (CAPTURE, _set("BurnedInAnnotation", "YES"), "(0028,0301) must be NO"),
-    "identity in the document": (PDF, _set("BurnedInAnnotation", "YES"), "(0028,0301) must be NO"),
+    "a document that does not say whether it names the patient": (
+        PDF, lambda ds: delattr(ds, "BurnedInAnnotation"), "(0028,0301) is required",
+    ),
     "not for research": (CURVE, _set("SeriesDescription", "AI"), "(0008,103E) must end with (research use only)"),
     "another repertoire": (KEYS, _set("SpecificCharacterSet", "ISO_IR 100"), "(0008,0005) must be ISO_IR 192"),
     "a private attribute": (CAPTURE, _private, "(0011,0010) is private"),
@@ -278,13 +280,14 @@ def _no_numbers(ds: Dataset) -> None:
 def _reason(ds: Dataset) -> None:
     item = next(item for item in content_items(ds) if item.ValueType == "CODE")
     item.ConceptCodeSequence[0].CodingSchemeDesignator = "99SURVNODE"
+    item.ConceptCodeSequence[0].CodeValue = "NA-NO-LUNGS"
 
 
 CONTRADICTIONS: dict[str, tuple[str, Break, str]] = {
     "the headline": (REPORT, _number("OS-M24", 99.0), "not the complement"),
-    "a month": (REPORT, _number("CIF-M12", 30.51), "another survival at 12 months in words"),
+    "a month": (REPORT, _number("CIF-M12", 32.51), "another survival at 12 months in words"),
     "a curve that falls": (REPORT, _number("CIF-M13", 1.0), "that falls or leaves 0 to 100 %"),
-    "words of the survival": (REPORT, _word("24 months:  48.48", "24 months:  84.84"), "another survival at 24 months"),
+    "words of the survival": (REPORT, _word("24 months:  48 %", "24 months:  84 %"), "another survival at 24 months"),
     "words of a rank": (REPORT, _word("rank 2:", "rank 7:"), "another weight of rank 2 in words"),
     "a weight": (REPORT, _number("ATTENTION", 1.0), "another weight of rank 1 in words"),
     "a reason and numbers": (REPORT, _reason, "names a reason for no analysis and holds numbers"),

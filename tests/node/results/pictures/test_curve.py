@@ -5,19 +5,19 @@ from survnode.node.results.envelope import ResultObject
 from survnode.node.results.findings import findings_of
 from survnode.node.results.pictures.curve import draw, spread_labels
 
-from ..conftest import Predict
+from ..conftest import Predict, a_series
 
 Results = tuple[ResultObject, ...]
 
 
 def picture(predict: Predict, **changes: object) -> bytes:
-    return draw(findings_of(predict(**changes), 24, 5), "0.1.0").tobytes()
+    return draw(findings_of(predict(**changes), a_series(), 5), "0.1.0").tobytes()
 
 
 def test_the_page_is_one_image_with_the_headline_as_its_comment(results: Results) -> None:
     ds = results[-1].dataset
     assert (ds.Rows, ds.Columns) == (960, 1280)
-    assert ds.ImageComments == "AI predicted overall survival at 24 months: 48.48 %"
+    assert ds.ImageComments == "AI predicted overall survival at 24 months: 48 %"
     assert ds.BurnedInAnnotation == "NO"
 
 
@@ -41,7 +41,7 @@ def test_everything_that_matters_is_to_be_seen(predict: Predict, changes: dict[s
 def test_what_viewers_write_at_the_top_and_at_the_foot_hides_nothing(
     predict: Predict, changes: dict[str, object]
 ) -> None:
-    rows = draw(findings_of(predict(**changes), 24, 5), "0.1.0").max(axis=(1, 2))
+    rows = draw(findings_of(predict(**changes), a_series(), 5), "0.1.0").max(axis=(1, 2))
     height = len(rows)
     assert rows[: int(0.09 * height)].max() == 0
     assert rows[int(0.94 * height) :].max() == 0

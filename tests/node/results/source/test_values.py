@@ -62,8 +62,17 @@ def test_what_cannot_be_mended_is_left_out_and_told(vr: str, value: str) -> None
     assert value not in rule
 
 
-def test_an_over_long_identifier_is_left_out_since_a_shorter_one_could_be_anothers() -> None:
+def test_an_over_long_code_is_left_out_since_a_shorter_one_could_be_anothers() -> None:
     assert clean("SH", "2" * 17)[0] is None
+
+
+@pytest.mark.parametrize(("vr", "limit"), [("LO", 64), ("SH", 16)])
+def test_an_over_long_identifier_is_kept_and_told(vr: str, limit: int) -> None:
+    cleaned, rule = clean(vr, "7" * 80, shorten=False)
+    assert (cleaned, rule) == (
+        "7" * 80,
+        f"longer than {limit} characters: kept, since another identifier would be another's",
+    )
 
 
 @pytest.mark.parametrize("vr", ["PN", "LO", "DA", "TM", "CS", "DS"])
