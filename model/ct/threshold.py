@@ -27,7 +27,7 @@ IN_PLANE_ALL = ndimage.generate_binary_structure(3, 3) & np.array([False, True, 
 # of a thorax against its mask, and phantoms (tests/model/ct/test_lungs.py asks for a Dice of 0.95 on each). None of
 # them was fitted to a cohort. Where a line says no more, its number is a choice.
 COARSE_MM = (2.5, 2.0, 2.0)  # a coarse voxel is at most about this large, or one of the CT where those are larger
-LUNG_EDGE_HU = -320.0  # pleura: nearer to soft tissue (50) than to lung (-850), as radiologists draw it
+EDGE_HU = -320.0  # of the lung, at the pleura: nearer to soft tissue (50) than to lung (-850), as radiologists draw it
 RIGHT, LEFT = 1, 2
 
 # The body: the largest piece of tissue after an opening that cuts off table, sheets and tubes.
@@ -55,13 +55,13 @@ MIN_PIECE_ML = 1.0  # about 100 coarse voxels: less is noise
 GAS_HU = -975.0  # median below: bowel, stomach, bulla of a tube; emphysema stays above
 # Where the lungs touch, what parts them is a thin bright sheet or a neck: the HU and half widths tried, mildest first.
 CONTACTS = (
-    (LUNG_EDGE_HU, 1.0),
+    (EDGE_HU, 1.0),
     (-500.0, 0.0),
     (-600.0, 0.0),
-    (LUNG_EDGE_HU, 4.0),
+    (EDGE_HU, 4.0),
     (-600.0, 4.0),
-    (LUNG_EDGE_HU, 8.0),
-    (LUNG_EDGE_HU, 12.0),
+    (EDGE_HU, 8.0),
+    (EDGE_HU, 12.0),
 )
 MIN_SHARE = 0.12  # of both lungs' volume that the smaller one has; healthy left lungs have 0.45
 CLOSING_MM = 7.0  # closes vessels up to twice that, and tumours at the pleura as far as they are narrower
@@ -81,7 +81,7 @@ def lungs(hu: Array, spacing_mm: Spacing) -> Mask:
     blocks = tuple(max(1, int(coarse / fine + 0.5)) for coarse, fine in zip(COARSE_MM, spacing_mm, strict=True))
     coarse, mm = shrink(hu, blocks), tuple(b * s for b, s in zip(blocks, spacing_mm, strict=True))
     body = inside_body(coarse, mm)
-    air = body & (coarse < LUNG_EDGE_HU)
+    air = body & (coarse < EDGE_HU)
     airways = find_airways(air & (coarse < LUMEN_HU), body, mm)
     wall = grown(airways, AIRWAY_WALL_MM, mm)
     sides = right_and_left(coarse, air & ~wall, body, mm)
@@ -293,7 +293,7 @@ def refine(sides: Mask, closed: Region, free: Region, hu: Array, blocks: tuple[i
     outer = ndimage.grey_dilation(sides, footprint=cross) * (~lung & free)
     possible = _blown_up(np.where(lung, sides, outer).astype(np.uint8), blocks, hu.shape)
     doubtful = _blown_up(rim | (outer > 0), blocks, hu.shape)
-    possible[doubtful & (hu >= LUNG_EDGE_HU)] = 0
+    possible[doubtful & (hu >= EDGE_HU)] = 0
     return possible
 
 

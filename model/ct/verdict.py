@@ -1,4 +1,4 @@
-"""What was decided about a series, as a plain value: no pydicom, so that records of it can be read without it."""
+"""What was decided about a series, as a plain value: who reads records of it loads nothing that reads images."""
 
 from dataclasses import dataclass
 
