@@ -71,8 +71,8 @@ def told_by_node(verdicts: Sequence[SeriesVerdict]) -> dict[str, str]:
     [
         ([(positions(3, 60), 4), (positions(3, 64), 5), (positions(5, 60), 1)], 3.0, "1.2.3.2"),
         ([(positions(3, 60), 4), (positions(3, 60), 2)], 3.0, "1.2.3.2"),
-        ([(positions(1, 160), 1), (positions(3, 60), 2), (positions(5, 40), 3)], 1.0, "1.2.3.1"),
-        ([(positions(1, 160), 1), (positions(3, 60), 2), (positions(5, 40), 3)], 5.0, "1.2.3.3"),
+        ([(positions(2, 80), 1), (positions(5, 35), 2)], 1.0, "1.2.3.1"),
+        ([(positions(2, 80), 1), (positions(5, 35), 2)], 5.0, "1.2.3.2"),
         ([(GAP, 1), ([0.0] * 30, 1), (positions(3, 9), 1), (positions(3, 30), 1)], 3.0, "1.2.3.4"),
         ([(positions(2.99994, 50), 1), (positions(5, 60), 2)], 3.0, "1.2.3.1"),  # 149.997 mm, rounded
         ([(positions(2.98, 50), 1), (positions(5, 60), 2)], 3.0, "1.2.3.2"),  # 149 mm: a part of a chest

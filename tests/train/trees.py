@@ -17,11 +17,10 @@ def write_series(
     uid: str,
     *,
     z_mm: Sequence[float] = EVENLY,
-    modality: str = "CT",
     number: int = 1,
     study: str = "1",
     study_date: str = "20200101",
-    description: str = "thorax",
+    **attributes: str,
 ) -> list[Path]:
     """One file a position, named so that nothing can be learnt from names."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,9 +31,9 @@ def write_series(
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = CTImageStorage
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{uid}.{index + 1}")
-        ds.PatientID, ds.Modality, ds.SeriesNumber = patient_id, modality, number
+        ds.PatientID, ds.Modality, ds.SeriesNumber = patient_id, "CT", number
         ds.StudyInstanceUID, ds.SeriesInstanceUID = f"1.2.3.{study}", f"1.2.3.{uid}"
-        ds.StudyDate, ds.SeriesDescription, ds.FrameOfReferenceUID = study_date, description, "1.2.3.9"
+        ds.StudyDate, ds.SeriesDescription, ds.FrameOfReferenceUID = study_date, "thorax", "1.2.3.9"
         ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         ds.ImagePositionPatient, ds.ImageOrientationPatient = [0, 0, z], [1, 0, 0, 0, 1, 0]
         ds.PixelSpacing, ds.RescaleSlope, ds.RescaleIntercept = [1, 1], 1, -1024
@@ -43,6 +42,8 @@ def write_series(
         ds.BitsAllocated = ds.BitsStored = 16
         ds.HighBit = 15
         ds.PixelData = bytes(32)
+        for keyword, value in attributes.items():
+            setattr(ds, keyword, value)
         paths.append(folder / f"{uid}-{len(z_mm) - index}")
         ds.save_as(paths[-1], enforce_file_format=True)
     return paths

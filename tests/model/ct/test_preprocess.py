@@ -100,12 +100,13 @@ def central_lungs(hu: NDArray[np.float32], _: tuple[float, float, float]) -> Mas
 
 @pytest.mark.parametrize("interpolation", Interpolation)
 def test_a_real_patient_equals_an_independent_reference(lung1_series: list[Path], interpolation: Interpolation) -> None:
-    volume = load_volume(read_series(lung1_series))
+    chest = lung1_series[40:80]  # whole slices, but not all 134: their splines take 18 s
+    volume = load_volume(read_series(chest))
     settings = Preprocessing(interpolation=interpolation)
     stack = preprocess(volume, central_lungs, settings)
 
     reader = sitk.ImageSeriesReader()
-    by_z = {float(sitk.ReadImage(str(p)).GetOrigin()[2]): str(p) for p in lung1_series}
+    by_z = {float(sitk.ReadImage(str(p)).GetOrigin()[2]): str(p) for p in chest}
     reader.SetFileNames([by_z[z] for z in sorted(by_z)])
     image = reader.Execute()
     size = [

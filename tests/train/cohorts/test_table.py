@@ -54,7 +54,7 @@ def test_everybody_else_has_a_reason_that_can_be_written(tmp_path: Path) -> None
     write_series(tree / "1", "good", "1")
     write_series(tree / "2", "stranger", "2")
     write_series(tree / "3", "gap", "3", z_mm=[*positions(8, 20), 168, 176, 184, 192])
-    write_series(tree / "4", "contours", "4", modality="RTSTRUCT")
+    write_series(tree / "4", "contours", "4", Modality="RTSTRUCT")
     write_series(tree / "5", "faulty", "5")
     write_series(tree / "6", "listed", "6")
     rules = Rules("mine", COLUMNS, listed={"listed": "For a test."}, exclude_faulty=True)
@@ -212,8 +212,8 @@ def test_pretreatment_ct_is_the_last_study_up_to_the_day_or_else_the_earliest(tm
 
 
 def test_pretreatment_ct_may_be_known_by_words(tmp_path: Path) -> None:
-    write_series(tmp_path / "tree", "A", "1", description="Follow-up", study_date="20200101")
-    write_series(tmp_path / "tree", "A", "2", description="PLANNING CT", study_date="20200202", study="2")
+    write_series(tmp_path / "tree", "A", "1", SeriesDescription="Follow-up", study_date="20200101")
+    write_series(tmp_path / "tree", "A", "2", SeriesDescription="PLANNING CT", study_date="20200202", study="2")
     rules = Rules("mine", COLUMNS, pretreatment=Pretreatment(description="planning"))
     assert load(tmp_path, ["A,1,1,"], rules).patients[0].series_instance_uid == "1.2.3.2"
 
