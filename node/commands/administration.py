@@ -89,21 +89,21 @@ def list_studies(  # noqa: PLR0913, PLR0917  each is an option of the command
 
 
 @studies_app.command("show")
-def show_study(study: StudyName, config: Config, as_json: Json = False) -> None:
+def show_study(study: StudyName, config: Config, wide: Wide = False, as_json: Json = False) -> None:
     """One study with its series, jobs, results and deliveries."""
     from survnode.node.state.overview import read_study
 
     node = asked_node(config)
-    node.show_study(read_study(node.database, node.find(study)), as_json)
+    node.show_study(read_study(node.database, node.find(study)), as_json, wide)
 
 
 @studies_app.command("retry")
-def retry_study(study: StudyName, config: Config, as_json: Json = False) -> None:
+def retry_study(study: StudyName, config: Config, wide: Wide = False, as_json: Json = False) -> None:
     """Take up whatever failed in a study: its judgement, its jobs, its deliveries."""
     from survnode.node.commands.retry import retry_study
 
     node = asked_node(config)
-    node.show_study(retry_study(node.database, node.find(study)), as_json)
+    node.show_study(retry_study(node.database, node.find(study)), as_json, wide)
 
 
 @studies_app.command("put-aside")
@@ -147,21 +147,25 @@ def list_jobs(  # noqa: PLR0913, PLR0917  each is an option of the command
 
 
 @jobs_app.command("show")
-def show_job(number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, as_json: Json = False) -> None:
+def show_job(
+    number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, wide: Wide = False, as_json: Json = False
+) -> None:
     """One job with its results and deliveries."""
     from survnode.node.state.overview import read_job
 
     node = asked_node(config)
-    node.show_job(read_job(node.database, number), as_json)
+    node.show_job(read_job(node.database, number), as_json, wide)
 
 
 @jobs_app.command("retry")
-def retry_job(number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, as_json: Json = False) -> None:
+def retry_job(
+    number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, wide: Wide = False, as_json: Json = False
+) -> None:
     """Run a failed or quarantined job again; of a finished one, send again what was refused."""
     from survnode.node.commands.retry import retry_job
 
     node = asked_node(config)
-    node.show_job(retry_job(node.database, number), as_json)
+    node.show_job(retry_job(node.database, number), as_json, wide)
 
 
 @deliveries_app.command("list")

@@ -63,7 +63,7 @@ class AskedNode:
         if found.more:
             typer.echo(f"{found.more} more: see the next --page, or give a larger --limit.", err=as_json)
 
-    def show_study(self, study: "StudyDetail", as_json: bool) -> None:
+    def show_study(self, study: "StudyDetail", as_json: bool, wide: bool) -> None:
         """Print one study."""
         from survnode.node.commands.layouts import OTHER_SERIES, SERIES, of_deliveries, of_jobs
 
@@ -74,14 +74,14 @@ class AskedNode:
             "jobs": of_jobs(short),
             "deliveries": of_deliveries(short),
         }
-        _show(study, tables, as_json)
+        _show(study, tables, as_json, wide)
 
-    def show_job(self, job: "JobDetail", as_json: bool) -> None:
+    def show_job(self, job: "JobDetail", as_json: bool, wide: bool) -> None:
         """Print one job."""
         from survnode.node.commands.layouts import RESULTS, of_deliveries
 
         short = self.short([job.study_instance_uid])
-        _show(job, {"results": RESULTS, "deliveries": of_deliveries(short)}, as_json)
+        _show(job, {"results": RESULTS, "deliveries": of_deliveries(short)}, as_json, wide)
 
     def _names(self, rows: Sequence[Any], wide: bool) -> dict[str, str]:
         uids = {row.study_instance_uid for row in rows if hasattr(row, "study_instance_uid")}
@@ -112,14 +112,15 @@ def database_of(config: "NodeConfig") -> "Database":
 
 
 def warn(lines: Sequence[str], *, on_stderr: bool) -> None:
-    """Print lines of warning, broken to the width of the terminal."""
+    """Print lines of warning; those for a person are broken to the width of the terminal."""
     from rich.console import Console
 
+    console = Console(stderr=on_stderr)
     for line in lines:
-        Console(stderr=on_stderr).print(f"warning: {line}", style="yellow", highlight=False, markup=False)
+        console.print(f"warning: {line}", style="yellow", highlight=False, markup=False, soft_wrap=on_stderr)
 
 
-def _show(record: object, tables: "dict[str, Layout[Any]]", as_json: bool) -> None:
+def _show(record: object, tables: "dict[str, Layout[Any]]", as_json: bool, wide: bool) -> None:
     from rich.console import Console
 
     from survnode.node.commands.printing import print_json, print_record
@@ -127,4 +128,4 @@ def _show(record: object, tables: "dict[str, Layout[Any]]", as_json: bool) -> No
     if as_json:
         print_json(record)
     else:
-        print_record(Console(), record, tables)
+        print_record(Console(), record, tables, wide=wide)

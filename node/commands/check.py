@@ -106,15 +106,14 @@ def _check_data_dir(config: NodeConfig) -> Finding:
     """Whether the folder can be made, locked and written to."""
     folders = (config.received_dir, config.results_dir)
     try:
-        if is_locked(config.received_dir / "receiver.lock"):
-            return Finding("data folder", False, f"a receiver still runs in {config.received_dir}")
         lock = lock_data_dir(config.data_dir, folders)
     except StartRefused as error:
         return Finding("data folder", False, str(error))
-    except OSError as error:
-        return Finding("data folder", False, f"{config.data_dir} cannot be used: {error.strerror}")
+    folder = config.received_dir
     try:
-        inner = [path for folder in folders for path in folder.iterdir() if path.is_dir() and folder == folders[0]]
+        if is_locked(folder / "receiver.lock"):
+            return Finding("data folder", False, f"a receiver still runs in {folder}")
+        inner = [path for path in config.received_dir.iterdir() if path.is_dir()]
         for folder in (config.data_dir, *folders, *inner):
             _write_something(folder)
     except OSError as error:

@@ -38,7 +38,7 @@ def _say(console: Console, name: str, text: str) -> None:
 
 
 def _counted(counts: StudyCounts) -> str:
-    parts = [(getattr(counts, field.name), field.name.replace("_", " ")) for field in fields(counts)]
+    parts = [(getattr(counts, field.name), field.name.replace("_", " ")) for field in fields(counts)[1:]]
     listed = ", ".join(f"{number} {name}" for number, name in parts if number)
     return f"{_studies(counts.received)} received" + (f": {listed}" if listed else "")
 

@@ -17,7 +17,7 @@ from survnode.node.state.summaries import (
     StudySummary,
 )
 
-SPEAKS = (StudyState.PATIENT_CONFLICT, StudyState.UNASSEMBLED, StudyState.PARTLY_DELETED, StudyState.IGNORED)
+SPEAKS = (StudyState.PATIENT_CONFLICT, StudyState.UNASSEMBLED, StudyState.PARTLY_DELETED)  # by their sentence
 STYLES = {Standing.FAILED: "red", Standing.NOT_ANALYSED: "yellow"}
 
 
@@ -70,7 +70,7 @@ def of_deliveries(short: Mapping[str, str]) -> Layout[DeliverySummary]:
             Column("job", lambda row: row.job),
             Column("study", lambda row: short[row.study_instance_uid]),
             Column("destination", lambda row: row.destination, shrinks=True),
-            Column("object", lambda row: f"{row.role.value.replace('_', ' ')} {row.rank or ''}".rstrip(), shrinks=True),
+            Column("object", _object, shrinks=True),
             Column("state", lambda row: row.state),
             Column("tries", lambda row: row.tries),
             Column("status", lambda row: row.status, wide=True),
@@ -161,6 +161,11 @@ RESULTS: Layout[ResultSummary] = Layout(
         Column("SOP Instance UID", lambda row: row.sop_instance_uid, wide=True),
     ),
 )
+
+
+def _object(row: DeliverySummary) -> str:
+    name = row.role.value.replace("_", " ")
+    return f"{name.removesuffix('s')} {row.rank}" if row.rank else name
 
 
 def _why_of_study(row: StudySummary) -> str:

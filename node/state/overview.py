@@ -1,5 +1,7 @@
 """The queries for what a person is shown of studies and jobs; each reads the rows that it shows and no more."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, true, type_coerce
 
 from survnode.node.errors import RecordNotFound
@@ -31,8 +33,10 @@ _newest = (
     .correlate(studies)
     .scalar_subquery()
 )
+# + 0: looked up by study and version, SQLite would take the index of their uniqueness and then read each job's row,
+# whose UIDs fill pages; so it takes `jobs_by_standing`, which holds all that is needed (100,000: 1.3 s, not 4.2 s).
 _with_newest_job = studies.outerjoin(
-    jobs, and_(jobs.c.study_instance_uid == studies.c.study_instance_uid, jobs.c.version == _newest)
+    jobs, and_(jobs.c.study_instance_uid == studies.c.study_instance_uid, jobs.c.version + 0 == _newest)
 )
 _standing_code: ColumnElement[str] = case(
     (studies.c.state.in_(_NEED_HELP), Standing.FAILED.value),
@@ -92,6 +96,11 @@ _job_columns = select(
 ).join(studies, studies.c.study_instance_uid == jobs.c.study_instance_uid)
 
 
+@dataclass(frozen=True)
+class _Study:
+    study_instance_uid: str
+
+
 def list_studies(
     database: Database,
     search: Search = Search(),  # noqa: B008  frozen
@@ -102,11 +111,15 @@ def list_studies(
     where = _meant(search)
     if standing is not None:
         where += [_standing == standing, _may_be(standing)]
+    found = _with_newest_job if standing else studies
     newest_first = (studies.c.last_received_at.desc(), studies.c.study_instance_uid.desc())
-    counted = select(func.count()).select_from(_with_newest_job if standing else studies)
+    wanted = select(studies.c.study_instance_uid).select_from(found).where(*where).order_by(*newest_first)
     with database.reading() as connection:
-        rows = _study_columns.where(*where).order_by(*newest_first)
-        return listing(connection, StudySummary, rows, counted.where(*where), page)
+        uids = listing(connection, _Study, wanted, select(func.count()).select_from(found).where(*where), page)
+        # First which, then their rows: what is skipped costs nothing more.
+        place = {row.study_instance_uid: number for number, row in enumerate(uids.rows)}
+        rows = fetch(connection, StudySummary, _study_columns.where(studies.c.study_instance_uid.in_(place)))
+    return Listing(tuple(sorted(rows, key=lambda row: place[row.study_instance_uid])), uids.more)
 
 
 def list_jobs(
@@ -186,7 +199,8 @@ def count_studies(database: Database, *, received_since: float) -> StudyCounts:
         .group_by(_standing)
     )
     with database.reading() as connection:
-        return StudyCounts(**{standing.value.lower(): number for standing, number in connection.execute(counted)})
+        numbers = {standing.value.lower(): number for standing, number in connection.execute(counted)}
+    return StudyCounts(received=sum(numbers.values()), **numbers)
 
 
 def oldest_waiting(database: Database) -> StudySummary | None:

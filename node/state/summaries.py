@@ -237,16 +237,12 @@ class DestinationSummary:
 
 @dataclass(frozen=True)
 class StudyCounts:
-    """How many studies stand where."""
+    """How many studies were received, and how many of them stand where."""
 
+    received: int = 0
     receiving: int = 0
     waiting: int = 0
     analysed: int = 0
     not_analysed: int = 0
     failed: int = 0
     ignored: int = 0
-
-    @property
-    def received(self) -> int:
-        """All of them."""
-        return self.receiving + self.waiting + self.analysed + self.not_analysed + self.failed + self.ignored

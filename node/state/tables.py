@@ -223,6 +223,7 @@ jobs = Table(
     UniqueConstraint("study_instance_uid", "version"),
     Index("jobs_to_claim", "state", "due_at"),
     Index("jobs_by_end", "state", "ended_at"),
+    Index("jobs_by_standing", "study_instance_uid", "version", "state", "reason"),  # beside the UIDs, which fill pages
     sqlite_autoincrement=True,
 )
 

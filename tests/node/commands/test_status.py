@@ -44,7 +44,7 @@ def test_today_begins_at_midnight_of_the_local_time(
         with database.transaction() as connection:
             own = studies.c.study_instance_uid == f"1.{number}"
             connection.execute(update(studies).where(own).values(last_received_at=received))
-    assert read_status(database, config, NOON).today == StudyCounts(analysed=2)
+    assert read_status(database, config, NOON).today == StudyCounts(received=2, analysed=2)
 
 
 def test_what_waits_and_what_failed_is_counted_whenever_it_came(
