@@ -19,6 +19,7 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
 )
 
+from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.model.errors import Reason, SeriesUnsuitable
 
 CT_SOP_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
@@ -35,7 +36,6 @@ LOSSY_TRANSFER_SYNTAXES = frozenset(
         HTJ2K,
     }
 )
-OWN_MANUFACTURER = "survnode"
 
 
 @dataclass(frozen=True, eq=False)

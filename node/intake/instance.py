@@ -1,21 +1,22 @@
 """One instance as it came over the network, and the few attributes of it that the node needs before it is stored."""
 
+import os
 import re
+import struct
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
 
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from survnode.model.ct.frames import OWN_MANUFACTURER
+from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.node import errors
 from survnode.node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from survnode.node.intake.facts import FACT_KEYWORDS, Facts, facts_of, text_of
@@ -36,51 +37,119 @@ WANTED = [
     *(Tag(keyword) for keyword in FACT_KEYWORDS),
 ]
 
-# PS3.5 9.1 forbids leading zeros too, but scanners have written them for decades and they harm nothing here.
+# PS3.5 9.1 forbids leading zeros. They are refused in what names the instance itself, which results will refer to; in
+# UIDs of studies and series scanners have written them for decades (a time of day as a component), the PACS has the
+# study under that name, and to refuse it would only keep the patient from being analysed.
+_STRICT_UID = re.compile(rb"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 _UID = re.compile(rb"[0-9]+(\.[0-9]+)*")
 _UID_MAX_LENGTH = 64
 
 _INFLATED_HEADER_BYTES = 1 << 20  # enough for the attributes up to the series; the rest need not be inflated
 _INFLATED_MAX_BYTES = 1 << 29  # a data set that inflates to more is a bomb: the later steps inflate it whole
+_INFLATED_FREE_BYTES = 16 << 20  # what may be inflated from however little
+_INFLATED_MAX_RATIO = 50  # beyond that; CT deflates to half or a third, zeros to a thousandth
+_DEFLATED_BYTES = 1 << 16  # read at a time
 
 
 @dataclass(frozen=True)
-class Received:
-    """A C-STORE request.
+class StoreRequest:
+    """A C-STORE request without its data set.
 
     Parameters
     ----------
     sop_class_uid, sop_instance_uid : of the command
     transfer_syntax_uid : of the presentation context
-    encoded : the data set as it came
     called_ae_title : of the association
+    peer : its address
     """
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
     calling_ae_title: str
+    called_ae_title: str = field(default="", kw_only=True)
+    peer: str = field(default="", kw_only=True, compare=False)
+
+    def check_uids(self) -> None:
+        """Refuse a command whose UIDs are none.
+
+        Raises
+        ------
+        UIDInvalid
+        """
+        for uid in (self.sop_class_uid, self.sop_instance_uid):
+            checked_uid(uid.encode("latin-1", "replace"), "The command's SOP UID", _STRICT_UID)
+
+    @property
+    def file_header(self) -> bytes:
+        """What a file begins with: preamble and file meta information (PS3.10 7.1)."""
+        elements = b"".join(
+            (
+                struct.pack("<HH2sHL", 2, 1, b"OB", 0, 2) + b"\0\1",  # File Meta Information Version
+                _meta(0x0002, b"UI", self.sop_class_uid),
+                _meta(0x0003, b"UI", self.sop_instance_uid),
+                _meta(0x0010, b"UI", self.transfer_syntax_uid),
+                _meta(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+                _meta(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+                _meta(0x0017, b"AE", self.calling_ae_title),  # so that a lost row can be made from the file
+                _meta(0x0018, b"AE", self.called_ae_title),
+            )
+        )
+        return b"\0" * 128 + b"DICM" + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(elements)) + elements
+
+
+def _meta(number: int, vr: bytes, value: str) -> bytes:
+    """One element; none where an AE title is no text of DICOM's."""
+    if vr == b"AE" and not (value.isascii() and value.isprintable() and value):
+        return b""
+    content = value.encode("ascii") + (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
+    return struct.pack("<HH2sH", 2, number, vr, len(content)) + content
+
+
+@dataclass(frozen=True)
+class Received(StoreRequest):
+    """A C-STORE request with its data set, in memory, as it came."""
+
     encoded: bytes
-    called_ae_title: str = ""
 
     @cached_property
     def sha256(self) -> str:
         """Of the encoded data set: two copies of one instance have the same."""
         return sha256(self.encoded).hexdigest()
 
-    @cached_property
+    @property
+    def size_bytes(self) -> int:
+        """Of the encoded data set."""
+        return len(self.encoded)
+
+    @property
     def part10(self) -> bytes:
-        """The whole file: preamble, file meta information, data set as received (PS3.10 7.1)."""
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
-        meta.MediaStorageSOPInstanceUID = UID(self.sop_instance_uid)
-        meta.TransferSyntaxUID = UID(self.transfer_syntax_uid)
-        meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-        meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-        file = DicomBytesIO()
-        file.write(b"\0" * 128 + b"DICM")
-        write_file_meta_info(file, meta, enforce_standard=True)
-        return bytes(file.getvalue()) + self.encoded
+        """The whole file."""
+        return self.file_header + self.encoded
+
+    def open(self) -> BinaryIO:
+        """The data set to read from."""
+        return BytesIO(self.encoded)
+
+
+@dataclass(frozen=True)
+class Spooled(StoreRequest):
+    """A C-STORE request with its data set, as it came, in a file.
+
+    Parameters
+    ----------
+    sha256, size_bytes : of the encoded data set
+    """
+
+    file: Path
+    sha256: str
+    size_bytes: int
+
+    def open(self) -> BinaryIO:
+        """The data set to read from."""
+        file = self.file.open("rb")
+        file.seek(-self.size_bytes, os.SEEK_END)
+        return file
 
 
 @dataclass(frozen=True)
@@ -112,7 +181,7 @@ class Header:
         return OWN_MANUFACTURER in text_of(self.elements, "Manufacturer").lower()
 
 
-def read_header(received: Received) -> Header:
+def read_header(received: Received | Spooled) -> Header:
     """Where the instance belongs; reads up to its Series Instance UID and no further.
 
     Raises
@@ -124,8 +193,7 @@ def read_header(received: Received) -> Header:
     InstanceMismatch
         It lacks a UID, or is another instance than its command says.
     """
-    for uid in (received.sop_class_uid, received.sop_instance_uid):
-        checked_uid(uid.encode("utf-8", "surrogateescape"), "The command's SOP UID")
+    received.check_uids()
     elements = _read_elements(received)
     header = Header(
         sop_class_uid=_uid_of(elements, SOP_CLASS_UID),
@@ -142,7 +210,7 @@ def read_header(received: Received) -> Header:
     return header
 
 
-def checked_uid(value: bytes, name: str) -> str:
+def checked_uid(value: bytes, name: str, pattern: re.Pattern[bytes] = _UID) -> str:
     """A UID as text, without its padding.
 
     Raises
@@ -150,26 +218,25 @@ def checked_uid(value: bytes, name: str) -> str:
     UIDInvalid
     """
     uid = value[:-1] if value.endswith((b"\0", b" ")) else value
-    if len(uid) > _UID_MAX_LENGTH or not _UID.fullmatch(uid):
-        raise errors.UIDInvalid(f"{name} is not 1 to {_UID_MAX_LENGTH} digits and dots.")
+    if len(uid) > _UID_MAX_LENGTH or not pattern.fullmatch(uid):
+        raise errors.UIDInvalid(f"{name} is not 1 to {_UID_MAX_LENGTH} digits and dots (PS3.5 9.1).")
     return uid.decode("ascii")
 
 
-def _read_elements(received: Received) -> Dataset:
+def _read_elements(received: Received | Spooled) -> Dataset:
     """The wanted elements, their values still raw."""
     syntax = UID(received.transfer_syntax_uid)
     try:
-        encoded = received.encoded
-        if syntax == DeflatedExplicitVRLittleEndian:
-            encoded = _inflated_start(encoded)
-        return read_dataset(
-            BytesIO(encoded),
-            syntax.is_implicit_VR if syntax.is_transfer_syntax else False,
-            syntax.is_little_endian if syntax.is_transfer_syntax else True,  # as in all but one of the standard's
-            stop_when=_is_after_series,
-            specific_tags=list(WANTED),
-        )
-    except errors.InstanceUnparsable:
+        with received.open() as file:
+            data_set = BytesIO(_inflated_start(file)) if syntax == DeflatedExplicitVRLittleEndian else file
+            return read_dataset(
+                data_set,
+                syntax.is_implicit_VR if syntax.is_transfer_syntax else False,
+                syntax.is_little_endian if syntax.is_transfer_syntax else True,  # as in all but one of the standard's
+                stop_when=_is_after_series,
+                specific_tags=list(WANTED),
+            )
+    except (errors.InstanceUnparsable, OSError):
         raise
     except Exception as error:  # pydicom raises what it likes at bytes that are no data set
         raise errors.InstanceUnparsable(f"The data set cannot be read: {type(error).__name__}.") from error
@@ -179,15 +246,16 @@ def _is_after_series(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return bool(tag > SERIES_INSTANCE_UID)
 
 
-def _inflated_start(encoded: bytes) -> bytes:
+def _inflated_start(file: BinaryIO) -> bytes:
     """The first bytes of a deflated data set, all of it checked to inflate to a bearable size."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    start = inflater.decompress(encoded, _INFLATED_HEADER_BYTES)
-    size = len(start)
-    while inflater.unconsumed_tail:
-        size += len(inflater.decompress(inflater.unconsumed_tail, _INFLATED_HEADER_BYTES))
-        if size > _INFLATED_MAX_BYTES:
-            raise errors.InstanceUnparsable(f"The data set inflates to more than {_INFLATED_MAX_BYTES} bytes.")
+    start, size, read = b"", 0, 0
+    while deflated := inflater.unconsumed_tail or file.read(_DEFLATED_BYTES):
+        read += 0 if inflater.unconsumed_tail else len(deflated)
+        part = inflater.decompress(deflated, _INFLATED_HEADER_BYTES)
+        start, size = start or part, size + len(part)
+        if size > min(_INFLATED_MAX_BYTES, max(_INFLATED_FREE_BYTES, _INFLATED_MAX_RATIO * read)):
+            raise errors.InstanceUnparsable(f"The data set inflates to more than {size - len(part)} bytes: too many.")
     return start
 
 

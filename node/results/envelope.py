@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmwrite
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
-from survnode.model.ct.frames import OWN_MANUFACTURER
+from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.model.prediction import ModelIdentity
 from survnode.node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from survnode.node.results import codes

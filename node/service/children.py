@@ -1,4 +1,4 @@
-"""The bodies of the node's child processes; each starts from the configuration alone.
+"""The bodies of the node's child processes but the receiver's (`light`); each starts from the configuration alone.
 
 A body says through ``ready`` that it has started (an empty string), or why it cannot.
 """
@@ -6,28 +6,16 @@ A body says through ``ready`` that it has started (an empty string), or why it c
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 
-import structlog
-
 from survnode.model.checkpoint import checkpoint_folder
 from survnode.model.errors import ModelError
-from survnode.node.config import NodeConfig, OtherInstances
-from survnode.node.delivery.commitment import record_answer
+from survnode.node.config import NodeConfig
 from survnode.node.errors import NodeError
-from survnode.node.intake.receiver import Listening
-from survnode.node.intake.rules import Routes
 from survnode.node.logs import configure_logging
 from survnode.node.results.identity import Layout
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import DEFAULT_ROLES
-from survnode.node.service.lifetime import end_with_parent, stop_on_signals
-from survnode.node.service.receiving import Storage, run_receiver
+from survnode.node.service.lifetime import end_with_parent, refuse_to_start, stop_on_signals
 from survnode.node.state.database import Database
-from survnode.node.state.files import replace_durably
-
-log = structlog.get_logger()
-
-GIB = 1 << 30
-ACCEPT_AGAIN = 1.2  # times the free space under which images are refused, so that it does not flap
 
 
 def find_devices(wanted: str) -> tuple[str, ...]:
@@ -35,41 +23,6 @@ def find_devices(wanted: str) -> tuple[str, ...]:
     from survnode.node.work.pipeline import devices
 
     return devices(wanted)
-
-
-def receiver(config: NodeConfig, ready: Connection) -> None:
-    """Take associations until SIGTERM."""
-    configure_logging(config.log_level)
-    settings = config.receiver
-    listening = Listening(
-        ae_title=settings.ae_title,
-        host=settings.host,
-        port=settings.port,
-        calling_ae_titles=settings.calling_ae_titles,
-        networks=tuple(str(network) for network in settings.networks),
-        max_associations=settings.max_associations,
-        also_called=settings.also_called,
-    )
-    storage = Storage(
-        folder=config.received_dir,
-        database=config.database_path,
-        routes=Routes.of(config),
-        keep_other=config.assembly.other_instances is OtherInstances.KEEP,
-        refuse_below_bytes=int(settings.min_free_gib * GIB),
-        accept_above_bytes=int(settings.min_free_gib * GIB * ACCEPT_AGAIN),
-    )
-
-    def on_ready(port: int) -> None:
-        replace_durably(config.port_file, str(port).encode())
-        ready.send("")
-
-    try:
-        expects_answers = any(destination.commitment for destination in config.destinations)
-        run_receiver(listening, storage, on_ready, on_commitment=record_answer if expects_answers else None)
-    except NodeError as refusal:
-        _refuse(ready, refusal)
-    finally:
-        config.port_file.unlink(missing_ok=True)
 
 
 def worker(config: NodeConfig, device: str, name: str, ready: Connection) -> None:
@@ -90,7 +43,7 @@ def worker(config: NodeConfig, device: str, name: str, ready: Connection) -> Non
         )
         database = Database(config.database_path)
     except (ModelError, NodeError) as refusal:
-        _refuse(ready, refusal)
+        refuse_to_start(ready, refusal)
         return
     place = Workplace(
         received=config.received_dir,
@@ -113,8 +66,3 @@ def layout_of(config: NodeConfig) -> Layout:
         pdf_names_patient=config.results.pdf_names_patient,
         optional=frozenset(wanted.difference(DEFAULT_ROLES)),
     )
-
-
-def _refuse(ready: Connection, refusal: Exception) -> None:
-    log.error("child.refused", error=str(refusal))
-    ready.send(str(refusal))

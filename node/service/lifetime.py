@@ -4,7 +4,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+
+import structlog
+
+log = structlog.get_logger()
 
 
 def stop_on_signals() -> threading.Event:
@@ -20,6 +24,12 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True, name="parent-watch").start()
+
+
+def refuse_to_start(ready: Connection, refusal: Exception) -> None:
+    """Say why this process cannot start."""
+    log.error("child.refused", error=str(refusal))
+    ready.send(str(refusal))
 
 
 def _watch(sentinel: int) -> None:

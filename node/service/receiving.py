@@ -10,22 +10,34 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import structlog
 from pydicom import Dataset
 
 from survnode.node import errors
+from survnode.node.config import NodeConfig, OtherInstances
 from survnode.node.contexts import EventStatus, accepted_contexts
+from survnode.node.delivery.commitment import record_answer
+from survnode.node.errors import NodeError
+from survnode.node.intake.adoption import adopt_files
 from survnode.node.intake.associations import AssociationLog
-from survnode.node.intake.instance import Received
-from survnode.node.intake.receiver import Listening, OnStore, Receiver
+from survnode.node.intake.instance import StoreRequest
+from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.intake.rules import Routes
-from survnode.node.intake.store import DiskWatermark, Store
+from survnode.node.intake.serving import Sink
+from survnode.node.intake.store import Store
+from survnode.node.intake.watermark import DiskWatermark
+from survnode.node.logs import configure_logging
+from survnode.node.service.lifetime import refuse_to_start
 from survnode.node.state.database import Database
+from survnode.node.state.files import replace_durably
 
 log = structlog.get_logger()
 
+GIB = 1 << 30
+ACCEPT_AGAIN = 1.2  # times the free space under which images are refused, so that it does not flap
 WATCH_INTERVAL_S = 0.5
 LOCK_WAIT_S = 30.0  # a receiver of the node before this one may still be draining
 
@@ -40,6 +52,41 @@ class Storage:
     keep_other: bool
     refuse_below_bytes: int
     accept_above_bytes: int
+
+
+def receive(config: NodeConfig, ready: Connection) -> None:
+    """Take associations until SIGTERM: the body of the process, from the configuration alone."""
+    configure_logging(config.log_level)
+    settings = config.receiver
+    listening = Listening(
+        ae_title=settings.ae_title,
+        host=settings.host,
+        port=settings.port,
+        calling_ae_titles=settings.calling_ae_titles,
+        networks=tuple(str(network) for network in settings.networks),
+        max_associations=settings.max_associations,
+        also_called=settings.also_called,
+    )
+    storage = Storage(
+        folder=config.received_dir,
+        database=config.database_path,
+        routes=Routes.of(config),
+        keep_other=config.assembly.other_instances is OtherInstances.KEEP,
+        refuse_below_bytes=int(settings.min_free_gib * GIB),
+        accept_above_bytes=int(settings.min_free_gib * GIB * ACCEPT_AGAIN),
+    )
+
+    def on_ready(port: int) -> None:
+        replace_durably(config.port_file, str(port).encode())
+        ready.send("")
+
+    try:
+        expects_answers = any(destination.commitment for destination in config.destinations)
+        run_receiver(listening, storage, on_ready, on_commitment=record_answer if expects_answers else None)
+    except NodeError as refusal:
+        refuse_to_start(ready, refusal)
+    finally:
+        config.port_file.unlink(missing_ok=True)
 
 
 def run_receiver(
@@ -74,25 +121,52 @@ def run_receiver(
     answer = partial(on_commitment, database) if on_commitment else None
     associations = AssociationLog(database)
     associations.start()
-    receiver = Receiver(listening, accepted_contexts(), storing(store, watermark), answer, associations.add)
+    receiver = Receiver(listening, accepted_contexts(), StoreWithRoom(store, watermark), answer, associations.add)
     receiver.start()
     on_ready(receiver.port)
+    adopting = threading.Thread(target=_adopt, args=(store, stop), name="adoption")
+    adopting.start()
     while not stop.wait(WATCH_INTERVAL_S) and os.getppid() == parent:
         pass
+    stop.set()
     receiver.stop(drain_s)
+    adopting.join()
     associations.close()
     store.close()
     database.close()
 
 
-def storing(store: Store, watermark: DiskWatermark) -> OnStore:
-    """What puts instances into the store while there is room."""
+class StoreWithRoom:
+    """The spool of the node: the store, while there is room on its disk."""
 
-    def on_store(received: Received) -> object:
-        watermark.check()
-        return store.add(received)
+    def __init__(self, store: Store, watermark: DiskWatermark) -> None:
+        self._store, self._watermark = store, watermark
 
-    return on_store
+    def has_room(self) -> bool:
+        """Whether images are stored now."""
+        try:
+            self._watermark.check()
+        except errors.StorageFull:
+            return False
+        return True
+
+    def begin(self, request: StoreRequest) -> Sink:
+        """Take the data set of one instance as it comes.
+
+        Raises
+        ------
+        UIDInvalid, StorageFailed
+        """
+        self._watermark.check()
+        return self._store.begin(request)
+
+
+def _adopt(store: Store, stop: threading.Event) -> None:
+    """See to files without a row while associations are taken already; in a thread of its own."""
+    try:
+        adopt_files(store, stop)
+    except (errors.NodeError, OSError) as error:  # what was not adopted is at the next start
+        log.error("store.not_adopted", error=type(error).__name__)
 
 
 def _sweep_when_free(store: Store, stop: threading.Event) -> None:

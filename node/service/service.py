@@ -11,6 +11,7 @@ What a process holds in memory is never the only copy: any of them can be killed
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -26,7 +27,7 @@ from survnode.model.checkpoint import checkpoint_folder, read_card
 from survnode.node.config import NodeConfig
 from survnode.node.errors import StartRefused
 from survnode.node.logs import configure_logging
-from survnode.node.service import children
+from survnode.node.service import children, light
 from survnode.node.service.lock import lock_data_dir
 from survnode.node.service.sweeps import Sweeps
 from survnode.node.state.database import Database
@@ -113,6 +114,7 @@ class Service:
         StartRefused, ModelError, NodeError
             It cannot start; nothing was received.
         """
+        os.umask(0o077)  # also of the children: what the node writes of patients is nobody else's
         configure_logging(self.config.log_level)
         lock = lock_data_dir(self.config.data_dir, (self.config.received_dir, self.config.results_dir))
         card = read_card(checkpoint_folder(self.config.model.checkpoint))
@@ -140,7 +142,7 @@ class Service:
 
     def _children(self) -> tuple[Child, list[Child]]:
         found = _devices(self.config.work.device)
-        receiver = Child("receiver", children.receiver, (self.config,))
+        receiver = Child("receiver", light.receive, (pickle.dumps(self.config),))
         names = [f"worker-{device.replace(':', '-')}" for device in found]
         workers = [
             Child(name, children.worker, (self.config, device, name)) for name, device in zip(names, found, strict=True)

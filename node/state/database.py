@@ -35,7 +35,7 @@ class Database:
     """
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        self.path = path
+        self.path, self.busy_timeout_s = path, busy_timeout_s
         self._engine = _engine(path, busy_timeout_s)
         try:
             self._make_or_check_schema()
@@ -70,7 +70,7 @@ class Database:
             with self._engine.connect().execution_options(begin=how) as connection, connection.begin():
                 yield connection
         except DBAPIError as error:
-            raise _typed(error) from error
+            raise typed(error.orig) from error
 
     def _make_or_check_schema(self) -> None:
         with self.transaction() as connection:
@@ -123,12 +123,13 @@ def _engine(path: Path, busy_timeout_s: float) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}", connect_args={"timeout": busy_timeout_s, "isolation_level": None}, pool_size=64
     )
-    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _say_begin)
     return engine
 
 
-def _prepare(connection: sqlite3.Connection, _record: object) -> None:
+def prepare(connection: sqlite3.Connection, _record: object = None) -> None:
+    """Make a new connection as durable as the others."""
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -139,11 +140,11 @@ def _say_begin(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
 
-def _typed(error: DBAPIError) -> errors.NodeError:
+def typed(error: BaseException | None) -> errors.NodeError:
     """The error of the driver as one of ours; the message leaves out the statement and its values."""
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return errors.DatabaseBusy("Another process held the database for too long.")
     if code == sqlite3.SQLITE_FULL:
         return errors.StorageFull("There is no room for the database.")
-    return errors.DatabaseFailed(f"The database failed: {error.orig}.")
+    return errors.DatabaseFailed(f"The database failed: {error}.")

@@ -29,11 +29,12 @@ from pynetdicom.sop_class import _STORAGE_CLASSES
 from sqlalchemy import select
 
 from survnode.node.contexts import accepted_contexts
-from survnode.node.intake import receiver as receiver_module
+from survnode.node.intake import serving
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
-from survnode.node.intake.store import DiskWatermark, Store
-from survnode.node.service.receiving import storing
+from survnode.node.intake.store import Store
+from survnode.node.intake.watermark import DiskWatermark
+from survnode.node.service.receiving import StoreWithRoom
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Association, AssociationEnd, Instance, Keeping, OtherSeries
 from survnode.node.state.tables import instances, other_series
@@ -79,7 +80,7 @@ def make_node(tmp_path: Path) -> Iterator[MakeNode]:
         node.receiver = Receiver(
             Listening("SURVNODE", **listening),
             accepted_contexts(),
-            storing(store, watermark),
+            StoreWithRoom(store, watermark),
             on_association=node.ended.append,
         )
         node.receiver.start()
@@ -389,7 +390,9 @@ def test_a_fault_of_ours_is_told_as_ours_and_the_association_goes_on(send_raw: S
     with association(Node(tmp_path, None, receiver)) as assoc:  # type: ignore[arg-type]  # it has no database
         assert [send_raw(assoc, ct()) for _ in range(2)] == [0x0110, 0x0000]
     receiver.stop()
-    assert received[1] == Received(CTImageStorage, UID, ExplicitVRLittleEndian, "SENDER", ct(), "SURVNODE")
+    assert received[1] == Received(
+        CTImageStorage, UID, ExplicitVRLittleEndian, "SENDER", ct(), called_ae_title="SURVNODE"
+    )
 
 
 def test_a_pdu_that_claims_four_gigabytes_is_cut_off(make_node: MakeNode) -> None:
@@ -404,7 +407,7 @@ def test_a_pdu_that_claims_four_gigabytes_is_cut_off(make_node: MakeNode) -> Non
 def test_fragments_without_end_are_cut_off(
     make_node: MakeNode, send_raw: SendRaw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiver_module, "MAX_OBJECT_BYTES", 300_000)
+    monkeypatch.setattr(serving, "MAX_OBJECT_BYTES", 300_000)
     node = make_node()
     with association(node) as assoc:
         assert send_raw(assoc, ct(EncapsulatedDocument=bytes(1_000_000))) is None
@@ -413,9 +416,8 @@ def test_fragments_without_end_are_cut_off(
     assert [row.size_bytes < 300_000 for row in node.rows()] == [True]
 
 
-def test_half_a_pdu_is_not_waited_for(make_node: MakeNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receiver_module, "PDU_TIMEOUT_S", 0.2)
-    with socket.create_connection(("127.0.0.1", make_node().receiver.port), timeout=10) as peer:
+def test_half_a_request_is_not_waited_for(make_node: MakeNode) -> None:
+    with socket.create_connection(("127.0.0.1", make_node(acse_timeout_s=0.2).receiver.port), timeout=10) as peer:
         start = monotonic()
         peer.sendall(b"\x01\x00\x00")
         assert _is_closed(peer)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from pydicom import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
-from survnode.model.ct.frames import OWN_MANUFACTURER
+from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.node.results import words
 from survnode.node.results.documents.letterhead import letterhead
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text, referenced

@@ -32,7 +32,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 from survnode.model.ct.coverage import CoverageWarning
-from survnode.model.ct.frames import OWN_MANUFACTURER
+from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.model.ct.volume import SourceImage
 from survnode.model.errors import Reason
 from survnode.node.results import codes, words

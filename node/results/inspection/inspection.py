@@ -15,7 +15,7 @@ from pydicom import DataElement, Dataset, dcmread
 from pydicom.config import RAISE, disable_value_validation
 from pydicom.valuerep import validate_value
 
-from survnode.model.ct.frames import OWN_MANUFACTURER
+from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.node.errors import ObjectFaulty
 from survnode.node.results.envelope import UNICODE, ResultObject, SourceStudy
 from survnode.node.results.inspection.agreement import disagreements

@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 from scipy import ndimage
 
-from survnode.model.ct.frames import OWN_MANUFACTURER
+from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.model.ct.volume import load_volume, read_series
 from survnode.model.phantom.phantom import Phantom, Tumour, make_phantom, write_dicom
 

@@ -7,8 +7,10 @@ from sqlalchemy import select
 from survnode.node import errors
 from survnode.node.commands.put_aside import put_aside
 from survnode.node.intake.assembly import Assembly
+from survnode.node.intake.incoming import IncomingFile
 from survnode.node.intake.instance import Received
-from survnode.node.intake.store import Store, Stored
+from survnode.node.intake.register import Stored
+from survnode.node.intake.store import Store
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Instance, Job, Quarantined, Study, StudyState
 from survnode.node.state.tables import instances, quarantined, studies
@@ -117,13 +119,13 @@ def test_an_image_that_comes_while_its_study_is_put_aside_is_not_lost(
 ) -> None:
     """Its file is written, then the study is put aside, then its row is written."""
     a_conflict(store, assembly, make_received)
-    record = store._record
+    place = store._place
 
-    def put_aside_first(*arguments: object) -> Stored:
+    def then_put_aside(file: IncomingFile, path: str) -> None:
+        place(file, path)
         put_aside(database, store.folder, "1.2.3", now=1e6)
-        return record(*arguments)  # type: ignore[arg-type]  # whatever it was called with
 
-    monkeypatch.setattr(store, "_record", put_aside_first)
+    monkeypatch.setattr(store, "_place", then_put_aside)
     assert store.add(make_received(1, PatientID="P1")) is Stored.NEW
     with database.reading() as connection:
         (instance,) = fetch(connection, Instance, select(instances))

@@ -12,8 +12,10 @@ from sqlalchemy import select, update
 from survnode.node import errors
 from survnode.node.config import Rule
 from survnode.node.intake.instance import Received
+from survnode.node.intake.register import Stored
 from survnode.node.intake.rules import Routes
-from survnode.node.intake.store import DiskWatermark, Store, Stored
+from survnode.node.intake.store import Store
+from survnode.node.intake.watermark import DiskWatermark
 from survnode.node.state.database import Database, fetch, fetch_one
 from survnode.node.state.records import (
     Instance,
@@ -157,7 +159,7 @@ def test_one_instance_from_many_senders_at_once_is_stored_once(
         (errno.EMFILE, errors.StorageFailed),
     ],
 )
-@pytest.mark.parametrize("call", ["open", "fsync", "rename"])
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "rename"])
 def test_a_disk_that_fails_takes_nothing_and_says_so(
     store: Store,
     database: Database,
@@ -171,7 +173,10 @@ def test_a_disk_that_fails_takes_nothing_and_says_so(
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(*{"open": (Path, "open"), "fsync": (os, "fsync"), "rename": (Path, "rename")}[call], fail)
+        patch.setattr(
+            *{"open": (os, "open"), "write": (os, "write"), "fsync": (os, "fsync"), "rename": (Path, "rename")}[call],
+            fail,
+        )
         with pytest.raises(error) as caught:
             store.add(make_received())
     assert type(caught.value) is error
@@ -180,16 +185,15 @@ def test_a_disk_that_fails_takes_nothing_and_says_so(
     assert store.add(make_received()) is Stored.NEW
 
 
-def test_what_a_crash_left_is_swept_and_what_was_acknowledged_stays(store: Store, make_received: MakeReceived) -> None:
+def test_what_a_crash_left_unfinished_is_swept_and_nothing_else(store: Store, make_received: MakeReceived) -> None:
     store.add(make_received(1))
-    kept = files_of(store)
     (store.folder / "incoming" / "half").write_bytes(b"half a file")
-    orphan = store.folder / "studies" / "a" / "b" / "c.dcm"  # renamed, but its row was not written
-    orphan.parent.mkdir(parents=True)
-    orphan.write_bytes(b"whole")
-    assert store.sweep() == 2
-    assert files_of(store) == kept
-    assert not orphan.parent.parent.exists()
+    whole = store.folder / "studies" / "a" / "b" / "c.dcm"  # renamed, but its row was not written, or is lost
+    whole.parent.mkdir(parents=True)
+    whole.write_bytes(b"whole")
+    before = [path for path in files_of(store) if path.name != "half"]
+    assert store.sweep() == 1
+    assert files_of(store) == before
     assert store.add(make_received(2)) is Stored.NEW
 
 

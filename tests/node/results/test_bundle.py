@@ -8,7 +8,7 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedCTImageStorage, ExplicitVRLittleEndian
 
-from survnode.model.ct.frames import OWN_MANUFACTURER
+from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.model.ct.volume import SourceImage, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction

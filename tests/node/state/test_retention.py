@@ -1,13 +1,16 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import insert, select, update
 
+from survnode.node.intake.adoption import Adoption, adopt_files
 from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.instance import Received
-from survnode.node.intake.store import Store, Stored
+from survnode.node.intake.register import Stored
+from survnode.node.intake.store import Store
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch, row_of
 from survnode.node.state.records import (
@@ -205,7 +208,7 @@ def test_a_deleted_study_that_is_sent_again_makes_no_second_result_and_goes_agai
     assert ct_files(store) == 0
 
 
-def test_a_crash_in_the_middle_of_a_deletion_leaves_files_that_the_next_start_sweeps(
+def test_a_crash_in_the_middle_of_a_deletion_leaves_files_that_the_next_start_takes_up_again(
     tmp_path: Path, store: Store, database: Database, make_received: MakeReceived, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
@@ -219,5 +222,10 @@ def test_a_crash_in_the_middle_of_a_deletion_leaves_files_that_the_next_start_sw
     with pytest.raises(Killed):
         delete_expired(database, store.folder, tmp_path / "results", now=2000.0, retention_s=1000)
     assert ct_files(store) == 3
-    assert store.sweep() == 3
+    assert store.sweep() == 0
+    assert adopt_files(store, Event()) == Adoption(adopted=3)
+    assert ct_files(store) == 3
+    with database.reading() as connection:
+        (study,) = fetch(connection, Study, select(studies))
+    assert study.state is StudyState.RECEIVING
     store.close()

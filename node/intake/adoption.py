@@ -1,0 +1,129 @@
+"""What to do at start-up with files that have no row: the database was lost, or is an older copy than the files.
+
+Every file below ``studies`` is whole, and may have been acknowledged. It gets a row from its own header, and its study
+is judged again; what cannot be read goes to quarantine. Nothing is removed. It runs while the node receives: a file
+that is being stored at the same moment gets its row from whoever comes first.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+import structlog
+from pydicom.filereader import read_file_meta_info
+
+from survnode.node import errors
+from survnode.node.intake.instance import Spooled, read_header
+from survnode.node.intake.register import Stored, path_of
+from survnode.node.intake.store import Store
+from survnode.node.state.files import sync_folder
+from survnode.node.state.records import InstanceState, Quarantined
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Adoption:
+    """What became of the files below ``studies`` that had no row, and of the rows that had no file.
+
+    Parameters
+    ----------
+    adopted : files that have a row now
+    quarantined : files that were moved to quarantine, since their header cannot be read or they are another's bytes
+    missing : rows that say that a file is there, and it is not
+    """
+
+    adopted: int = 0
+    quarantined: int = 0
+    missing: int = 0
+
+
+def adopt_files(store: Store, stop: threading.Event) -> Adoption:
+    """Look at every file below ``studies`` once, and say aloud what was wrong.
+
+    Raises
+    ------
+    DatabaseFailed, StorageFailed
+    """
+    told = Adoption()
+    for folder in _studies(store.folder):
+        if stop.is_set():
+            break
+        _adopt_study(store, folder, told)
+    if told != Adoption():
+        log.warning(
+            "store.database_older_than_files",
+            adopted=told.adopted,
+            quarantined=told.quarantined,
+            files_missing=told.missing,
+            meaning="The database did not know all files of the store: it was lost, or restored from a copy.",
+        )
+    return told
+
+
+def _studies(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder / "studies") as entries:
+        yield from (Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+
+
+def _adopt_study(store: Store, folder: Path, told: Adoption) -> None:
+    name = folder.relative_to(store.folder).as_posix()
+    known = store.rows.states_below(name)  # before the files: what is stored from now on is not looked at
+    files = {path.relative_to(store.folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    there = {path for path, state in known.items() if state is not InstanceState.DELETED}
+    told.missing += len(there - files)
+    for path in sorted(files - there):
+        if _adopt_file(store, path):
+            told.adopted += 1
+        elif (store.folder / path).exists():
+            _put_aside(store, path)
+            told.quarantined += 1
+
+
+def _adopt_file(store: Store, path: str) -> bool:
+    """Give a file its row; whether it has one."""
+    try:
+        spooled = _read(store.folder / path)
+        header = read_header(spooled)
+        return path_of(header, spooled) == path and store.adopt(spooled, header, path) is not Stored.QUARANTINED
+    except (errors.InstanceRefused, OSError) as error:
+        log.warning("store.file_not_adopted", path=path, error=type(error).__name__)
+        return False
+
+
+def _read(file: Path) -> Spooled:
+    """A stored file as it was received."""
+    try:
+        meta = read_file_meta_info(file)
+        offset = 144 + int(meta.FileMetaInformationGroupLength)  # preamble, prefix, and the element that says it
+        with file.open("rb") as content:
+            content.seek(offset)
+            digest = file_digest(content, "sha256").hexdigest()
+        return Spooled(
+            sop_class_uid=str(meta.MediaStorageSOPClassUID),
+            sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
+            transfer_syntax_uid=str(meta.TransferSyntaxUID),
+            calling_ae_title=str(meta.get("SendingApplicationEntityTitle", "")),
+            called_ae_title=str(meta.get("ReceivingApplicationEntityTitle", "")),
+            file=file,
+            sha256=digest,
+            size_bytes=file.stat().st_size - offset,
+        )
+    except OSError:
+        raise
+    except Exception as error:  # pydicom raises what it likes at bytes that are no file
+        raise errors.InstanceUnparsable("The file cannot be read.") from error
+
+
+def _put_aside(store: Store, path: str) -> None:
+    """Move a file that cannot be adopted to quarantine."""
+    kept = f"quarantine/{Path(path).name}"
+    (store.folder / path).replace(store.folder / kept)
+    sync_folder(store.folder / "quarantine")
+    with (store.folder / kept).open("rb") as content:
+        digest = file_digest(content, "sha256").hexdigest()
+    with store.rows.transaction():
+        store.rows.add_quarantined(Quarantined("", "", "", digest, kept, store.clock()))

@@ -1,0 +1,160 @@
+"""A data set on its way to disk: written once, hashed while it comes, never whole in memory."""
+
+import errno
+import os
+import threading
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from uuid import uuid4
+
+from survnode.node import errors
+from survnode.node.intake.instance import Spooled, StoreRequest
+from survnode.node.state.files import sync_folder
+
+FILE_MODE, FOLDER_MODE = 0o600, 0o700  # images of patients are nobody else's
+COPY_BYTES = 1 << 20
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def storage_error(error: OSError) -> errors.StorageFailed:
+    """What the disk answered, as an error of the node's."""
+    kind = errors.StorageFull if error.errno in _FULL else errors.StorageFailed
+    return kind(f"The disk did not take the instance: {errno.errorcode.get(error.errno or 0, 'unknown')}.")
+
+
+class Budget:
+    """How many bytes may be on disk of objects that are not whole: of all peers, and of one.
+
+    Nobody is kept from sending large objects; but who begins many and ends none must not fill the disk.
+    """
+
+    def __init__(self, total: int, per_peer: int) -> None:
+        self._total, self._per_peer = total, per_peer
+        self._lock = threading.Lock()
+        self._taken: dict[str, int] = {}
+
+    def take(self, peer: str, size: int) -> None:
+        """Count bytes of an object.
+
+        Raises
+        ------
+        StorageFull
+        """
+        with self._lock:
+            mine = self._taken.get(peer, 0) + size
+            if mine > self._per_peer or sum(self._taken.values()) + size > self._total:
+                raise errors.StorageFull("Too much is on its way that is not whole.")
+            self._taken[peer] = mine
+
+    def give_back(self, peer: str, size: int) -> None:
+        """Count no more what was taken."""
+        with self._lock:
+            left = self._taken.get(peer, 0) - size
+            self._taken.pop(peer, None)
+            if left > 0:
+                self._taken[peer] = left
+
+
+class IncomingFile:
+    """A Part 10 file that grows in ``folder`` until it is whole.
+
+    Raises
+    ------
+    StorageFailed
+    """
+
+    def __init__(self, folder: Path, request: StoreRequest, budget: Budget) -> None:
+        self.path, self._request, self._budget = folder / uuid4().hex, request, budget
+        self._digest, self._size_bytes, self._is_moved = sha256(), 0, False
+        try:
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        except OSError as error:
+            raise storage_error(error) from error
+        try:
+            self._write(memoryview(request.file_header))
+        except BaseException:
+            self.discard()
+            raise
+
+    def write(self, fragment: memoryview) -> None:
+        """Add the next bytes of the data set.
+
+        Raises
+        ------
+        StorageFailed
+        """
+        self._budget.take(self._request.peer, len(fragment))
+        self._size_bytes += len(fragment)
+        self._digest.update(fragment)
+        self._write(fragment)
+
+    def spooled(self) -> Spooled:
+        """The request with what was written of its data set."""
+        request = self._request
+        return Spooled(
+            request.sop_class_uid,
+            request.sop_instance_uid,
+            request.transfer_syntax_uid,
+            request.calling_ae_title,
+            self.path,
+            self._digest.hexdigest(),
+            self._size_bytes,
+            called_ae_title=request.called_ae_title,
+            peer=request.peer,
+        )
+
+    def move_to(self, target: Path) -> None:
+        """Put the file at ``target``, in a durable folder: all of it or nothing, durable on return.
+
+        Raises
+        ------
+        StorageFailed
+        """
+        try:
+            os.fsync(self._file)
+            self.path.rename(target)
+            self._is_moved = True
+            sync_folder(target.parent)
+        except OSError as error:
+            raise storage_error(error) from error
+
+    def copy_to(self, target: Path) -> None:
+        """Write it again, wherever its first name has gone.
+
+        Raises
+        ------
+        StorageFailed
+        """
+        try:
+            copy = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            try:
+                place = 0
+                while sent := os.sendfile(copy, self._file, place, COPY_BYTES):
+                    place += sent
+                os.fsync(copy)
+            finally:
+                os.close(copy)
+            self.path.rename(target)
+            sync_folder(target.parent)
+        except OSError as error:
+            raise storage_error(error) from error
+
+    def discard(self) -> None:
+        """Remove what has not been moved, and let go of the rest."""
+        if self._file < 0:
+            return
+        os.close(self._file)
+        self._file = -1
+        self._budget.give_back(self._request.peer, self._size_bytes)
+        if not self._is_moved:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+    def _write(self, content: memoryview) -> None:
+        try:
+            while content:
+                content = content[os.write(self._file, content) :]
+        except OSError as error:
+            raise storage_error(error) from error

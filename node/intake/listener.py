@@ -1,0 +1,259 @@
+"""The listening socket, and every connection that is not, or no longer, an association.
+
+One thread holds them all: a peer that says nothing costs a descriptor, and a refused address not even that. Only who
+was accepted takes a place, and gets a thread.
+"""
+
+import selectors
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from time import monotonic
+
+import structlog
+
+from survnode.node import errors
+from survnode.node.intake.acceptor import AbortReason
+from survnode.node.intake.negotiation import MAX_REQUEST_BYTES
+from survnode.node.state.records import AssociationEnd
+
+log = structlog.get_logger()
+
+BACKLOG = 128
+MAX_WAITING = 512  # connections without an association; of more, the oldest is closed: an honest one waits milliseconds
+LINGER_S = 2.0  # for the peer to take the last PDU and to close (ARTIM, PS3.8 9.1.5)
+READ_BYTES = 64 * 1024
+QUIET_S = 60.0  # between two lines on one refused address
+MAX_ADDRESSES = 1024  # that are remembered for that
+
+NOT_ACCEPTED_S = 0.1  # before the next try
+
+_ASSOCIATE_RQ = 0x01
+_HEADER_BYTES = 6
+
+OnRequest = Callable[[socket.socket, str, bytes, bytes], None]  # connection, address, the request, what came after it
+OnNoRequest = Callable[[str, AssociationEnd, str], object]  # address, how it ended, why
+
+
+@dataclass
+class _Waiting:
+    """A connection whose request has not come, or whose last PDU was sent."""
+
+    connection: socket.socket
+    address: str
+    deadline: float
+    is_over: bool = False
+    received: bytearray = field(default_factory=bytearray)
+
+    @property
+    def request_bytes(self) -> int | None:
+        """The length of the request; None while its header has not come."""
+        if len(self.received) < _HEADER_BYTES:
+            return None
+        return _HEADER_BYTES + int.from_bytes(self.received[2:_HEADER_BYTES], "big")
+
+
+class Listener:
+    """Accepts connections and reads their requests for an association.
+
+    Parameters
+    ----------
+    networks : addresses or networks of senders; none means all
+    timeout_s : from connection to request
+    on_request : gets each request, in the listening thread; the connection is its own from then on
+    on_no_request : gets each connection that asked for no association; of an address that does so again and again,
+        one in `QUIET_S`
+    """
+
+    def __init__(
+        self,
+        networks: tuple[str, ...],
+        timeout_s: float,
+        on_request: OnRequest,
+        on_no_request: OnNoRequest,
+    ) -> None:
+        self._networks = [ip_network(network, strict=False) for network in networks]
+        self._timeout_s, self._on_request, self._on_no_request = timeout_s, on_request, on_no_request
+        self._selector = selectors.DefaultSelector()
+        self._waiting: dict[socket.socket, _Waiting] = {}  # the oldest first
+        self._over: list[socket.socket] = []  # handed back by other threads
+        self._told: dict[tuple[str, AssociationEnd], float] = {}  # when it was told of
+        self._listening: socket.socket | None = None
+        self._waker, self._wakened = socket.socketpair()
+        self._closing, self._stopping = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="receiver", daemon=True)
+
+    def start(self, host: str, port: int) -> int:
+        """Listen; the port.
+
+        Raises
+        ------
+        ReceiverFailed
+        """
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            self._listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        except OSError as error:
+            raise errors.ReceiverFailed(f"Cannot listen at {host}:{port}: {error.strerror}.") from error
+        self._listening.setblocking(False)
+        self._selector.register(self._listening, selectors.EVENT_READ)
+        self._selector.register(self._wakened, selectors.EVENT_READ)
+        self._thread.start()
+        return int(self._listening.getsockname()[1])
+
+    def close(self) -> None:
+        """Listen no more, and close every connection that has not asked for an association."""
+        self._closing.set()
+        self._wake()
+
+    def stop(self) -> None:
+        """Listen no more, and close every connection that is no association."""
+        self._stopping.set()
+        self._wake()
+        self._thread.join()
+
+    def let_end(self, connection: socket.socket) -> None:
+        """Let the peer of an association that is over close the connection; from any thread."""
+        self._over.append(connection)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._waker.send(b"\0")
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            for key, _ in self._selector.select(self._time_to_wait()):
+                self._serve(key.fileobj)
+            self._close_late()
+            if self._closing.is_set() and self._listening is not None:
+                self._stop_listening(self._listening)
+        if self._listening is not None:
+            self._stop_listening(self._listening)
+        self._linger_all()
+        for waiting in list(self._waiting.values()):
+            self._close(waiting)
+        self._wakened.close()
+        self._waker.close()
+        self._selector.close()
+
+    def _stop_listening(self, listening: socket.socket) -> None:
+        self._listening = None
+        self._selector.unregister(listening)
+        listening.close()
+        for waiting in [it for it in self._waiting.values() if not it.is_over]:
+            self._close(waiting)
+
+    def _serve(self, ready: object) -> None:
+        if self._listening is not None and ready is self._listening:
+            self._accept(self._listening)
+        elif ready is self._wakened:
+            self._wakened.recv(READ_BYTES)
+            self._linger_all()
+        elif isinstance(ready, socket.socket) and ready in self._waiting:  # else it was closed just now
+            self._read(self._waiting[ready])
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            connection, peer = listening.accept()
+        except OSError as error:  # the peer has gone again, or there is no descriptor left
+            log.warning("receiver.not_accepted", error=type(error).__name__, errno=error.errno)
+            self._close_oldest(0)
+            self._stopping.wait(NOT_ACCEPTED_S)
+            return
+        address = str(peer[0])
+        if not self._is_welcome(address):
+            connection.close()
+            self._tell(address, AssociationEnd.ADDRESS_REFUSED)
+            return
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._close_oldest(MAX_WAITING - 1)
+        self._wait(_Waiting(connection, address, monotonic() + self._timeout_s))
+
+    def _is_welcome(self, address: str) -> bool:
+        return not self._networks or any(ip_address(address) in network for network in self._networks)
+
+    def _tell(self, address: str, end: AssociationEnd, detail: str = "") -> None:
+        now = monotonic()
+        if now - self._told.get((address, end), -QUIET_S) < QUIET_S:
+            return
+        if len(self._told) >= MAX_ADDRESSES:
+            self._told.clear()
+        self._told[address, end] = now
+        self._on_no_request(address, end, detail)
+
+    def _wait(self, waiting: _Waiting) -> None:
+        self._waiting[waiting.connection] = waiting
+        self._selector.register(waiting.connection, selectors.EVENT_READ)
+
+    def _linger_all(self) -> None:
+        while self._over:
+            self._linger(self._over.pop())
+
+    def _linger(self, connection: socket.socket) -> None:
+        try:
+            connection.setblocking(False)
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:  # it is closed already
+            connection.close()
+            return
+        self._close_oldest(MAX_WAITING - 1)
+        self._wait(_Waiting(connection, "", monotonic() + LINGER_S, is_over=True))
+
+    def _read(self, waiting: _Waiting) -> None:
+        try:
+            content = waiting.connection.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            content = b""
+        if not content:
+            self._close(waiting, "The peer closed the connection.")
+        elif not waiting.is_over:  # what comes after the end is not looked at
+            waiting.received += content
+            self._read_request(waiting)
+
+    def _read_request(self, waiting: _Waiting) -> None:
+        length = waiting.request_bytes
+        if waiting.received[0] != _ASSOCIATE_RQ or (length or 0) > MAX_REQUEST_BYTES:
+            self._tell(waiting.address, AssociationEnd.NO_REQUEST, "What came is no request, or too long a one.")
+            self._abort(waiting)
+        elif length is not None and len(waiting.received) >= length:
+            self._forget(waiting)
+            received = bytes(waiting.received)
+            self._on_request(waiting.connection, waiting.address, received[:length], received[length:])
+
+    def _abort(self, waiting: _Waiting) -> None:
+        """Answer what is no request for an association, or too long a one (PS3.8 9.2, AA-1)."""
+        self._forget(waiting)
+        with suppress(OSError):  # it need not be told
+            waiting.connection.send(AbortReason.UNEXPECTED_PDU.pdu)
+        self._linger(waiting.connection)
+
+    def _time_to_wait(self) -> float | None:
+        if not self._waiting:
+            return None
+        return max(min(waiting.deadline for waiting in self._waiting.values()) - monotonic(), 0.0)
+
+    def _close_late(self) -> None:
+        now = monotonic()
+        for waiting in [it for it in self._waiting.values() if it.deadline <= now]:
+            self._close(waiting, "No whole request came in time.")
+
+    def _close_oldest(self, keep: int) -> None:
+        """Close all but the newest ``keep`` connections that wait, one at most if ``keep`` is 0."""
+        if len(self._waiting) > keep:
+            self._close(next(iter(self._waiting.values())), "Too many connections wait.")
+
+    def _forget(self, waiting: _Waiting) -> None:
+        del self._waiting[waiting.connection]
+        self._selector.unregister(waiting.connection)
+
+    def _close(self, waiting: _Waiting, why: str = "") -> None:
+        self._forget(waiting)
+        waiting.connection.close()
+        if why and not waiting.is_over:
+            self._tell(waiting.address, AssociationEnd.NO_REQUEST, why)

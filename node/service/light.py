@@ -1,0 +1,28 @@
+"""How the receiving process stays small: it needs none of the numerical packages that others import beside it.
+
+Nothing but the standard library is imported here, so that the new process comes here first.
+"""
+
+import pickle
+import sys
+from multiprocessing.connection import Connection
+
+HEAVY = ("numpy", "scipy", "SimpleITK", "PIL", "torch", "matplotlib")
+
+
+def receive(pickled_config: bytes, ready: Connection) -> None:
+    """Take associations until SIGTERM: the body of the receiving process, see `receiving.receive`."""
+    import_nothing_heavy()
+    from survnode.node.service.receiving import receive as take_associations
+
+    take_associations(pickle.loads(pickled_config), ready)  # noqa: S301  its parent has made it
+
+
+def import_nothing_heavy() -> None:
+    """Make the import of a heavy package fail in this process, where it has not been imported yet.
+
+    pydicom imports NumPy and Pillow if it finds them, and does without if it does not; they cost 30 MB, and whoever
+    imports them by oversight is told so at once, by an ImportError.
+    """
+    for name in HEAVY:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # what the import system asks for
