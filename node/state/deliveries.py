@@ -123,11 +123,14 @@ def _newest(connection: Connection, destination: str, states: Collection[Deliver
 
 
 def _tried(connection: Connection, destination: str, *, after: float) -> Delivery | None:
-    """What waits although it was tried after that time: what was tried first."""
+    """What waits although it was tried after that time: what was tried first.
+
+    One that the destination answered with a failure of its own (``doubts``) says nothing of the destination.
+    """
     waits = (
         select(deliveries)
         .where(deliveries.c.destination == destination, deliveries.c.state == DeliveryState.WAITING)
-        .where(deliveries.c.tries > 0, deliveries.c.first_tried_at > after)
+        .where(deliveries.c.tries > 0, deliveries.c.first_tried_at > after, deliveries.c.doubts == 0)
         .order_by(deliveries.c.first_tried_at, deliveries.c.id)
         .limit(1)
     )

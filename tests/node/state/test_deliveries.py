@@ -73,6 +73,13 @@ def test_a_destination_that_took_something_since_is_not_down(waiting: Database) 
     assert pacs(waiting).down_since == at(50.0)
 
 
+def test_an_object_that_a_destination_fails_with_does_not_make_it_down(waiting: Database) -> None:
+    change(waiting, "pacs", 0, tries=1, doubts=1, status=0x0110, first_tried_at=20.0, error="status 0x0110")
+    assert pacs(waiting).down_since is None
+    change(waiting, "pacs", 1, tries=1, status=0xA700, first_tried_at=30.0, error="status 0xA700")
+    assert (pacs(waiting).down_since, pacs(waiting).last_error) == (at(30.0), "status 0xA700")
+
+
 def test_what_was_refused_or_given_up_is_counted_and_the_last_named(waiting: Database) -> None:
     change(waiting, "pacs", 0, state=DeliveryState.REFUSED, settled_at=20.0, error="first")
     change(waiting, "pacs", 1, state=DeliveryState.FAILED, settled_at=30.0, error="second")
