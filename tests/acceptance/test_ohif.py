@@ -47,7 +47,7 @@ def test_the_ct_still_opens_on_its_first_image(seen: dict[int, list[str]], ct: l
 
 def test_every_series_is_listed_beside_the_ct(seen: dict[int, list[str]]) -> None:
     for name in ("AI survival report", "AI attention slices", "AI attention key images", "AI survival curve"):
-        assert f"{name} (research use only)" in seen[1][0]
+        assert f"{name} v1 (research use only)" in seen[1][0]
 
 
 def test_the_report_shows_its_numbers_and_its_words(
@@ -76,7 +76,7 @@ def test_the_captures_open_on_rank_1_and_go_on_in_rank_order(seen: dict[int, lis
 
 
 def test_the_curve_page_opens(seen: dict[int, list[str]]) -> None:
-    assert "AI survival curve (research use only)\n1/1" in seen[9104][0]
+    assert "AI survival curve v1 (research use only)\n1/1" in seen[9104][0]
 
 
 def test_a_study_that_was_not_analysed_says_so_and_why(orthanc: Orthanc, node: RunningNode, home: Path) -> None:

@@ -24,8 +24,8 @@ from ..integration.nodes import FAST, RunningNode, dcmtk, evidence, until
 from .peers import Orthanc
 
 SERIES = {
-    "SR": "AI survival report (research use only)",
-    "KO": "AI attention key images (research use only)",
+    "SR": "AI survival report v1 (research use only)",
+    "KO": "AI attention key images v1 (research use only)",
 }
 
 

@@ -28,6 +28,7 @@ from highdicom.sr import (
     TrackingIdentifier,
 )
 from pydicom import Dataset
+from pydicom.config import disable_value_validation
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
@@ -200,19 +201,21 @@ def device_context(envelope: Envelope) -> ObserverContext:
 
 def requested_procedures(envelope: Envelope) -> list[Dataset]:
     """Items of Referenced Request Sequence (PS3.3 C.17.2): the source's requests, with all that type 2 demands."""
-    items = []
-    for request in envelope.source.subject.requests:
-        item = Dataset()
-        item.StudyInstanceUID = envelope.source.subject.attributes.StudyInstanceUID
-        item.ReferencedStudySequence = []
-        item.AccessionNumber = request.get("AccessionNumber", envelope.source.subject.attributes.AccessionNumber)
-        item.PlacerOrderNumberImagingServiceRequest = ""
-        item.FillerOrderNumberImagingServiceRequest = ""
-        item.RequestedProcedureID = request.get("RequestedProcedureID", "")
-        item.RequestedProcedureDescription = request.get("RequestedProcedureDescription", "")
-        item.RequestedProcedureCodeSequence = []
-        items.append(item)
-    return items
+    with disable_value_validation():  # identifiers may be longer than their VR: see `subject.IDENTIFIERS`
+        return [_requested(request, envelope.source.subject.attributes) for request in envelope.source.subject.requests]
+
+
+def _requested(request: Dataset, study: Dataset) -> Dataset:
+    item = Dataset()
+    item.StudyInstanceUID = study.StudyInstanceUID
+    item.ReferencedStudySequence = []
+    item.AccessionNumber = request.get("AccessionNumber", study.AccessionNumber)
+    item.PlacerOrderNumberImagingServiceRequest = ""
+    item.FillerOrderNumberImagingServiceRequest = ""
+    item.RequestedProcedureID = request.get("RequestedProcedureID", "")
+    item.RequestedProcedureDescription = request.get("RequestedProcedureDescription", "")
+    item.RequestedProcedureCodeSequence = []
+    return item
 
 
 def _procedure(envelope: Envelope) -> Code:

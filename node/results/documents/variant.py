@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from pydicom import DataElement, Dataset
+from pydicom.config import disable_value_validation
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
@@ -44,8 +45,9 @@ def variant(report: Dataset, sop_class: str, role: ResultRole) -> ResultObject:
     ObjectFaulty
         It breaks one of the node's own rules: it must not be sent.
     """
-    made = ResultObject(role, in_class(report, sop_class))
-    source = source_of(report)
+    with disable_value_validation():  # identifiers may be longer than their VR: see `subject.IDENTIFIERS`
+        made = ResultObject(role, in_class(report, sop_class))
+        source = source_of(report)
     if not source.headers:
         raise ObjectFaulty([ObjectFault(made.file_name, Tag(EVIDENCE), "names no image")])
     inspect((made,), source)

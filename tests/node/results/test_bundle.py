@@ -13,6 +13,7 @@ from survnode.model.ct.volume import SourceImage, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
 from survnode.node.results.bundle import analysed, not_analysed, preview_png
+from survnode.node.results.documents.withdrawal import withdrawal
 from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.identity import Layout, Predecessor
 from survnode.node.roles import ResultRole
@@ -214,3 +215,18 @@ def test_a_preview_shows_the_pixels_of_the_object(results: Results, tmp_path: Pa
     path = tmp_path / "curve.png"
     preview_png(results[-1].dataset, path)
     assert np.array_equal(np.asarray(Image.open(path)), read(results[-1]).pixel_array)
+
+
+def test_the_names_of_the_series_say_version_and_state(source: SourceStudy, volume: Volume, predict: Predict) -> None:
+    layout = Layout(optional=frozenset({ResultRole.PDF}))
+    second = analysed(source, volume, predict(), a_run(version=2), layout)
+    names = {item.role: item.dataset.SeriesDescription for item in second}
+    assert names[ResultRole.REPORT] == "AI survival report v2 (research use only)"
+    assert names[ResultRole.CAPTURE] == "AI attention slices v2 (research use only)"
+    assert second[-1].dataset.DocumentTitle == names[ResultRole.PDF] == "AI survival summary v2 (research use only)"
+    (refusal,) = not_analysed(source, Reason.NO_LUNGS, "", a_run(version=3), None)
+    assert refusal.dataset.SeriesDescription == "AI not analysed v3 (research use only)"
+    assert withdrawal([item.dataset for item in second], a_run(version=2)).dataset.SeriesDescription == (
+        "AI results withdrawn v2 (research use only)"
+    )
+    assert all(len(role.description) + len(" v9999 (research use only)") <= 64 for role in ResultRole)

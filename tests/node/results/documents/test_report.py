@@ -1,9 +1,11 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from pydicom import Dataset
 from pydicom.uid import ComprehensiveSRStorage, EnhancedSRStorage
 
+from survnode.model.ct.coverage import Coverage, CoverageWarning
 from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
 from survnode.node.results.bundle import analysed, not_analysed
@@ -211,3 +213,27 @@ def test_a_refusal_names_the_model_that_was_not_asked(source: SourceStudy) -> No
     ds = not_analysed(source, Reason.NO_LUNGS, "", a_run(), a_model(demonstration=True))[0].dataset
     assert [item.UID for item in items(ds) if name(item) == "121012"] == ["2.25.42"]
     assert f"{DEMONSTRATION}." in texts(ds, "121106")
+
+
+def findings_coded(ds: Dataset) -> list[tuple[str, str]]:
+    coded = [item.ConceptCodeSequence[0] for item in items(ds) if item.ValueType == "CODE" and name(item) == "121071"]
+    return [(code.CodeValue, code.CodingSchemeDesignator) for code in coded]
+
+
+def test_what_is_missing_of_the_lungs_and_that_the_models_disagree_are_coded(
+    source: SourceStudy, volume: Volume, predict: Predict
+) -> None:
+    cut = Coverage(240.0, 4000.0, 0.2, 0.0, (CoverageWarning.CUT_BELOW,))
+    prediction = replace(predict(max_spread=0.1), coverage=cut)
+    ds = analysed(source, volume, prediction, a_run())[0].dataset
+    assert findings_coded(ds) == [
+        ("365858006", "SCT"), ("130576", "DCM"), ("W-CUT-BELOW", "99SURVNODE"), ("W-DISAGREE", "99SURVNODE"),
+    ]  # fmt: skip
+    (summary,) = texts(ds, "121071")
+    assert "WARNING: The lungs are cut off at the lower end of the CT." in summary
+    assert "The models disagree: more than on 95 of 100 patients" in summary
+    assert "the models disagree" in next(item.TextValue for item in items(ds) if name(item) == "112039")
+
+
+def test_an_undisputed_number_on_whole_lungs_has_its_kind_as_its_only_code(report: Dataset) -> None:
+    assert findings_coded(report) == [("365858006", "SCT")]

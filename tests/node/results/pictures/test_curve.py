@@ -1,9 +1,19 @@
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
+from survnode.model.ct.coverage import Coverage, CoverageWarning
 from survnode.node.results.envelope import ResultObject
 from survnode.node.results.findings import findings_of
+from survnode.node.results.pictures import curve
 from survnode.node.results.pictures.curve import draw, spread_labels
+from survnode.node.results.pictures.palette import PRINT, SCREEN, Palette
 
 from ..conftest import Predict, a_series
 
@@ -59,3 +69,41 @@ def test_labels_of_neighbours_move_apart_evenly_and_keep_their_order() -> None:
 def test_labels_never_come_closer_than_the_gap() -> None:
     places = np.random.default_rng(1).uniform(0, 20, 9).tolist()
     assert np.diff(sorted(spread_labels(places, 2.0))).min() >= 2.0 - 1e-9
+
+
+CAUTIOUS = {
+    "series": a_series(
+        description="THORAX " * 9, number=12345, coverage=Coverage(90.0, 1234.0, 0.3, 0.3, tuple(CoverageWarning))
+    )
+}
+
+
+def without_descent(box: Bbox) -> Bbox:
+    """The part of a line's box in which its letters stand; a large figure has nothing below its base line."""
+    return Bbox.from_extents(box.x0, box.y0 + 0.25 * box.height, box.x1, box.y1)
+
+
+@pytest.mark.parametrize("changes", [{}, CAUTIOUS], ids=["usual", "longest"])
+@pytest.mark.parametrize("palette", [SCREEN, PRINT], ids=["screen", "print"])
+def test_no_words_touch_others(predict: Predict, changes: dict[str, Any], palette: Palette) -> None:
+    prediction = predict(demonstration=True, name="n" * 64, cohort="c" * 300, max_spread=0.01)
+    page = curve.page(replace(findings_of(prediction, a_series(), 5), **changes), "0.1.0", palette)
+    canvas = FigureCanvasAgg(page)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
+    words = [text for text in page.findobj(Text) if isinstance(text, Text) and text.get_text() and text.get_visible()]
+    boxes = [(text.get_text(), without_descent(text.get_window_extent(renderer))) for text in words]
+    assert "RESEARCH USE ONLY" in [text for text, _ in boxes]
+    for (text, box), (other, beside) in combinations(boxes, 2):
+        if not (text.isdecimal() and other.isdecimal()):  # the zeros of both axes meet at their corner
+            assert not box.overlaps(beside), (text, other)
+    assert all(box.x0 >= 0 and box.x1 <= curve.SIZE[0] for _, box in boxes)
+
+
+def test_the_page_says_what_was_analysed_and_what_to_beware_of(predict: Predict) -> None:
+    series = a_series(coverage=Coverage(200.0, 4000.0, 0.1, 0.0, (CoverageWarning.CUT_BELOW,)))
+    page = curve.page(replace(findings_of(predict(max_spread=0.01), a_series(), 5), series=series), "0.1.0")
+    said = [text.get_text() for text in page.texts]
+    assert 'CT series 3 "CHEST" of 2025-01-02: 24 slices, 72 mm; lungs 4000 ml' in said
+    assert "Lungs cut off below; the models disagree" in said
+    assert "three models: 41 to 56 %" in said
