@@ -5,6 +5,7 @@ Nothing heavy is imported before a command needs it: ``survnode --help`` answers
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -53,11 +54,13 @@ app = typer.Typer(
     add_completion=False,
 )
 model_app = typer.Typer(help="Checkpoints.", no_args_is_help=True)
+rules_app = typer.Typer(help="What the configuration's rules do with studies.", no_args_is_help=True)
 app.add_typer(studies_app, name="studies")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(deliveries_app, name="deliveries")
 app.add_typer(associations_app, name="associations")
 app.add_typer(model_app, name="model")
+app.add_typer(rules_app, name="rules")
 
 
 def _show_version(wanted: bool) -> None:
@@ -103,6 +106,28 @@ app.command()(status)
 
 app.command()(predict)
 app.command()(demo)
+
+
+@rules_app.command("test")
+def try_rules(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="DICOM files.")],
+    config: Config,
+    calling: Annotated[str, typer.Option(metavar="AE_TITLE", help="Who is to have sent them.")] = "",
+    called: Annotated[str, typer.Option(metavar="AE_TITLE", help="The title called; default: the node's first.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Say of each study in a folder what would become of it; nothing is sent or stored."""
+    from survnode.node.commands.printing import print_json
+    from survnode.node.commands.rules import foresee, lines_of
+    from survnode.node.config import load_config
+
+    settings = load_config(config)
+    found = foresee(folder, settings, calling, called or settings.receiver.ae_title)
+    if as_json:
+        print_json(found)
+    else:
+        for study in found:
+            Console(highlight=False, soft_wrap=True).print("\n".join(lines_of(study)), "", sep="\n", markup=False)
 
 
 @model_app.command("show")

@@ -38,7 +38,7 @@ def retry_study(database: Database, study_instance_uid: str) -> StudyDetail:
     """
     study = read_study(database, study_instance_uid)
     tried = 0
-    if study.state is StudyState.UNASSEMBLED:
+    if study.state in (StudyState.UNASSEMBLED, StudyState.IGNORED):
         tried += judge_again(database, study_instance_uid, now=time.time())
     for job in study.jobs:
         if job.state in jobs.RETRYABLE:

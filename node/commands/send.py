@@ -25,6 +25,7 @@ RECALLED = "Withdrawn. Some of it may be on its way: a note on that follows if i
 NEVER_SENT = "Nothing of it went there."
 WITHDRAWN = "It was withdrawn there: have it made anew."  # a PACS hides a rejected UID even if it comes again
 WOULD_BE = "It would be withdrawn."
+LEFT_OUT = "The rule of its study leaves this destination out: name it with --destination to send it all the same."
 JUDGED_AGAIN = "It is judged again."
 NOT_HERE = "Its images are not all here, or still coming in: send the study again or wait."
 
@@ -54,6 +55,7 @@ class Reissue:
     ----------
     folder : that the paths of result objects are relative to
     destinations : to which; all others are left alone
+    despite_rules : send again also to a destination that the study's rule leaves out, since a person named it
     clock : seconds since the epoch
     """
 
@@ -61,6 +63,7 @@ class Reissue:
     folder: Path
     destinations: Sequence[DestinationConfig]
     clock: Callable[[], float] = time.time
+    despite_rules: bool = False
 
     def send_again(self, selection: Selection) -> list[Reissued]:
         """Queue the newest of the selected results of each study, whether or not they were sent before.
@@ -121,6 +124,8 @@ class Reissue:
         return found
 
     def _send_again(self, job: FinishedJob, destination: DestinationConfig) -> Reissued:
+        if not self.despite_rules and job.destinations is not None and destination.name not in job.destinations:
+            return _row(job, destination.name, note=LEFT_OUT)
         with self.database.reading() as connection:
             found = originals_of(connection, job.id, destination.objects)
             withdrawn = is_withdrawn(connection, job.id, destination.name)

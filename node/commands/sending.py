@@ -47,7 +47,8 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
     begin, end = (moment.timestamp() if moment else None for moment in (since, until))
     database = database_of(settings)
     selection = Selection(study and find_study(database, study), begin, end, model)
-    reissue = Reissue(database, settings.results_dir, destinations_of(settings, destination))
+    named = destinations_of(settings, destination)
+    reissue = Reissue(database, settings.results_dir, named, despite_rules=destination is not None)
     if not withdraw:
         rows = reissue.make_anew(selection) if anew else reissue.send_again(selection)
     elif dry_run:

@@ -24,6 +24,7 @@ from survnode.node.intake.judging import JudgedStudy, judge_study
 from survnode.node.intake.rules import Route, Routes
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Instance, InstanceState, Job, JobState, OtherSeries, Study, StudyState
+from survnode.node.state.studies import ignore_study
 from survnode.node.state.tables import deliveries, instances, jobs, other_series, results, studies, withdrawn_jobs
 
 log = structlog.get_logger()
@@ -144,6 +145,12 @@ class Assembly:
         standing, replaced = standing_of([job for job in known if job.id not in withdrawn], wanted)
         gone = update(jobs).where(jobs.c.id.in_([job.id for job in replaced]))
         connection.execute(gone.values(state=JobState.SUPERSEDED, ended_at=now))
+        reports = judged.reports(replaces=_has_results(connection, study))
+        if standing is not None and (standing.device_uid, standing.input_digest) == wanted:
+            unsaid = standing.reason if standing.state is JobState.FINISHED and not standing.reports_refusal else None
+            if unsaid is not None and not reports:
+                ignore_study(connection, study.study_instance_uid, unsaid, standing.detail)
+            standing = None if unsaid is not None and reports else standing
         if standing is not None and (standing.device_uid, standing.input_digest) == wanted:
             log.info("study.unchanged", study_instance_uid=study.study_instance_uid, job=standing.id)
             return None
@@ -162,7 +169,7 @@ class Assembly:
             "created_at": now,
             "due_at": now,
             "destinations": judged.route.destinations,
-            "reports_refusal": judged.reports(replaces=_has_results(connection, study)),
+            "reports_refusal": reports,
         }
         job_id = int(connection.execute(insert(jobs).values(row).returning(jobs.c.id)).scalar_one())
         log.info("job.created", job=job_id, version=version, reason=choice.reason, **_uids(study, choice))

@@ -46,7 +46,8 @@ class JudgedStudy:
             return f"The rule {self.route.rule} ignores it."
         if all(series.keeping is Keeping.OWN for series in others):
             return "It holds nothing but results of this software."
-        return f"It holds no CT, but {counted(others)}."
+        listed = ", ".join(f"{number} {name}" for name, number in sorted(numbers_of(others).items()))
+        return f"It holds no CT, but {listed}."
 
 
 def judge_study(
@@ -78,12 +79,12 @@ def without_report(route: Route, *, chest: bool) -> str:
     return f"No report is made: {whose[0].lower()}{whose[1:]} {reason}."
 
 
-def counted(others: Sequence[OtherSeries]) -> str:
-    """What was received besides CT, in words."""
+def numbers_of(others: Sequence[OtherSeries]) -> Counter[str]:
+    """How many instances were received of each SOP class besides CT, by its name."""
     numbers = Counter[str]()
     for series in others:
         numbers[name_of(series.sop_class_uid)] += series.instances
-    return ", ".join(f"{number} {name}" for name, number in sorted(numbers.items()))
+    return numbers
 
 
 def _facts_of_other(series: OtherSeries) -> Facts:

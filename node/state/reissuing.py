@@ -32,17 +32,23 @@ class Selection:
 
 @dataclass(frozen=True)
 class FinishedJob:
-    """A job that made results."""
+    """A job that made results.
+
+    Parameters
+    ----------
+    destinations : to which its study's rule lets them go; None means all
+    """
 
     id: int
     study_instance_uid: str
     version: int
+    destinations: tuple[str, ...] | None = None
 
 
 def selected_jobs(connection: Transaction, selection: Selection) -> list[FinishedJob]:
     """The finished jobs whose results are meant, oldest first."""
     finished = func.likely(jobs.c.state == JobState.FINISHED)  # else SQLite looks for a study among all that finished
-    found = select(jobs.c.id, jobs.c.study_instance_uid, jobs.c.version).where(finished)
+    found = select(jobs.c.id, jobs.c.study_instance_uid, jobs.c.version, jobs.c.destinations).where(finished)
     if selection.study_instance_uid is not None:
         found = found.where(jobs.c.study_instance_uid == selection.study_instance_uid)
     if selection.device_uid is not None:

@@ -17,8 +17,6 @@ from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredOb
 MAX_KILLS = 2  # a job that took its worker with it so often is kept away from workers
 MAX_ATTEMPTS_AT_RESTART = 5  # a job that was running at so many restarts may be what brought the node down
 
-NO_REPORT = "No report is made: its headers name no chest, or the configuration asks for none."
-
 RETRYABLE = (JobState.FAILED, JobState.QUARANTINED)
 
 
@@ -88,7 +86,7 @@ def finish(
         for item in planned:
             outgoing.plan_delivery(connection, ids[item.sop_instance_uid], job.id, item.destination, now)
         if reason is not None and not objects:
-            studies.ignore_study(connection, job.study_instance_uid, f"{NO_REPORT} {reason.sentence} {detail}".strip())
+            studies.ignore_study(connection, job.study_instance_uid, reason, detail)
 
 
 def fail(database: Database, job: Job, error: str, decision: Decision, *, now: float) -> JobState:

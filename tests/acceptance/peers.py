@@ -60,6 +60,10 @@ class Orthanc:
         with urlopen(Request(f"{self.url}{path}", data=content, method=method), timeout=120) as response:
             return json.loads(response.read() or b"null")
 
+    def send_bytes(self, path: str, content: bytes) -> None:
+        with urlopen(Request(f"{self.url}{path}", data=content, method="POST"), timeout=120) as response:
+            response.read()
+
     def lookup(self, uid: str) -> str:
         """Orthanc's own name for a study or an instance."""
         with urlopen(Request(f"{self.url}/tools/lookup", data=uid.encode()), timeout=60) as response:
@@ -78,8 +82,8 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(home: Path) -> Iterator[Orthanc]:
-    """An Orthanc of its own folder and ports."""
+def orthanc(home: Path, more: dict[str, Any] | None = None) -> Iterator[Orthanc]:
+    """An Orthanc of its own folder and ports, with more settings if they are given."""
     for path in (ORTHANC, DICOMWEB):
         if not path.exists():
             pytest.skip(f"the peer Orthanc ({path}) is absent")
@@ -98,7 +102,7 @@ def orthanc(home: Path) -> Iterator[Orthanc]:
         "DicomAlwaysAllowFind": True,
         "TcpNoDelay": True,
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": True},
-    }
+    } | (more or {})
     (home / "orthanc.json").write_text(json.dumps(settings))
     with (
         (home / "orthanc.log").open("wb") as log,

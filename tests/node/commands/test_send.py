@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, EnhancedSRStorage
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from survnode.model.errors import Reason
 from survnode.node.commands import send as reissue
@@ -120,6 +120,22 @@ def test_a_study_is_sent_again_to_each_destination_what_it_takes(
     assert [(row.destination, row.objects, row.note) for row in rows] == [("pacs", 5, ""), ("archive", 1, "")]
     assert len(deliver("pacs")) == 5
     assert deliver("archive") == ["report-22.dcm"]
+
+
+def test_a_study_whose_rule_sends_nothing_is_sent_only_where_a_person_names_the_destination(
+    again: Reissue, finish: FinishJob, database: Database
+) -> None:
+    finish()
+    with database.transaction() as connection:
+        connection.execute(update(jobs_table).values(destinations=("archive",)))
+        connection.execute(delete(deliveries))
+    rows = again.send_again(ALL_OF_IT)
+    assert [(row.destination, row.objects, row.note) for row in rows] == [
+        ("pacs", 0, reissue.LEFT_OUT),
+        ("archive", 1, ""),
+    ]
+    named = Reissue(database, again.folder, (PACS,), again.clock, despite_rules=True)
+    assert [row.objects for row in named.send_again(ALL_OF_IT)] == [5]
 
 
 def test_what_was_withdrawn_from_a_destination_is_not_sent_there_again(

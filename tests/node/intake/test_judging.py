@@ -84,6 +84,14 @@ def test_a_head_that_looks_like_a_series_to_analyse_is_tried_but_its_refusal_is_
     assert (study.state, job.state) == (StudyState.IGNORED, JobState.FINISHED)
     assert study.detail.endswith("No lungs were found in the images.")
 
+    # Judged again it ends as before, until a rule asks for the report.
+    assert judge_again(database, "1.2.3", now=60.0)
+    again, unchanged = judge()
+    assert (again.state, again.detail, len(unchanged)) == (StudyState.IGNORED, study.detail, 1)
+    assert judge_again(database, "1.2.3", now=60.0)
+    study, (_, reported) = judge(Rule(name="all", not_analysed_report=NotAnalysed.ALWAYS))
+    assert (study.state, reported.reports_refusal) == (StudyState.ASSEMBLED, True)
+
 
 def test_a_rule_can_ask_for_the_report(store: Store, make_received: MakeReceived, judge: Judge) -> None:
     add(store, make_received, 2, BodyPartExamined="HEAD")
