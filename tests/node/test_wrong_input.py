@@ -147,5 +147,5 @@ def judged(names: tuple[str, ...], code: int, out: str, err: str) -> Iterator[st
         yield f"exit code {code}"
     if out:
         yield f"standard output: {out[:80]!r}"
-    if not err.startswith(("refused: ", "wrong use: ", "not analysed: ")):
+    if not err.lstrip().startswith(("refused: ", "wrong use: ", "not analysed: ")):
         yield f"standard error: {err[:200]!r}"

@@ -95,8 +95,11 @@ def read_folds(path: Path) -> tuple[Fold, ...]:
     FoldsRefused
         A row cannot be read, a patient has two roles in a fold, or is tested more or less often than once.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error):
+        raise FoldsRefused(f"{path.name} must be a CSV table in UTF-8.") from None
     if not rows or rows[0] != HEADER:
         raise FoldsRefused(f"{path.name} must begin with the header {','.join(HEADER)}.")
     parts: dict[int, dict[Role, list[str]]] = {}
