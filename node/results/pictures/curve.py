@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from survnode.node.results import words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
 from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, ReportedFindings
+from survnode.node.results.pictures.captures import fitted, font
 from survnode.node.results.pictures.palette import SCREEN, Colour, Palette, fraction
 from survnode.node.results.pictures.secondary_capture import Pixels, secondary_capture
 from survnode.node.roles import ResultRole
 
 SIZE = (1280, 960)  # width, height
 DPI = 125
-MAX_CHARS = 105  # of a line at the foot
 LEFT, RIGHT = 0.05, 0.95  # of the width
 TOP, FOOT = 0.905, 0.07  # of the height; above and below, viewers write their own words
 
@@ -74,11 +74,14 @@ def _introduction(figure: Figure, findings: ReportedFindings, palette: Palette) 
     if found := "; ".join(words.brief(findings)):
         cautions.append(f"{found[0].upper()}{found[1:]}")
     for row, caution in enumerate(cautions):
-        _line(figure, TOP - 0.077 - 0.026 * row, caution, 12, palette.warning, weight="bold")
+        _line(figure, TOP - 0.077 - 0.026 * row, caution, 12, palette.warning, bold=True)
 
 
-def _line(figure: Figure, y: float, text: str, size: float, colour: Colour, weight: str = "normal") -> None:
-    shown = ascii_text(text)[:MAX_CHARS]
+def _line(figure: Figure, y: float, text: str, size: float, colour: Colour, *, bold: bool = False) -> None:
+    """One line from the left margin to the right one at most."""
+    pixels = round(size * DPI / 72)
+    shown = fitted(ascii_text(text), font(pixels, bold=bold), (RIGHT - LEFT) * SIZE[0])
+    weight = "bold" if bold else "normal"
     figure.text(LEFT, y, shown, size=size, weight=weight, color=fraction(colour), va="top", parse_math=False)
 
 
@@ -165,8 +168,8 @@ def spread_labels(places: Sequence[float], gap: float) -> list[float]:
 def _foot(figure: Figure, findings: ReportedFindings, software_version: str, palette: Palette) -> None:
     model = findings.model
     line = f"{model.name} {model.version}   survnode {software_version}   weights {model.weights_sha256[:12]}"
-    for y, words_ in ((FOOT + 0.03, line), (FOOT, f"Trained on {model.cohort}")):
-        figure.text(LEFT, y, ascii_text(words_)[:MAX_CHARS], size=11, color=fraction(palette.dim))
+    for y, words_ in ((FOOT + 0.043, line), (FOOT + 0.013, f"Trained on {model.cohort}")):
+        _line(figure, y, words_, 11, palette.dim)
 
 
 def _plain(axes: Axes, x_label: str, title: str, palette: Palette) -> None:
