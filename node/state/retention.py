@@ -57,7 +57,7 @@ def may_delete(
     if any(delivery.commitment_due_at is not None for delivery in of_deliveries):
         return False
     ends = [job.ended_at or 0.0 for job in of_jobs] + [delivery.settled_at or 0.0 for delivery in of_deliveries]
-    return max(study.last_received_at, *ends) + retention_s <= now
+    return max([study.last_received_at, *ends]) + retention_s <= now
 
 
 def has_arrived(of_deliveries: Sequence[Delivery]) -> bool:
@@ -111,7 +111,8 @@ def delete_reports(database: Database, results_folder: Path, *, now: float, rete
         )
         objects = fetch(connection, RecordedObject, select(results).where(results.c.job_id.in_(old)))
         sent = fetch(connection, Delivery, select(deliveries).where(deliveries.c.job_id.in_(old)))
-    there = [item.path for item in _arrived(objects, sent) if (results_folder / item.path).exists()]
+        of_jobs = fetch(connection, Job, select(jobs).where(jobs.c.id.in_(old)))
+    there = [item.path for item in _needed_no_more(objects, sent, of_jobs) if (results_folder / item.path).exists()]
     for path in there:
         (results_folder / path).unlink(missing_ok=True)
     for home in {Path(path).parts[0] for path in there}:
@@ -146,13 +147,21 @@ def _mark_deleted(connection: Connection, uid: str, now: float, retention_s: flo
         update(instances).where(instances.c.study_instance_uid == uid).values(state=InstanceState.DELETED)
     )
     objects = fetch(connection, RecordedObject, select(results).where(results.c.job_id.in_(job_ids)))
-    return [item for item in _arrived(objects, sent) if not _is_report(item)]
+    return [item for item in _needed_no_more(objects, sent, of_jobs) if not _is_report(item)]
 
 
-def _arrived(objects: Sequence[RecordedObject], sent: Sequence[Delivery]) -> list[RecordedObject]:
-    """Those whose files are needed no more; a report and its variants in other classes stay or go together."""
+def _needed_no_more(
+    objects: Sequence[RecordedObject], sent: Sequence[Delivery], of_jobs: Sequence[Job]
+) -> list[RecordedObject]:
+    """Those that arrived, or that nobody was to get; a report and its variants in other classes stay or go together."""
     original = {item.id: item.variant_of or item.id for item in objects}
-    return [item for item in objects if has_arrived([it for it in sent if original[it.result_id] == original[item.id]])]
+    for_nobody = {job.id for job in of_jobs if job.destinations == ()}
+
+    def is_needed(item: RecordedObject) -> bool:
+        own = [it for it in sent if original[it.result_id] == original[item.id]]
+        return not has_arrived(own) and (bool(own) or item.job_id not in for_nobody)
+
+    return [item for item in objects if not is_needed(item)]
 
 
 def _is_report(item: RecordedObject) -> bool:

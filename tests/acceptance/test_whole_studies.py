@@ -23,6 +23,7 @@ from pydicom.uid import (
     UID,
     ComprehensiveSRStorage,
     CTImageStorage,
+    EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -322,3 +323,38 @@ def _compress(ds: Dataset, path: Path, syntax: str) -> None:
         ds.compress(UID(syntax), generate_instance_uid=False, **options)
         write(ds, path, syntax)
     assert dcmread(path).file_meta.TransferSyntaxUID == syntax
+
+
+def test_an_enhanced_ct_is_analysed_as_a_series_of_its_frames(site: Site, tmp_path: Path) -> None:
+    """It holds no lungs, which only its decoded frames show; a chest's refusal is reported."""
+    uid, frames = "1.2.826.0.1.3680043.10.1236.1", 24
+    ds = image(uid, 1, SOPClassUID=EnhancedCTImageStorage, BodyPartExamined="CHEST", NumberOfFrames=frames)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope"):
+        delattr(ds, keyword)
+    del ds.RescaleIntercept
+    ds.SharedFunctionalGroupsSequence = [
+        _item(
+            PixelMeasuresSequence=[_item(PixelSpacing=[4.0, 4.0], SliceThickness=5.0)],
+            PlaneOrientationSequence=[_item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
+            PixelValueTransformationSequence=[_item(RescaleSlope=1, RescaleIntercept=-1024, RescaleType="HU")],
+            CTImageFrameTypeSequence=[_item(FrameType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"])],
+        )
+    ]
+    ds.PerFrameFunctionalGroupsSequence = [
+        _item(PlanePositionSequence=[_item(ImagePositionPatient=[-100.0, -100.0, 5.0 * frame])])
+        for frame in range(frames)
+    ]
+    ds.PixelData = np.full((frames, 64, 64), 1064, np.int16).tobytes()
+    write(ds, tmp_path / "enhanced.dcm")
+    _dcmsend(site, tmp_path)
+    job = site.node.await_job(uid)
+    site.node.await_delivered(job["job"], "pacs")
+    (made,) = site.jobs(uid)
+    assert (made.reason and made.reason.value, made.sop_instance_uids) == ("NO_LUNGS", (ds.SOPInstanceUID,))
+
+
+def _item(**values: object) -> Dataset:
+    ds = Dataset()
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    return ds

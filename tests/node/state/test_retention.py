@@ -4,7 +4,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from survnode.node.intake.adoption import Adoption, adopt_files
 from survnode.node.intake.assembly import Assembly
@@ -13,7 +13,10 @@ from survnode.node.intake.register import Stored
 from survnode.node.intake.store import Store
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch, row_of
+from survnode.node.state.files import other_folder
 from survnode.node.state.records import (
+    Association,
+    AssociationEnd,
     CommitmentState,
     Delivery,
     DeliveryState,
@@ -25,8 +28,8 @@ from survnode.node.state.records import (
     Study,
     StudyState,
 )
-from survnode.node.state.retention import delete_expired, delete_reports, has_arrived, may_delete
-from survnode.node.state.tables import deliveries, instances, studies
+from survnode.node.state.retention import delete_associations, delete_expired, delete_reports, has_arrived, may_delete
+from survnode.node.state.tables import associations, deliveries, instances, studies
 from survnode.node.state.tables import jobs as job_table
 from survnode.node.state.tables import results as results_table
 from survnode.node.work import jobs
@@ -61,6 +64,13 @@ def test_a_study_may_go_a_retention_time_after_the_last_of_all() -> None:
 )
 def test_a_study_that_is_still_needed_stays_for_ever(study: Study, job: Job, delivery: Delivery) -> None:
     assert not may_delete(study, [job], [delivery], now=1e12, retention_s=0)
+
+
+def test_an_ignored_study_goes_with_or_without_a_job_that_ended() -> None:
+    ignored = replace(STUDY, state=StudyState.IGNORED)
+    assert may_delete(ignored, [], [], now=1100.0, retention_s=1000)
+    assert may_delete(ignored, [JOB], [], now=1200.0, retention_s=1000)
+    assert not may_delete(ignored, [replace(JOB, state=JobState.FAILED)], [], now=1e12, retention_s=0)
 
 
 def test_a_study_without_a_job_stays_for_ever() -> None:
@@ -229,3 +239,43 @@ def test_a_crash_in_the_middle_of_a_deletion_leaves_files_that_the_next_start_ta
         (study,) = fetch(connection, Study, select(studies))
     assert study.state is StudyState.RECEIVING
     store.close()
+
+
+def test_what_was_analysed_for_nobody_goes_with_its_study_and_its_report_later(
+    tmp_path: Path, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    results = tmp_path / "results"
+    run_study(store, database, make_received, results)
+    with database.transaction() as connection:
+        connection.execute(delete(deliveries))
+        connection.execute(update(job_table).values(destinations=()))
+    assert delete_expired(database, store.folder, results, now=1080.0, retention_s=1000) == ["1.2.3"]
+    assert result_files(results) == {"report.dcm", "prediction.json"}
+    assert delete_reports(database, results, now=1080.0, retention_s=1000) == 1
+    assert result_files(results) == set()
+
+
+def test_what_is_kept_besides_ct_goes_with_its_study(
+    tmp_path: Path, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    results = tmp_path / "results"
+    run_study(store, database, make_received, results)
+    kept = store.folder / other_folder("1.2.3") / "series" / "struct.dcm"
+    another = store.folder / other_folder("9.9") / "series" / "struct.dcm"
+    for path in (kept, another):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"DICM")
+    delete_expired(database, store.folder, results, now=1080.0, retention_s=1000)
+    assert not kept.exists()
+    assert another.exists()
+
+
+def test_associations_are_forgotten_after_their_time(database: Database) -> None:
+    with database.transaction() as connection:
+        for ended_at in (10.0, 20.0):
+            record = Association("192.0.2.1", "A", "B", 1.0, ended_at, AssociationEnd.RELEASED)
+            connection.execute(insert(associations).values(row_of(record)))
+    assert delete_associations(database, now=110.0, retention_s=100.0) == 1
+    with database.reading() as connection:
+        (left,) = fetch(connection, Association, select(associations))
+    assert left.ended_at == 20.0
