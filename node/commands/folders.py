@@ -41,13 +41,20 @@ class StudyFiles:
 def studies_in(folders: Sequence[Path]) -> list[StudyFiles]:
     """The studies whose files lie in or below ``folders``, in the order in which they are met.
 
+    Of several files of one image the first is taken.
+
     Raises
     ------
     InputRefused
         There is none.
     """
     studies: dict[str, StudyFiles] = {}
+    known: set[str] = set()  # a second copy of an image is not a second slice, as in the node and in training
     for path, ds in _dicom_files(folders):
+        uid = str(ds.get("SOPInstanceUID") or path)
+        if uid in known:
+            continue
+        known.add(uid)
         study = studies.setdefault(str(ds.StudyInstanceUID), StudyFiles(str(ds.StudyInstanceUID)))
         study.headers[path] = ds
         faulty = [keyword for keyword in IDENTIFIERS if not _UID.fullmatch(str(ds.get(keyword, "")))]

@@ -32,6 +32,14 @@ def test_a_file_below_two_of_the_folders_is_taken_once(tmp_path: Path) -> None:
     assert len(study.headers) == 2
 
 
+def test_a_second_copy_of_an_image_is_not_a_second_slice(tmp_path: Path) -> None:
+    phantom(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    (study,) = studies_in([tmp_path])
+    assert study.folder == tmp_path / "one"
+    assert len(study.headers) == 2
+
+
 def test_what_is_no_dicom_image_is_passed_over(tmp_path: Path) -> None:
     phantom(tmp_path)
     (tmp_path / "notes.txt").write_text("no DICOM")
