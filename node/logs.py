@@ -21,10 +21,11 @@ def configure_logging(level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one write: others write there too
         cache_logger_on_first_use=True,
     )
-    # pydicom and highdicom quote attribute values, identities among them, in what they log.
-    for name in ("pydicom", "pynetdicom", "highdicom", "matplotlib", "PIL"):
+    # pydicom and highdicom quote attribute values, identities among them, in what they log and in their warnings.
+    logging.captureWarnings(True)
+    for name in ("py.warnings", "pydicom", "pynetdicom", "highdicom", "matplotlib", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)

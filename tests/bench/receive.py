@@ -113,7 +113,7 @@ def make_series(folder: Path, number: int) -> list[Path]:
     """CT slices of noise: no receiver may gain by compressing them."""
     folder.mkdir()
     random = np.random.default_rng(1)
-    study, series = generate_uid(), generate_uid()
+    study, series = generate_uid(), generate_uid()[:50]
     paths = []
     for index in range(number):
         ds = Dataset()

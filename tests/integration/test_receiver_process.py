@@ -24,6 +24,8 @@ from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Instance
 from survnode.node.state.tables import instances
 
+from .nodes import until
+
 START_S = 60.0
 
 RECEIVE = """
@@ -122,9 +124,19 @@ def test_what_was_acknowledged_survives_kill_9_at_any_moment(tmp_path: Path, tho
             if item.sop_instance_uid in rows:  # acknowledged or not: what can be seen is whole
                 stored = (tmp_path / "store" / rows[item.sop_instance_uid].path).read_bytes()
                 assert dcmread(BytesIO(stored)) == dcmread(item.path)
-    with receiving(tmp_path):  # its sweep leaves nothing but what has a row
-        files = {path.name for path in (tmp_path / "store").rglob("*") if path.is_file()} - {"receiver.lock"}
-    assert files == {Path(row.path).name for row in rows_of(tmp_path).values()}
+    with receiving(tmp_path):  # nothing unfinished is left, and what is whole gets its row
+        until("a row for every file", lambda: set(stored_files(tmp_path)) == set(row_files(tmp_path)) or None)
+    assert {path.name for path in (tmp_path / "store").rglob("*") if path.is_file()} - {"receiver.lock"} == set(
+        row_files(tmp_path)
+    )
+
+
+def stored_files(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "store/studies").rglob("*") if path.is_file()]
+
+
+def row_files(folder: Path) -> list[str]:
+    return [Path(row.path).name for row in rows_of(folder).values()]
 
 
 def test_sigterm_lets_an_association_end_and_then_stops(tmp_path: Path, thorax64_series: list[Path]) -> None:

@@ -3,12 +3,17 @@ import zlib
 from collections.abc import Callable
 from hashlib import sha256
 from io import BytesIO
+from random import Random
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from survnode.node import errors
+from survnode.node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from survnode.node.intake.instance import Header, Received, read_header
 
 MakeReceived = Callable[..., Received]
@@ -30,13 +35,33 @@ def test_a_header_is_read_from_a_deflated_data_set(make_received: MakeReceived) 
 
 
 def test_a_deflate_bomb_is_refused(make_received: MakeReceived, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("survnode.node.intake.instance._INFLATED_MAX_BYTES", 4 << 20)
+    monkeypatch.setattr("survnode.node.intake.instance._INFLATED_FREE_BYTES", 4 << 20)
     plain = make_received()
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     content = deflater.compress(plain.encoded + bytes(8 << 20)) + deflater.flush()
     bomb = Received(plain.sop_class_uid, plain.sop_instance_uid, DeflatedExplicitVRLittleEndian, "SENDER", content)
     with pytest.raises(errors.InstanceUnparsable, match="inflates"):
         read_header(bomb)
+
+
+def test_a_data_set_that_inflates_as_ct_does_is_taken(
+    make_received: MakeReceived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("survnode.node.intake.instance._INFLATED_FREE_BYTES", 1 << 10)
+    plain = make_received(PixelData=Random(1).randbytes(1 << 20) + bytes(4 << 20))
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    content = deflater.compress(plain.encoded) + deflater.flush()
+    packed = Received(plain.sop_class_uid, plain.sop_instance_uid, DeflatedExplicitVRLittleEndian, "SENDER", content)
+    assert read_header(packed) == read_header(plain)
+
+
+@pytest.mark.parametrize("uid", ["1.02.3", "00.1"])
+def test_a_leading_zero_is_refused_in_what_names_an_instance_and_taken_elsewhere(
+    make_received: MakeReceived, uid: str
+) -> None:
+    with pytest.raises(errors.UIDInvalid):
+        read_header(make_received(command_uid=uid))
+    assert read_header(_with_bytes(make_received(), "StudyInstanceUID", uid.encode())).study_instance_uid == uid
 
 
 def test_a_file_holds_the_data_set_as_it_came(make_received: MakeReceived) -> None:
@@ -47,6 +72,7 @@ def test_a_file_holds_the_data_set_as_it_came(make_received: MakeReceived) -> No
     assert ds.file_meta.MediaStorageSOPInstanceUID == received.sop_instance_uid
     assert ds.file_meta.TransferSyntaxUID == received.transfer_syntax_uid
     assert ds.PatientID == "P1"
+    assert received.file_header == _file_header_by_pydicom(received)
     assert received.sha256 == sha256(received.encoded).hexdigest()
 
 
@@ -127,3 +153,17 @@ def _with_bytes(received: Received, keyword: str, value: bytes) -> Received:
     head = struct.pack("<HH2sH", tag.group, tag.element, b"UI", len(value))
     content = received.encoded[:start] + head + value + received.encoded[start + 8 + length :]
     return Received(received.sop_class_uid, received.sop_instance_uid, received.transfer_syntax_uid, "SENDER", content)
+
+
+def _file_header_by_pydicom(received: Received) -> bytes:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID(received.sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(received.sop_instance_uid)
+    meta.TransferSyntaxUID = UID(received.transfer_syntax_uid)
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    meta.SendingApplicationEntityTitle = received.calling_ae_title
+    file = DicomBytesIO()
+    file.write(b"\0" * 128 + b"DICM")
+    write_file_meta_info(file, meta, enforce_standard=True)
+    return bytes(file.getvalue())

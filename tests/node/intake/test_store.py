@@ -15,7 +15,6 @@ from survnode.node.intake.instance import Received
 from survnode.node.intake.register import Stored
 from survnode.node.intake.rules import Routes
 from survnode.node.intake.store import Store
-from survnode.node.intake.watermark import DiskWatermark
 from survnode.node.state.database import Database, fetch, fetch_one
 from survnode.node.state.records import (
     Instance,
@@ -225,29 +224,6 @@ def test_an_instance_whose_file_was_deleted_is_stored_again(
         again = fetch_one(connection, Instance, select(instances))
     assert again is not None
     assert again.state is InstanceState.STORED
-
-
-def test_the_watermark_refuses_until_there_is_room_again() -> None:
-    free = [50]
-    watermark = DiskWatermark(20, 40, lambda: free[-1])
-    watermark.check()
-    answers = []
-    for amount in (20, 19, 39, 40, 21, 19):
-        free.append(amount)
-        try:
-            watermark.check()
-        except errors.StorageFull:
-            answers.append((amount, "refused"))
-        else:
-            answers.append((amount, "taken"))
-    assert answers == [
-        (20, "taken"),
-        (19, "refused"),
-        (39, "refused"),
-        (40, "taken"),
-        (21, "taken"),
-        (19, "refused"),
-    ]
 
 
 def test_a_study_remembers_what_people_search_for_and_how_its_first_image_came(
