@@ -225,7 +225,9 @@ class Job:
     destinations : to which its results go; None means all of the configuration
     reports_refusal : if it cannot be analysed, a report says so; otherwise its study says it alone
     token : grows with each claim; only the holder of the newest may report
+    failures : how often it failed and was tried again
     kills : how often its worker died with it
+    lease_until : by the clock of the machine that never steps
     """
 
     id: int
@@ -242,6 +244,7 @@ class Job:
     created_at: float
     due_at: float
     attempts: int = 0
+    failures: int = 0
     kills: int = 0
     token: int = 0
     worker: str | None = None
