@@ -130,7 +130,7 @@ class Register:
         if known.path != placed.path:
             self._quarantine(placed, now)
             return Stored.QUARANTINED
-        if known.state is not InstanceState.DELETED:
+        if known.state is InstanceState.STORED:
             return Stored.DUPLICATE
         self._write_if_gone(placed)
         self.rows.push_study(self._study(header, received, now))

@@ -21,7 +21,7 @@ def shift_due_times(database: Database, step_s: float, *, stepped_after: float, 
     waiting = update(deliveries).where(deliveries.c.state == DeliveryState.WAITING)
     unanswered = update(deliveries).where(deliveries.c.commitment_due_at.is_not(None))
     statements = (
-        of_studies.values(due_at=studies.c.due_at + step_s),
+        of_studies.values(due_at=studies.c.due_at + step_s, last_received_at=studies.c.last_received_at + step_s),
         update(jobs).where(jobs.c.state == JobState.QUEUED).values(due_at=jobs.c.due_at + step_s),
         waiting.values(
             due_at=deliveries.c.due_at + step_s,

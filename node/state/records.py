@@ -14,7 +14,7 @@ class InstanceState(Explained):
     """Where the file of an instance stands."""
 
     STORED = "STORED", "Its file is on disk as it was received."
-    UNREADABLE = "UNREADABLE", "Its file is on disk, but its header cannot be read."
+    UNREADABLE = "UNREADABLE", "Its file cannot be read, or is not what was received: send it again."
     DELETED = "DELETED", "Its file was deleted after its retention time; it may be sent again."
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from errno import errorcode
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from survnode.node.retry import Decision, Guard, RetryPolicy, decide, outlast
 from survnode.node.roles import ResultRole
 from survnode.node.state import made
 from survnode.node.state.database import Database
-from survnode.node.state.files import replace_durably, sync_folder
+from survnode.node.state.files import is_as_received, replace_durably, sync_folder
 from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredObject
 from survnode.node.work import jobs as queue
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline
@@ -147,12 +148,15 @@ def _decision(policy: RetryPolicy, job: Job, error: Exception) -> Decision:
 
 def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job) -> AnalysisOutcome:
     run = _run_of(database, place, job)
-    paths = _paths(database, place, job)
+    paths, altered = _checked_paths(database, place, job)
     if job.reason is not None:
         headers = [ds for path in paths if (ds := _header(path)) is not None]
         if not headers:
             raise errors.StudyUnreadable("None of the study's files can be read, so no report can name its patient.")
         return pipeline.refuse(headers, job.reason, job.detail, run)
+    if altered:
+        number = f"{altered} of its {len(paths) + altered} images"
+        raise errors.ImagesAltered(f"On disk, {number} are gone or not what was received: send the study again.")
     return pipeline.analyse(read_series(paths), run)
 
 
@@ -172,12 +176,27 @@ def _run_of(database: Database, place: Workplace, job: Job) -> ResultRun:
     )
 
 
-def _paths(database: Database, place: Workplace, job: Job) -> list[Path]:
-    """The files of the job's images."""
+def _checked_paths(database: Database, place: Workplace, job: Job) -> tuple[list[Path], int]:
+    """Those files of the job's images that are what was received, and how many are not; these are marked.
+
+    Raises
+    ------
+    StorageFailed
+        The disk cannot be read.
+    """
     with database.reading() as connection:
         images = made.images_of_study(connection, job.study_instance_uid)
-    paths = {instance.sop_instance_uid: instance.path for instance in images}
-    return [place.received / paths[uid] for uid in job.sop_instance_uids]
+    known = {image.sop_instance_uid: image for image in images}
+    wanted = [known[uid] for uid in job.sop_instance_uids]
+    try:
+        altered = {it.sop_instance_uid for it in wanted if not is_as_received(place.received / it.path, it.sha256)}
+    except OSError as error:
+        raise errors.StorageFailed(f"The images cannot be read: {errorcode.get(error.errno or 0)}.") from error
+    if altered:
+        log.error("instances.altered", job=job.id, study_instance_uid=job.study_instance_uid, number=len(altered))
+        with database.transaction() as connection:
+            made.mark_unreadable(connection, altered)
+    return [place.received / it.path for it in wanted if it.sop_instance_uid not in altered], len(altered)
 
 
 def _header(path: Path) -> Dataset | None:

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from survnode.model.errors import Reason
 from survnode.node import errors
 from survnode.node.retry import RetryPolicy
+from survnode.node.state import made
 from survnode.node.state.database import Database, row_of
-from survnode.node.state.records import Instance, Job, JobState
+from survnode.node.state.records import Instance, InstanceState, Job, JobState
 from survnode.node.state.tables import instances
 from survnode.node.state.tables import jobs as jobs_table
 from survnode.node.work import jobs
@@ -151,3 +152,22 @@ def await_(done: Callable[[], bool]) -> None:
     while not done():
         assert time.monotonic() < deadline
         threading.Event().wait(0.02)
+
+
+def test_images_that_are_not_what_was_received_are_not_analysed_and_marked(
+    database: Database, place: Workplace, make_received: Callable[..., Any], add_job: AddJob
+) -> None:
+    uids = ("1.2.3.1.1", "1.2.3.1.2", "1.2.3.1.3")
+    add_job(sop_instance_uids=uids)
+    sound, altered, gone = [store_one(database, place, make_received(number)) for number in (1, 2, 3)]
+    content = bytearray(altered.read_bytes())
+    content[-1] ^= 1
+    altered.write_bytes(content)
+    gone.unlink()
+    job = work_once(database, FakePipeline(Dataset), place)
+    assert job.state is JobState.FAILED
+    assert "2 of its 3 images are gone or not what was received" in job.error
+    with database.reading() as connection:
+        images = {image.sop_instance_uid: image.state for image in made.images_of_study(connection, "1.2.3")}
+    assert images == dict(zip(uids, [InstanceState.STORED, *[InstanceState.UNREADABLE] * 2], strict=True))
+    assert sound.exists()
