@@ -142,6 +142,8 @@ class Acceptor:
             self._wire.socket.shutdown(socket.SHUT_RD)
 
     def _serve_pdu(self) -> None:
+        if self._is_stopping:  # a fast sender's bytes come after the end of the connection too
+            raise ConnectionEnded
         self._wire.due_in(self._idle_timeout_s)
         kind = self._wire.exactly(1)[0]
         self._wire.due_in(PDU_TIMEOUT_S)

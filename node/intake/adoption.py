@@ -8,6 +8,7 @@ that is being stored at the same moment gets its row from whoever comes first.
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -75,12 +76,22 @@ def _adopt_study(store: Store, folder: Path, told: Adoption) -> None:
     files = {path.relative_to(store.folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     there = {path for path, state in known.items() if state is not InstanceState.DELETED}
     told.missing += len(there - files)
+    if not files:
+        _remove_empty_folders(folder)
     for path in sorted(files - there):
         if _adopt_file(store, path):
             told.adopted += 1
         elif (store.folder / path).exists():
             _put_aside(store, path)
             told.quarantined += 1
+
+
+def _remove_empty_folders(folder: Path) -> None:
+    """Remove what the retention leaves of a study."""
+    below = sorted(folder.rglob("*"), key=lambda path: len(path.parts), reverse=True)
+    for path in (*below, folder):
+        with suppress(OSError):  # an image has come just now
+            path.rmdir()
 
 
 def _adopt_file(store: Store, path: str) -> bool:

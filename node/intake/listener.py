@@ -126,7 +126,7 @@ class Listener:
     def _run(self) -> None:
         while not self._stopping.is_set():
             for key, _ in self._selector.select(self._time_to_wait()):
-                self._serve(key.fileobj)
+                self._serve_whatever_comes(key.fileobj)
             self._close_late()
             if self._closing.is_set() and self._listening is not None:
                 self._stop_listening(self._listening)
@@ -145,6 +145,15 @@ class Listener:
         listening.close()
         for waiting in [it for it in self._waiting.values() if not it.is_over]:
             self._close(waiting)
+
+    def _serve_whatever_comes(self, ready: object) -> None:
+        """Serve one connection; whatever is wrong with it, the others are served on."""
+        try:
+            self._serve(ready)
+        except Exception as error:  # noqa: BLE001  the edge of a connection: all others hang on this thread
+            log.error("receiver.failed", trace=errors.trace_of(error))
+            if isinstance(ready, socket.socket) and ready in self._waiting:
+                self._close(self._waiting[ready])
 
     def _serve(self, ready: object) -> None:
         if self._listening is not None and ready is self._listening:

@@ -17,6 +17,7 @@ from pydicom import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
+from survnode.node import errors
 from survnode.node.contexts import COMMITMENT, RESULT_TRANSFER_SYNTAXES, Contexts, EventStatus
 from survnode.node.intake.acceptor import AbortReason, Acceptor
 from survnode.node.intake.associations import OnAssociation, Tally, rejection_of
@@ -171,7 +172,8 @@ class Receiver:
         deadline = time.monotonic() + drain_s
         for thread in list(self._threads):
             thread.join(max(0.0, deadline - time.monotonic()))
-        for thread, acceptor in list(self._threads.items()):
+        while self._threads:
+            thread, acceptor = next(iter(self._threads.items()))
             acceptor.stop()
             thread.join()
         self._listener.stop()
@@ -187,6 +189,11 @@ class Receiver:
         except RequestInvalid as error:
             tally.ends(AssociationEnd.ABORTED_BY_NODE, str(error))
             self._turn_away(wire, tally, AbortReason.INVALID_PARAMETER.pdu)
+            return
+        except Exception as error:  # noqa: BLE001  the edge of a request: nobody else must suffer from it
+            log.error("association.failed", trace=errors.trace_of(error))
+            tally.ends(AssociationEnd.ABORTED_BY_NODE, "A fault of this node; see its log.")
+            self._turn_away(wire, tally, AbortReason.NOT_SPECIFIED.pdu)
             return
         if isinstance(agreed, Rejection):
             tally.ends(AssociationEnd.REJECTED, self._why(agreed, tally))

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from survnode.node import errors
 from survnode.node.contexts import CT_SOP_CLASSES
 from survnode.node.intake.folders import StoreFolders
 from survnode.node.intake.incoming import Budget, IncomingFile, storage_error
@@ -137,7 +138,13 @@ class Store:
     def _place(self, file: IncomingFile, path: str) -> None:
         target = self.folder / path
         self._folders.make_durable(target.parent)
-        file.move_to(target)
+        try:
+            file.move_to(target)
+        except errors.StorageFailed:
+            if target.parent.is_dir():
+                raise
+            self._folders.make_durable(target.parent)  # it was empty, and was removed meanwhile
+            file.move_to(target)
 
 
 class Arriving:

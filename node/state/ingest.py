@@ -6,6 +6,7 @@ is compiled once and kept prepared by the driver (17 us in place of 330 through 
 
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,7 +132,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
 
     def __init__(self, commit: Callable[[Sequence[ItemT]], Sequence[ResultT | Exception]]) -> None:
         self._commit = commit
-        self._waiting: list[_Ticket[ItemT, ResultT]] = []
+        self._waiting: deque[_Ticket[ItemT, ResultT]] = deque()  # always the same one: others append while one takes
         self._committing = threading.Lock()
 
     def add(self, item: ItemT) -> ResultT:
@@ -145,8 +146,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._waiting.append(ticket)
         with self._committing:
             if not ticket.outcome:
-                batch, self._waiting = self._waiting, []
-                self._serve(batch)
+                self._serve([self._waiting.popleft() for _ in range(len(self._waiting))])
         outcome = ticket.outcome[0]
         if isinstance(outcome, Exception):
             raise outcome

@@ -46,12 +46,20 @@ from survnode.node.service.light import import_nothing_heavy
 import_nothing_heavy()
 
 from survnode.node.intake.receiver import Listening
+from survnode.node.intake.rules import Routes
 from survnode.node.logs import configure_logging
 from survnode.node.service.receiving import Storage, run_receiver
 
 configure_logging("warning")
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
-storage = Storage(folder / "store", folder / "node.sqlite", 3600.0, 1000, 2000)
+storage = Storage(
+    folder=folder / "store",
+    database=folder / "node.sqlite",
+    routes=Routes(),
+    keep_other=False,
+    refuse_below_bytes=1000,
+    accept_above_bytes=2000,
+)
 run_receiver(Listening("ANY", port=port, max_associations=512), storage, lambda _: None, drain_s=5.0)
 """
 

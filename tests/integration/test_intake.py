@@ -40,6 +40,7 @@ from survnode.node.state.records import Association, AssociationEnd, Instance, K
 from survnode.node.state.tables import instances, other_series
 
 from .nodes import until
+from .scu import associated, context, request
 
 DCMSEND, ECHOSCU = Path("/usr/bin/dcmsend"), Path("/usr/bin/echoscu")
 ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1"}  # else DCMTK waits 50 ms an image on loopback
@@ -375,6 +376,22 @@ def test_a_full_disk_asks_for_a_later_try_and_takes_it(make_node: MakeNode, send
         node.free_bytes.append(2000)
         assert send_raw(assoc, ct()) == 0x0000
     assert len(node.rows()) == 1
+
+
+def test_a_full_disk_takes_no_new_association_for_images_but_answers_echoes(
+    make_node: MakeNode, send_raw: SendRaw
+) -> None:
+    node = make_node()
+    node.free_bytes.append(999)
+    with association(node) as assoc:
+        assert assoc.is_rejected
+    with associated(
+        node.receiver.port, request(contexts=[context(1, "1.2.840.10008.1.1", "1.2.840.10008.1.2")])
+    ) as scu:
+        scu.release()
+    node.free_bytes.append(2000)
+    with association(node) as assoc:
+        assert send_raw(assoc, ct()) == 0x0000
 
 
 def test_a_fault_of_ours_is_told_as_ours_and_the_association_goes_on(send_raw: SendRaw, tmp_path: Path) -> None:

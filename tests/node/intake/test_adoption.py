@@ -138,6 +138,19 @@ def test_a_file_that_is_missing_is_counted(tmp_path: Path, open_store: OpenStore
     store.close()
 
 
+def test_empty_folders_are_removed_and_made_again(
+    tmp_path: Path, open_store: OpenStore, make_received: MakeReceived
+) -> None:
+    store = open_store()
+    fill(store, make_received, range(1, 2))
+    for path in (tmp_path / "store/studies").rglob("*.dcm"):
+        path.unlink()
+    assert adopt_files(store, Event()) == Adoption(missing=1)
+    assert list((tmp_path / "store/studies").iterdir()) == []
+    fill(store, make_received, range(2, 3))
+    store.close()
+
+
 def test_images_may_come_while_files_are_adopted(
     tmp_path: Path, open_store: OpenStore, make_received: MakeReceived
 ) -> None:
