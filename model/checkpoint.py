@@ -53,7 +53,7 @@ class Lungs(_Part):
     weights_sha256: str | None = None
 
 
-class Cohort(_Part):
+class CohortSummary(_Part):
     """What the model was trained on."""
 
     description: str
@@ -109,7 +109,7 @@ class Card(_Part):
     lungs: Lungs
     backbone: Backbone
     members: int = Field(default=1, ge=1)
-    cohort: Cohort
+    cohort: CohortSummary
     metrics: dict[str, JsonValue] = {}
     cohort_survival: tuple[float, ...] = ()
     limits: Limits

@@ -55,23 +55,3 @@ def median_months(cif: FloatArray) -> float | None:
     if end == 0:
         return 0.0
     return float(end - 1 + (0.5 - curve[end - 1]) / (curve[end] - curve[end - 1]))
-
-
-def conditional_survival(cif: FloatArray, given_month: int) -> FloatArray:
-    """Probability of being alive at the end of each month for whoever is alive at the end of ``given_month``.
-
-    Parameters
-    ----------
-    cif : (..., K)
-    given_month : 0 .. K; with 0 the plain survival comes back
-
-    Returns
-    -------
-    (..., K); 1 up to ``given_month``, NaN behind it where nobody is predicted to live so long
-    """
-    survival = 1.0 - np.concatenate([np.zeros((*cif.shape[:-1], 1)), cif], axis=-1)  # (..., K + 1) from month 0 on
-    alive = survival[..., given_month : given_month + 1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        later = np.where(alive > 0, survival / alive, np.nan)
-    conditional: FloatArray = np.where(np.arange(survival.shape[-1]) <= given_month, 1.0, later)[..., 1:]
-    return conditional

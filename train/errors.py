@@ -3,8 +3,7 @@
 ::
 
     TrainError
-    ├── CohortError         patients, outcomes or folds cannot be read: see `survnode.train.cohorts.errors`
-    ├── CohortUnnamed       the command does not say which table, columns or folder
+    ├── CohortError         a cohort cannot be read: see `survnode.train.cohorts.errors`
     ├── RunDiffers          the output folder holds a run with other settings, another cohort or other folds
     ├── RecipeRefused       a setting that is not known, or not possible
     ├── InitialModelRefused the checkpoint to start from does not fit the network that is to be trained
@@ -18,10 +17,6 @@ import signal
 
 class TrainError(Exception):
     """The root of everything that training and measuring refuse."""
-
-
-class CohortUnnamed(TrainError):
-    """The command does not say where a cohort's table, columns or CT are."""
 
 
 class RunDiffers(TrainError):

@@ -1,4 +1,4 @@
-"""What happens in a run, told to whoever listens: a JSONL file, and TensorBoard and MLflow where installed."""
+"""The listeners of a run: a JSONL file, and TensorBoard and MLflow where they are installed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,15 +17,15 @@ EPOCH = "epoch"  # fold, number, loss, validation_ctd
 MEASURED = "measured"  # the figures of the whole run, by name
 
 
-class Tell(Protocol):
+class Listener(Protocol):
     """Called with the stable name of what happened, and its fields."""
 
     def __call__(self, event: str, **fields: JsonValue) -> None:
         """Take note."""
 
 
-def silence(event: str, **fields: JsonValue) -> None:
-    """Nobody listens."""
+def unheard(event: str, **fields: JsonValue) -> None:
+    """The listener that does nothing."""
 
 
 class Journal:
@@ -37,10 +37,10 @@ class Journal:
     also : further listeners
     """
 
-    def __init__(self, out: Path, also: Sequence[Tell] = ()) -> None:
+    def __init__(self, out: Path, also: Sequence[Listener] = ()) -> None:
         self._stack = ExitStack()
         self._file = self._stack.enter_context((out / "log.jsonl").open("a", encoding="utf-8"))
-        self._listeners: list[Tell] = [self._log, *also]
+        self._listeners: list[Listener] = [self._log, *also]
         if find_spec("tensorboard"):
             self._listeners.append(self._stack.enter_context(TensorBoard(out / "tensorboard")))
         if find_spec("mlflow"):
@@ -53,7 +53,7 @@ class Journal:
         self._stack.close()
 
     def __call__(self, event: str, **fields: JsonValue) -> None:
-        """Tell all listeners."""
+        """Call all listeners."""
         for listener in self._listeners:
             listener(event, **fields)
 

@@ -1,15 +1,15 @@
-"""The settings of a training run, validated whole, and the named presets."""
+"""`Recipe`: everything that decides what is trained, but patients and seed; validated whole."""
 
 from enum import StrEnum
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
-from survnode.model.net.deephit import DeepHitConfig
+from survnode.model.net.encoders import Freezing
 from survnode.model.net.network import NetworkConfig
-from survnode.model.net.trunks import EncoderName
+from survnode.model.net.volumetric import VolumetricConfig
+from survnode.train.cohorts.clinical import MonthRule, Reading
 
 
 class RankingMean(StrEnum):
@@ -34,6 +34,13 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"  # with its loss scaled
+
+
+class KeptWeights(StrEnum):
+    """The precision of trained weights on disk."""
+
+    SINGLE = "single"
+    HALF = "half"  # a checkpoint of half the size
 
 
 class _Settings(BaseModel):
@@ -83,40 +90,62 @@ class Fitting(_Settings):
     centre_features: bool = True
 
 
-class Training(_Settings):
-    """Everything that decides what a trained model computes, but its patients and the seed."""
+class Intensity(StrEnum):
+    """How HU become the network's input."""
 
-    network: NetworkConfig
+    WINDOW = "window"  # the preprocessing's window, the same for everybody
+    FOLD = "fold"  # standardised by the mean and SD of the training patients' pixels
+
+
+class Augmentation(_Settings):
+    """Random views of slices in training; a volume network turns and flips all slices of a patient as one.
+
+    Parameters
+    ----------
+    probability : with which a slice is not the plain one
+    views : K, how many random views of each slice are kept as features of a frozen encoder
+    flip : probability of a horizontal flip in a random view
+    degrees : a random view is rotated by an angle between minus and plus this
+    """
+
+    probability: float = Field(default=0.2, ge=0, le=1)
+    views: int = Field(default=4, gt=0)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    degrees: float = Field(default=20.0, ge=0, le=180)
+
+
+class Recipe(_Settings):
+    """Everything that decides what a trained model computes, but its patients and the seed.
+
+    Parameters
+    ----------
+    weights : what the trained weights are kept, and measured, in
+    """
+
+    network: NetworkConfig | VolumetricConfig = NetworkConfig()
     preprocessing: Preprocessing = Preprocessing()
-    lungs: LungMethod
-    fitting: Fitting
+    lungs: LungMethod = LungMethod.LUNGMASK
+    intensity: Intensity = Intensity.WINDOW
+    months: MonthRule = MonthRule.EXACT
+    augmentation: Augmentation = Augmentation()
+    fitting: Fitting = Fitting()
+    weights: KeptWeights = KeptWeights.SINGLE
 
-    @classmethod
-    def demonstration(cls) -> Self:
-        """Settings that learn from a few hundred phantoms, with a backbone and a segmentation that need no download.
+    @property
+    def frozen(self) -> bool:
+        """Whether no gradient reaches the encoder, so that its features can be kept."""
+        return self.network.freezing is Freezing.TRUNK
 
-        The paper's own settings overfit on them (measured: C-td 0.46-0.58 where the true size scores 0.8). Features
-        that are centred, shrunk and half dropped, most slices out of sight, a strong weight decay and a soft ranking
-        loss that does not depend on the batch do not (measured in five-fold validation on 400 phantoms: C-td 0.82-0.88
-        where the true size scores 0.85).
-        """
-        return cls(
-            network=NetworkConfig(
-                encoder=EncoderName.EFFICIENTNET_LITE0,
-                stem_channels=1,
-                deephit=DeepHitConfig(dropout=0.0),
-                feature_scale=0.3,
-                feature_dropout=0.5,
-                slice_dropout=0.7,
-            ),
-            lungs=LungMethod.THRESHOLD,
-            fitting=Fitting(
-                loss=LossSettings(beta=2.0, sigma=0.5, ranking_mean=RankingMean.PAIRS),
-                batch=16,
-                learning_rate=3e-3,
-                weight_decay=2.0,
-                epochs=50,
-                warm_up_epochs=0,
-                schedule=Schedule.COSINE,
-            ),
-        )
+    @property
+    def reading(self) -> Reading:
+        """How its cohorts are read."""
+        return Reading(self.months, self.preprocessing.slice_spacing_mm)
+
+    @property
+    def learning_rate(self) -> float:
+        """The full learning rate."""
+        return self.fitting.learning_rate if self.frozen else self.fitting.learning_rate_with_encoder
+
+    def varied(self, **parts: BaseModel | JsonValue) -> "Recipe":
+        """The recipe with other parts: ``recipe.varied(network=VolumetricConfig())``."""
+        return self.model_copy(update=parts)

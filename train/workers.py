@@ -21,11 +21,11 @@ from survnode.train.errors import WorkerLost
 
 Result = TypeVar("Result")
 Task = TypeVarTuple("Task")
-Hear = Callable[[Any], None]
+Report = Callable[[Any], None]
 
 
 class _Kind(Enum):
-    TOLD = auto()  # while at work
+    REPORT = auto()  # while at work
     DONE = auto()  # with the result
     FAILED = auto()  # with the error
 
@@ -40,15 +40,15 @@ def compute(
     WorkerLost
     """
     with one_thread_here():
-        for _ in each(_in_silence, [(work, task) for task in tasks], workers):
+        for _ in each(_without_reports, [(work, task) for task in tasks], workers):
             done()
 
 
 def each(
-    work: Callable[[Hear, *Task], Result],
+    work: Callable[[Report, *Task], Result],
     tasks: Sequence[tuple[*Task]],
     workers: int,
-    hear: Hear = lambda _: None,
+    listener: Report = lambda _: None,
 ) -> Iterator[Result]:
     """What ``work`` makes of each task, in the order in which they are finished.
 
@@ -57,9 +57,9 @@ def each(
 
     Parameters
     ----------
-    work : gets a function to tell what goes on, and the task; a function of a module
+    work : gets a function to report by, and the task; a function of a module
     workers : processes; with 1, or one task, everything is done in this one
-    hear : called in this process with what ``work`` tells
+    listener : called in this process with what ``work`` reports
 
     Raises
     ------
@@ -69,7 +69,7 @@ def each(
     workers = min(workers, len(tasks))
     if workers <= 1:
         for task in tasks:
-            yield work(hear, *task)
+            yield work(listener, *task)
         return
     waiting = list(reversed(tasks))
     with ExitStack() as stack:
@@ -79,8 +79,8 @@ def each(
         while at_work:
             worker = _first_to_speak(at_work)
             kind, content = worker.receive()
-            if kind is _Kind.TOLD:
-                hear(content)
+            if kind is _Kind.REPORT:
+                listener(content)
                 continue
             if kind is _Kind.FAILED:
                 raise content
@@ -111,8 +111,8 @@ def one_thread_here() -> Iterator[None]:
             sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(of_itk)
 
 
-def _in_silence(hear: Hear, work: Callable[..., None], task: Sequence[object]) -> None:
-    del hear
+def _without_reports(report: Report, work: Callable[..., None], task: Sequence[object]) -> None:
+    del report
     work(*task)
 
 
@@ -191,7 +191,7 @@ def _end_with_parent() -> None:
 
 def _answer(work: Callable[..., Result], task: Sequence[object], line: Connection) -> tuple[_Kind, Result | Exception]:
     try:
-        return _Kind.DONE, work(lambda told: line.send((_Kind.TOLD, told)), *task)
+        return _Kind.DONE, work(lambda content: line.send((_Kind.REPORT, content)), *task)
     except Exception as error:  # noqa: BLE001  the edge of a process: the one that asked decides
         error.add_note(traceback.format_exc())  # the error itself travels without its traceback
         return _Kind.FAILED, error

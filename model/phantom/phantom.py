@@ -57,8 +57,7 @@ class Phantom:
     @property
     def tumour_slices(self) -> range:
         """The slices that show the tumour."""
-        found = np.flatnonzero(self.tumour_mask.any(axis=(1, 2)))
-        return range(int(found[0]), int(found[-1]) + 1) if found.size else range(0)
+        return _slices_of(self.tumour_mask)
 
 
 def make_phantom(
@@ -93,6 +92,23 @@ def make_phantom(
         _paint_tumour(hu, mask, grid, tumour, np.random.default_rng([seed, 2]))
     hu += _noise(np.random.default_rng([seed, 3]), shape, noise_hu)
     return Phantom(seed, np.clip(np.rint(hu), -1024, 3071).astype(np.int16), spacing_mm, lungs, tumour, mask)
+
+
+def tumour_slices(
+    seed: int, tumour: Tumour, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]
+) -> range:
+    """The slices that show the tumour of ``make_phantom(seed, ...)``, without painting the rest of it."""
+    anatomy = thorax.draw_anatomy(np.random.default_rng([seed, 0]))
+    mask = np.zeros(shape, np.bool_)
+    placed = _placed(anatomy, tumour, np.random.default_rng([seed, 1]))
+    blank = np.zeros(shape, np.float32)
+    _paint_tumour(blank, mask, Grid.of(shape, spacing_mm), placed, np.random.default_rng([seed, 2]))
+    return _slices_of(mask)
+
+
+def _slices_of(mask: NDArray[np.bool_]) -> range:
+    found = np.flatnonzero(mask.any(axis=(1, 2)))
+    return range(int(found[0]), int(found[-1]) + 1) if found.size else range(0)
 
 
 def _placed(anatomy: Anatomy, tumour: Tumour, rng: np.random.Generator) -> Tumour:

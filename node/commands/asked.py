@@ -13,7 +13,7 @@ import typer
 from survnode.node.errors import InputRefused
 
 if TYPE_CHECKING:
-    from survnode.node.commands.printing import Layout
+    from survnode.node.commands.printing import TableLayout
     from survnode.node.config import NodeConfig
     from survnode.node.state.database import Database
     from survnode.node.state.summaries import JobDetail, Listing, StudyDetail
@@ -43,7 +43,7 @@ class AskedNode:
     def show_listing(
         self,
         found: "Listing[T]",
-        layout: "Callable[[dict[str, str]], Layout[T]]",
+        layout: "Callable[[dict[str, str]], TableLayout[T]]",
         *,
         title: str,
         wide: bool,
@@ -68,7 +68,7 @@ class AskedNode:
         from survnode.node.commands.layouts import OTHER_SERIES, SERIES, of_deliveries, of_jobs
 
         short = self.short([study.study_instance_uid])
-        tables: dict[str, Layout[Any]] = {
+        tables: dict[str, TableLayout[Any]] = {
             "series": SERIES,
             "other_series": OTHER_SERIES,
             "jobs": of_jobs(short),
@@ -120,7 +120,7 @@ def warn(lines: Sequence[str], *, on_stderr: bool) -> None:
         console.print(f"warning: {line}", style="yellow", highlight=False, markup=False, soft_wrap=on_stderr)
 
 
-def _show(record: object, tables: "dict[str, Layout[Any]]", as_json: bool, wide: bool) -> None:
+def _show(record: object, tables: "dict[str, TableLayout[Any]]", as_json: bool, wide: bool) -> None:
     from rich.console import Console
 
     from survnode.node.commands.printing import print_json, print_record

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from survnode.model.ct.verdict import SeriesVerdict
 from survnode.node.commands.check import Finding
-from survnode.node.commands.printing import Column, Layout, cell
+from survnode.node.commands.printing import Column, TableLayout, cell
 from survnode.node.commands.send import Reissued
 from survnode.node.state.records import DeliveryState, OtherSeries, StudyState
 from survnode.node.state.summaries import (
@@ -21,9 +21,9 @@ SPEAKS = (StudyState.PATIENT_CONFLICT, StudyState.UNASSEMBLED, StudyState.PARTLY
 STYLES = {Standing.FAILED: "red", Standing.NOT_ANALYSED: "yellow"}
 
 
-def of_studies(short: Mapping[str, str]) -> Layout[StudySummary]:
+def of_studies(short: Mapping[str, str]) -> TableLayout[StudySummary]:
     """Studies by their short names."""
-    return Layout(
+    return TableLayout(
         (
             Column("study", lambda row: short[row.study_instance_uid]),
             Column("received", lambda row: row.last_received),
@@ -42,9 +42,9 @@ def of_studies(short: Mapping[str, str]) -> Layout[StudySummary]:
     )
 
 
-def of_jobs(short: Mapping[str, str]) -> Layout[JobSummary]:
+def of_jobs(short: Mapping[str, str]) -> TableLayout[JobSummary]:
     """Jobs, each with the short name of its study."""
-    return Layout(
+    return TableLayout(
         (
             Column("job", lambda row: row.job),
             Column("study", lambda row: short[row.study_instance_uid]),
@@ -62,9 +62,9 @@ def of_jobs(short: Mapping[str, str]) -> Layout[JobSummary]:
     )
 
 
-def of_deliveries(short: Mapping[str, str]) -> Layout[DeliverySummary]:
+def of_deliveries(short: Mapping[str, str]) -> TableLayout[DeliverySummary]:
     """Deliveries, each with the short name of its study."""
-    return Layout(
+    return TableLayout(
         (
             Column("delivery", lambda row: row.delivery, wide=True),
             Column("job", lambda row: row.job),
@@ -83,7 +83,7 @@ def of_deliveries(short: Mapping[str, str]) -> Layout[DeliverySummary]:
     )
 
 
-ASSOCIATIONS: Layout[AssociationSummary] = Layout(
+ASSOCIATIONS: TableLayout[AssociationSummary] = TableLayout(
     (
         Column("ended", lambda row: row.ended),
         Column("peer", lambda row: row.peer, shrinks=True),
@@ -105,7 +105,7 @@ ASSOCIATIONS: Layout[AssociationSummary] = Layout(
     style=lambda row: "yellow" if row.detail or row.refused else "",
 )
 
-DESTINATIONS: Layout[DestinationSummary] = Layout(
+DESTINATIONS: TableLayout[DestinationSummary] = TableLayout(
     (
         Column("destination", lambda row: row.destination),
         Column("waiting", lambda row: row.waiting),
@@ -117,7 +117,7 @@ DESTINATIONS: Layout[DestinationSummary] = Layout(
     style=lambda row: "red" if row.down_since else "",
 )
 
-REISSUED: Layout[Reissued] = Layout(
+REISSUED: TableLayout[Reissued] = TableLayout(
     (
         Column("job", lambda row: row.job),
         Column("version", lambda row: row.version),
@@ -128,13 +128,13 @@ REISSUED: Layout[Reissued] = Layout(
     note=lambda row: row.note,
 )
 
-FINDINGS: Layout[Finding] = Layout(
+FINDINGS: TableLayout[Finding] = TableLayout(
     (Column("what", lambda row: row.what), Column("ok", lambda row: row.ok)),
     note=lambda row: row.detail,
     style=lambda row: "green" if row.ok else "red",
 )
 
-SERIES: Layout[SeriesVerdict] = Layout(
+SERIES: TableLayout[SeriesVerdict] = TableLayout(
     (
         Column("series", lambda row: row.series_instance_uid),
         Column("images", lambda row: row.images),
@@ -143,7 +143,7 @@ SERIES: Layout[SeriesVerdict] = Layout(
     note=lambda row: _joined(row.reason.sentence if row.reason else "", row.detail),
 )
 
-OTHER_SERIES: Layout[OtherSeries] = Layout(
+OTHER_SERIES: TableLayout[OtherSeries] = TableLayout(
     (
         Column("modality", lambda row: row.modality),
         Column("instances", lambda row: row.instances),
@@ -154,7 +154,7 @@ OTHER_SERIES: Layout[OtherSeries] = Layout(
     ),
 )
 
-RESULTS: Layout[ResultSummary] = Layout(
+RESULTS: TableLayout[ResultSummary] = TableLayout(
     (
         Column("object", lambda row: row.role.value.replace("_", " ")),
         Column("file", lambda row: row.path),

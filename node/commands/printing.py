@@ -38,7 +38,7 @@ class Column(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Layout(Generic[T]):
+class TableLayout(Generic[T]):
     """How records of one kind are shown.
 
     Parameters
@@ -70,7 +70,7 @@ def plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def print_table(console: Console, rows: Sequence[T], layout: Layout[T], *, title: str, wide: bool = False) -> None:
+def print_table(console: Console, rows: Sequence[T], layout: TableLayout[T], *, title: str, wide: bool = False) -> None:
     """Print records as a table, or that there are none."""
     if not rows:
         console.print(f"no {title}")
@@ -80,7 +80,12 @@ def print_table(console: Console, rows: Sequence[T], layout: Layout[T], *, title
 
 
 def print_record(
-    console: Console, record: object, tables: dict[str, Layout[Any]], *, hidden: Sequence[str] = (), wide: bool = False
+    console: Console,
+    record: object,
+    tables: dict[str, TableLayout[Any]],
+    *,
+    hidden: Sequence[str] = (),
+    wide: bool = False,
 ) -> None:
     """Print the values of a record, and then its lists as tables."""
     values = {name: getattr(record, name) for name in record.__dataclass_fields__ if name not in hidden}  # type: ignore[attr-defined]  # a record
@@ -97,7 +102,7 @@ def print_record(
             print_table(console, values[name], layout, title=name, wide=wide)
 
 
-def lines_of(rows: Sequence[T], layout: Layout[T], width: int, *, wide: bool = False) -> list[Text]:
+def lines_of(rows: Sequence[T], layout: TableLayout[T], width: int, *, wide: bool = False) -> list[Text]:
     """The lines of a table: its head, and each row with the note below it."""
     columns = [column for column in layout.columns if wide or not column.wide]
     cells = [[cell(column.value(row), wide=wide) for column in columns] for row in rows]

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from survnode.node.commands.predict import PredictionRow
-from survnode.node.commands.printing import Column, Layout, print_table
+from survnode.node.commands.printing import Column, TableLayout, print_table
 from survnode.node.results.findings import DEMONSTRATION
 
-STUDIES: Layout[PredictionRow] = Layout(
+STUDIES: TableLayout[PredictionRow] = TableLayout(
     (
         Column("folder", lambda row: row.source, shrinks=True),
         Column("status", lambda row: row.status),

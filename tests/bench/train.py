@@ -30,16 +30,16 @@ from survnode.model.ct.lungs import LungMethod, lung_segmenter
 from survnode.model.ct.preprocess import Preprocessing, preprocess
 from survnode.model.net.network import NetworkConfig, SurvivalNet, intensities
 from survnode.model.net.trunks import EncoderName
+from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.folds import Fold, make_folds
-from survnode.train.cohorts.phantom import PhantomCohort
+from survnode.train.cohorts.phantom import draw_phantoms
 from survnode.train.fit.augment import random_views
 from survnode.train.fit.features import encode, encoder_of
 from survnode.train.fit.inputs import Batch, FeatureInputs, Rng, pad
 from survnode.train.fit.loop import Outcomes, Trainer
 from survnode.train.fit.networks import new_net
-from survnode.train.names import Preset
-from survnode.train.presets import PRESETS
-from survnode.train.workers import Hear, each, one_thread
+from survnode.train.presets import PRESETS, Preset
+from survnode.train.workers import Report, each, one_thread
 
 PATIENTS, SLICES, FEATURES, VIEWS = 415, 72, 1280, 5
 TRAIN, VALIDATION, EPOCHS, FOLDS = 335, 38, 100, 10
@@ -67,9 +67,9 @@ class Uncached(FeatureInputs):
             return encode(encoder_of(NETWORK)[0], NETWORK, slices)
 
 
-def fit_lung1_size(hear: Hear, number: int, epochs: int) -> float:
+def fit_lung1_size(report: Report, number: int, epochs: int) -> float:
     """Seconds that one fold fits, on random features."""
-    del hear
+    del report
     rng = np.random.default_rng(0)
     one = rng.random((VIEWS, SLICES, FEATURES)).astype(np.float16)
     inputs = FeatureInputs([one.copy() for _ in range(PATIENTS)], PAPER.augmentation.probability)
@@ -105,9 +105,9 @@ def protocol(inputs: FeatureInputs, outcomes: Outcomes, folds: Sequence[Fold]) -
 
 def ratio(phantoms: int) -> float:
     """How many times longer ten folds take without the cache."""
-    cohort = PhantomCohort.draw(phantoms, 1, part=30)
+    cohort = Cohort("phantoms", draw_phantoms(phantoms, 1, part=30), computed=True)
     segment = lung_segmenter(LungMethod.THRESHOLD)
-    slices = [preprocess(patient.scan().volume, segment, COARSE).hu for patient in cohort.patients]
+    slices = [preprocess(patient.volume(), segment, COARSE).hu for patient in cohort.patients]
     outcomes = Outcomes(cohort.time_months, cohort.event)
     early = np.argsort(np.argsort(cohort.time_months)) < phantoms // 2  # half of them, so that ten folds are possible
     folds = make_folds([str(row) for row in range(phantoms)], early, count=FOLDS)

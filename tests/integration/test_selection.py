@@ -14,9 +14,10 @@ from survnode.node.intake.store import Store
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Job
 from survnode.node.state.tables import jobs
-from survnode.train.cohorts.clinical import Columns
-from survnode.train.cohorts.cohort import Patient
-from survnode.train.cohorts.table import Rules, load_cohort
+from survnode.train.cohorts.clinical import Columns, Reading
+from survnode.train.cohorts.cohort import DicomPatient
+from survnode.train.cohorts.description import TableDescription
+from survnode.train.cohorts.table import read_table
 
 from ..node.conftest import encoded
 from ..train.trees import positions, write_series, write_table
@@ -55,10 +56,12 @@ def received(path: Path) -> Received:
     )
 
 
-def chosen_by_training(folder: Path, spacing_mm: float) -> Patient:
+def chosen_by_training(folder: Path, spacing_mm: float) -> DicomPatient:
     table = write_table(folder.parent / "table.csv", ["id,time,event", f"{PATIENT},1,1"])
-    rules, index = Rules("mine", Columns("id", "time", "event")), folder.parent / "index"
-    (patient,) = load_cohort(table, folder, rules, index, spacing_mm=spacing_mm).patients
+    columns = Columns(patient_id="id", time="time", event="event")
+    described = TableDescription(name="mine", data=folder, clinical=table, columns=columns)
+    (patient,) = read_table(described, folder.parent / "index", Reading(spacing_mm=spacing_mm)).patients
+    assert isinstance(patient, DicomPatient)
     return patient
 
 

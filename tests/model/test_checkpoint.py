@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from survnode.model.checkpoint import (
     Backbone,
     Card,
-    Cohort,
+    CohortSummary,
     Lungs,
     checkpoint_folder,
     limits_of,
@@ -31,7 +31,7 @@ def card(**changes: object) -> Card:
         "preprocessing": Preprocessing(),
         "lungs": Lungs(method=LungMethod.THRESHOLD),
         "backbone": Backbone(name="efficientnet_lite0", sha256="ab"),
-        "cohort": Cohort(description="nobody", n_patients=1, n_events=0, sha256="cd"),
+        "cohort": CohortSummary(description="nobody", n_patients=1, n_events=0, sha256="cd"),
         "limits": limits_of([250.0, 300.0]),
         "intended_use": "tests",
         "licence": "Apache-2.0",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from survnode.model.checkpoint import Backbone, Card, Checkpoint, Cohort, Lungs, limits_of
+from survnode.model.checkpoint import Backbone, Card, Checkpoint, CohortSummary, Lungs, limits_of
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
 from survnode.model.ct.volume import Volume, load_volume, read_series
@@ -35,7 +35,7 @@ def checkpoint(*seeds: int, backbone: str = SHA256, spacing_mm: float = 1.0) -> 
         preprocessing=Preprocessing(spacing_mm=(3.0, spacing_mm, spacing_mm)),
         lungs=Lungs(method=LungMethod.THRESHOLD),
         backbone=Backbone(name="efficientnet_lite0", sha256=backbone),
-        cohort=Cohort(description="nobody", n_patients=1, n_events=0, sha256="0"),
+        cohort=CohortSummary(description="nobody", n_patients=1, n_events=0, sha256="0"),
         limits=limits_of([200.0]),
         intended_use="tests",
         licence="Apache-2.0",

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from survnode.model.timegrid import TimeGrid, cif_from_pmf, conditional_survival, median_months
+from survnode.model.timegrid import TimeGrid, cif_from_pmf, median_months
 
 
 def test_a_death_falls_into_the_month_that_it_happens_in() -> None:
@@ -26,10 +26,3 @@ def test_incidence_adds_up_the_mass_and_leaves_the_survivors_out() -> None:
 )
 def test_the_median_is_where_half_have_died(cif: list[float], expected: float | None) -> None:
     assert median_months(np.array(cif)) == (None if expected is None else pytest.approx(expected))
-
-
-def test_whoever_lived_so_far_has_the_better_outlook() -> None:
-    cif = np.array([[0.2, 0.4, 0.7], [0.0, 1.0, 1.0]])
-    np.testing.assert_allclose(conditional_survival(cif, 0), 1 - cif)
-    np.testing.assert_allclose(conditional_survival(cif, 2), [[1, 1, 0.5], [1, 1, np.nan]])
-    np.testing.assert_allclose(conditional_survival(cif[0], 3), [1, 1, 1])

@@ -63,7 +63,7 @@ VALUES = {  # whatever the parameter is: what is right for one is the wrong type
 }
 RIGHT = {  # what lets a command begin and not work: the configuration of a node that never ran, a cohort without files
     "config": "survnode.toml",
-    "cohort": "table",
+    "cohort": "lung1",
     "second": "claro",
     "model": "folder",
     "out": "out",

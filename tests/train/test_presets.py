@@ -8,9 +8,8 @@ from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
 from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig
 from survnode.train.errors import RecipeRefused
-from survnode.train.names import Preset
-from survnode.train.presets import PRESETS, REASONS, Recipe, differences, with_settings
-from survnode.train.recipe import Schedule
+from survnode.train.presets import PRESETS, REASONS, Preset, differences, with_settings
+from survnode.train.recipe import Recipe, Schedule
 
 PAPER = PRESETS[Preset.PAPER]
 

@@ -14,24 +14,24 @@ import torch
 
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.train.errors import WorkerLost
-from survnode.train.workers import Hear, compute, each
+from survnode.train.workers import Report, compute, each
 
 TASKS = [(number,) for number in range(5)]
 
 
-def doubled(hear: Hear, number: int) -> tuple[int, int, int]:
-    hear(number)
+def doubled(report: Report, number: int) -> tuple[int, int, int]:
+    report(number)
     return 2 * number, os.getpid(), torch.get_num_threads()
 
 
-def refusing(hear: Hear, number: int) -> None:
-    del hear
+def refusing(report: Report, number: int) -> None:
+    del report
     if number == 3:
         raise SeriesUnsuitable(Reason.NO_LUNGS, "nowhere")
 
 
-def killed(hear: Hear, number: int) -> None:
-    del hear
+def killed(report: Report, number: int) -> None:
+    del report
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
 

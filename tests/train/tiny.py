@@ -2,19 +2,30 @@
 
 from pathlib import Path
 
+from survnode.train.cohorts.clinical import Reading
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.phantom import PhantomPatient
-from survnode.train.cohorts.phantom_tree import CLINICAL, Matrix, rules, write_tree
-from survnode.train.cohorts.table import load_cohort
-from survnode.train.names import Preset
-from survnode.train.presets import PRESETS, Recipe, with_settings
+from survnode.train.cohorts.phantom_tree import Matrix, described, write_tree
+from survnode.train.cohorts.table import read_table
+from survnode.train.presets import PRESETS, Preset, with_settings
+from survnode.train.recipe import Recipe
 
 PATIENTS = tuple(
-    PhantomPatient(seed, radius, 4.0, 14.0, months, event=months < 24)
+    PhantomPatient(f"PHANTOM-{seed + 1:03d}", seed, radius, 4.0, 14.0, months, event=months < 24)
     for seed, (radius, months) in enumerate(
         [(40.0, 3.0), (35.0, 8.5), (0.0, 40.0), (30.0, 12.0), (8.0, 33.0), (38.0, 5.5), (12.0, 28.0), (6.0, 50.0)]
     )
 )
+DESCRIPTION = """
+name = "phantom"
+data = "."
+clinical = "clinical.csv"
+
+[columns]
+patient_id = "PatientID"
+time = "Survival.time"
+event = "deadstatus.event"
+"""
 SETTINGS = (
     "lungs=threshold",
     "network.encoder=efficientnet_lite0",
@@ -27,11 +38,12 @@ SETTINGS = (
 
 def write_tiny_tree(folder: Path) -> Path:
     write_tree(folder, PATIENTS, matrix=Matrix(slice_mm=10.0, pixel_mm=5.0))
+    (folder / "cohort.toml").write_text(DESCRIPTION, encoding="utf-8")
     return folder
 
 
 def load_tiny(tree: Path, caches: Path) -> Cohort:
-    return load_cohort(tree / CLINICAL, tree, rules(), caches / "headers.sqlite", spacing_mm=12.0)
+    return read_table(described(tree), caches / "headers.sqlite", Reading(spacing_mm=12.0))
 
 
 def recipe(preset: Preset, *settings: str) -> Recipe:

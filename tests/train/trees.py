@@ -7,6 +7,10 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
+from survnode.train.cohorts.clinical import PatientOutcome, read_clinical
+from survnode.train.cohorts.cohort import Cohort, DicomPatient
+from survnode.train.cohorts.description import TableDescription, describe
+
 SLICES = 24
 EVENLY = tuple(8.0 * index for index in range(SLICES))
 
@@ -47,6 +51,27 @@ def write_series(
         paths.append(folder / f"{uid}-{len(z_mm) - index}")
         ds.save_as(paths[-1], enforce_file_format=True)
     return paths
+
+
+def as_lung1(table: Path, tree: Path, *, listed: bool = True) -> TableDescription:
+    """A table and a tree as LUNG1; without ``listed`` nobody is left out because the paper does."""
+    described = describe("lung1", tree, table)
+    assert isinstance(described, TableDescription)
+    return described if listed else described.model_copy(update={"exclusions": {}})
+
+
+def in_files(cohort: Cohort) -> tuple[DicomPatient, ...]:
+    """The patients of a cohort that was read from DICOM files."""
+    assert all(isinstance(patient, DicomPatient) for patient in cohort.patients)
+    return tuple(patient for patient in cohort.patients if isinstance(patient, DicomPatient))
+
+
+def papers_outcomes(shared_data: Path) -> tuple[PatientOutcome, ...]:
+    """The outcomes of the paper's 415 patients, from LUNG1's table alone."""
+    table = next((shared_data / "NSCLC-Radiomics").glob("*.csv"))
+    lung1 = as_lung1(table, table.parent)
+    outcomes = read_clinical(table, lung1.columns).outcomes
+    return tuple(outcome for outcome in outcomes if outcome.patient_id not in lung1.exclusions)
 
 
 def positions(spacing_mm: float, count: int) -> list[float]:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from survnode.model.timegrid import DAYS_PER_MONTH
-from survnode.train.cohorts.errors import ClinicalTableRefused, Fault
+from survnode.train.cohorts.errors import ClinicalTableRefused, TableFault
 
 TWO_YEARS_MONTHS = 24
 RELEASED_DAYS_PER_MONTH = 30
@@ -48,7 +51,20 @@ class MonthRule(StrEnum):
 
 
 @dataclass(frozen=True)
-class Columns:
+class Reading:
+    """What a recipe asks of the cohorts that it trains on.
+
+    Parameters
+    ----------
+    months : how days become months
+    spacing_mm : between the slices that the model sees, which decides between the series of a patient
+    """
+
+    months: MonthRule = MonthRule.EXACT
+    spacing_mm: float = 3.0
+
+
+class Columns(BaseModel):
     """Where a table keeps what is needed, and how it writes it; any other column is left alone.
 
     Parameters
@@ -57,8 +73,9 @@ class Columns:
     unit : of the time
     died, alive : how the event is written, in small letters; numbers as integers
     missing : how an unknown value is written, in small letters, besides an empty cell
-    others : further columns that must be in the header
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     patient_id: str
     time: str
@@ -67,11 +84,23 @@ class Columns:
     died: frozenset[str] = frozenset({"1", "true", "yes", "dead", "died", "deceased"})
     alive: frozenset[str] = frozenset({"0", "false", "no", "alive", "censored"})
     missing: frozenset[str] = frozenset({"na", "n/a", "nan", "null", "none"})
-    others: tuple[str, ...] = ()
+
+    @field_validator("died", "alive", "missing")
+    @classmethod
+    def _in_small_letters(cls, words: frozenset[str]) -> frozenset[str]:
+        return frozenset(word.lower() for word in words)
+
+    @model_validator(mode="after")
+    def _nobody_is_both(self) -> Self:
+        both = sorted(self.died & self.alive)
+        if both:
+            msg = f"died and alive must have no word in common, found {', '.join(both)}"
+            raise ValueError(msg)
+        return self
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PatientOutcome:
     """One row of the table.
 
     Parameters
@@ -93,14 +122,18 @@ class Outcome:
 class ClinicalTable:
     """The outcomes in the order of the rows, and what is wrong with the other rows."""
 
-    outcomes: tuple[Outcome, ...]
-    faults: tuple[Fault, ...]
+    outcomes: tuple[PatientOutcome, ...]
+    faults: tuple[TableFault, ...]
 
 
-def read_clinical(path: Path, columns: Columns, *, strict: bool = True) -> ClinicalTable:
+def read_clinical(path: Path, columns: Columns, *, others: Sequence[str] = (), strict: bool = True) -> ClinicalTable:
     """The outcomes in a CSV file with commas, or with semicolons or tabs and then also decimal commas.
 
     A patient in two rows is a fault of each of them.
+
+    Parameters
+    ----------
+    others : further columns that must be in the header
 
     Raises
     ------
@@ -108,17 +141,17 @@ def read_clinical(path: Path, columns: Columns, *, strict: bool = True) -> Clini
         The header lacks a column, or ``strict`` and any row is faulty.
     """
     header, rows = _rows(path)
-    needed = columns.patient_id, columns.time, columns.event, *columns.others
+    needed = columns.patient_id, columns.time, columns.event, *others
     rule = f"must be once in the header, which has {_listed(map(repr, header))}"
-    unclear = [Fault(None, name, "", rule) for name in needed if header.count(name) != 1]
+    unclear = [TableFault(None, name, "", rule) for name in needed if header.count(name) != 1]
     if unclear:
         raise ClinicalTableRefused(path.name, unclear)
     places: dict[str, list[int]] = {}
     for row in rows:
         places.setdefault(row.cells[columns.patient_id], []).append(row.number)
     judged = [_judge(row, columns, places[row.cells[columns.patient_id]]) for row in rows]
-    outcomes = tuple(found for found in judged if isinstance(found, Outcome))
-    faults = tuple(fault for found in judged if not isinstance(found, Outcome) for fault in found)
+    outcomes = tuple(row for row in judged if isinstance(row, PatientOutcome))
+    faults = tuple(fault for row in judged if not isinstance(row, PatientOutcome) for fault in row)
     if strict and faults:
         raise ClinicalTableRefused(path.name, faults)
     return ClinicalTable(outcomes, faults)
@@ -154,7 +187,7 @@ def _rows(path: Path) -> tuple[list[str], list[_Row]]:
     return header, rows
 
 
-def _judge(row: _Row, columns: Columns, rows_of_patient: Sequence[int]) -> Outcome | list[Fault]:
+def _judge(row: _Row, columns: Columns, rows_of_patient: Sequence[int]) -> PatientOutcome | list[TableFault]:
     """The outcome in a row, or all that is wrong with it."""
     patient_id = row.cells[columns.patient_id]
     days, event = _days(row.cells[columns.time], columns, row.decimal), _event(row.cells[columns.event], columns)
@@ -164,10 +197,10 @@ def _judge(row: _Row, columns: Columns, rows_of_patient: Sequence[int]) -> Outco
         columns.time: days if isinstance(days, str) else None,
         columns.event: event if isinstance(event, str) else None,
     }
-    faults = [Fault(row.number, column, patient_id, rule) for column, rule in broken.items() if rule]
+    faults = [TableFault(row.number, column, patient_id, rule) for column, rule in broken.items() if rule]
     if faults or isinstance(days, str) or isinstance(event, str):
         return faults
-    return Outcome(patient_id, days, event, row.number, MappingProxyType(row.cells))
+    return PatientOutcome(patient_id, days, event, row.number, MappingProxyType(row.cells))
 
 
 def _identity(patient_id: str, rows: Sequence[int]) -> str | None:

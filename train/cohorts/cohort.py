@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,42 @@ from survnode.model.ct.volume import Volume, load_volume, read_series
 from survnode.train.cohorts.exclusions import Exclusion
 
 
+class Patient(Protocol):
+    """Who, what became of them, and their CT; those in DICOM files and phantoms alike."""
+
+    @property
+    def id(self) -> str:
+        """In the table and in the headers."""
+
+    @property
+    def time_months(self) -> float:
+        """From the CT to the end of follow-up."""
+
+    @property
+    def event(self) -> bool:
+        """True if the follow-up ended by death."""
+
+    @property
+    def died_within_two_years(self) -> bool:
+        """As the cohort counts it; folds are stratified by it."""
+
+    @property
+    def key(self) -> str:
+        """A hexadecimal number that changes with anything that changes the CT."""
+
+    def volume(self) -> Volume:
+        """The CT.
+
+        Raises
+        ------
+        SeriesUnsuitable
+            Its pixels cannot be decoded.
+        """
+
+
 @dataclass(frozen=True)
-class Patient:
-    """Who, what became of them, and where their CT lies.
+class DicomPatient:
+    """A patient whose CT lies in DICOM files; see `Patient`.
 
     Parameters
     ----------
@@ -37,13 +71,7 @@ class Patient:
     passed_over: tuple[tuple[str, str], ...] = ()
 
     def volume(self) -> Volume:
-        """The CT, read from its files.
-
-        Raises
-        ------
-        SeriesUnsuitable
-            Its pixels cannot be decoded.
-        """
+        """The CT, read from its files; see `Patient`."""
         return load_volume(read_series(self.paths))
 
 
@@ -54,12 +82,14 @@ class Cohort:
     Parameters
     ----------
     unreadable : DICOM files that cannot be read, of whomever
+    computed : of phantoms: what learns from them knows nothing of patients
     """
 
     name: str
     patients: tuple[Patient, ...]
     exclusions: tuple[Exclusion, ...] = ()
     unreadable: tuple[Path, ...] = ()
+    computed: bool = False
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -84,7 +114,7 @@ class Cohort:
     @cached_property
     def sha256(self) -> str:
         """Changes with any patient, outcome or CT."""
-        rows = [(one.id, one.time_months, one.event, one.died_within_two_years, one.key) for one in self.patients]
+        rows = [(who.id, who.time_months, who.event, who.died_within_two_years, who.key) for who in self.patients]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     def of(self, ids: Sequence[str]) -> tuple[Patient, ...]:

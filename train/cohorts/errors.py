@@ -3,6 +3,8 @@
 ::
 
     CohortError (a TrainError)
+    ├── DescriptionRefused     the file that describes a cohort breaks rules: all of them are named
+    ├── CohortIncomplete       nothing says where the cohort's CT or outcomes lie
     ├── ClinicalTableRefused   the table of outcomes has faulty rows, or lacks columns: all of them are named
     ├── TreeMissing            the folder of DICOM files is not there
     ├── FoldsImpossible        too few patients of one outcome for that many folds
@@ -16,7 +18,7 @@ from survnode.train.errors import TrainError
 
 
 @dataclass(frozen=True)
-class Fault:
+class TableFault:
     """One broken rule of a table.
 
     Parameters
@@ -42,10 +44,23 @@ class CohortError(TrainError):
     """The root of everything that the cohorts refuse."""
 
 
+class DescriptionRefused(CohortError):
+    """A file that describes a cohort breaks rules; ``faults`` holds every one of them."""
+
+    def __init__(self, file: str, faults: Sequence[str]) -> None:
+        self.file, self.faults = file, tuple(faults)
+        lines = "".join(f"\n  {fault}" for fault in faults)
+        super().__init__(f"The cohort {file} has {len(self.faults)} fault{'s' * (len(self.faults) != 1)}:{lines}")
+
+
+class CohortIncomplete(CohortError):
+    """Neither the description nor the command says where a cohort's CT or outcomes lie."""
+
+
 class ClinicalTableRefused(CohortError):
     """A table of outcomes breaks rules; ``faults`` holds every one of them, in the order of the rows."""
 
-    def __init__(self, table: str, faults: Sequence[Fault]) -> None:
+    def __init__(self, table: str, faults: Sequence[TableFault]) -> None:
         self.table, self.faults = table, tuple(faults)
         lines = "".join(f"\n  {fault}" for fault in faults)
         super().__init__(f"{table} has {len(self.faults)} fault{'s' * (len(self.faults) != 1)}:{lines}")

@@ -38,4 +38,4 @@ def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["patient", "reason", "sentence", "detail"])
-        writer.writerows([one.patient_id, one.reason, one.reason.sentence, one.detail] for one in exclusions)
+        writer.writerows([it.patient_id, it.reason, it.reason.sentence, it.detail] for it in exclusions)

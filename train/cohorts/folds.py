@@ -77,6 +77,26 @@ def make_folds(
     return tuple(folds)
 
 
+def make_holdouts(patient_ids: Sequence[str], *, count: int = 5, seed: int = 42) -> tuple[Fold, ...]:
+    """Folds that test nobody, for models that are measured on another cohort: each leaves another part for validation.
+
+    Raises
+    ------
+    FoldsImpossible
+        There are fewer patients than folds.
+    """
+    if len(patient_ids) < count:
+        raise FoldsImpossible(f"{count} folds need {count} patients, there are {len(patient_ids)}.")
+    names = np.array(patient_ids, dtype=np.object_)
+    parts = np.array_split(np.random.default_rng(seed).permutation(len(names)), count)
+    folds = []
+    for number, part in enumerate(parts):
+        rest = np.setdiff1d(np.arange(len(names)), part)
+        train, validation = (tuple(map(str, names[rows])) for rows in (rest, np.sort(part)))
+        folds.append(Fold(number, train, validation, test=()))
+    return tuple(folds)
+
+
 def write_folds(path: Path, folds: Iterable[Fold]) -> None:
     """Write one row for each patient of each fold."""
     with path.open("w", newline="", encoding="utf-8") as file:

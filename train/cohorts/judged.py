@@ -24,11 +24,11 @@ def judge_series(
     series: Sequence[TreeSeries], index: Path, *, threads: int = 4, progress: Progress = lambda *_: None
 ) -> dict[str, JudgedSeries]:
     """What the headers say of each series, by its UID; those in the file ``index`` are not judged again."""
-    keys = {one.series_instance_uid: f"{one.key}/{_rules_sha256()}" for one in series}
+    keys = {it.series_instance_uid: f"{it.key}/{_rules_sha256()}" for it in series}
     with closing(open_index(index)) as connection:
         known = dict(connection.execute("SELECT key, json FROM verdict"))
         judged = {uid: _from_json(known[key]) for uid, key in keys.items() if key in known}
-        fresh = [one for one in series if one.series_instance_uid not in judged]
+        fresh = [it for it in series if it.series_instance_uid not in judged]
         progress(len(judged), len(series))
         with ThreadPoolExecutor(threads) as pool:
             for result in pool.map(_judge, fresh):

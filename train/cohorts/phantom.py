@@ -9,15 +9,14 @@ noise vary as they do between scanners, so that a model learns to look past both
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from survnode.model.ct.volume import SourceImage, Volume
-from survnode.model.phantom.phantom import Tumour, make_phantom
+from survnode.model.phantom.phantom import Tumour, make_phantom, tumour_slices
+from survnode.train.cohorts.clinical import TWO_YEARS_MONTHS
 
 SHARE_WITHOUT_TUMOUR = 0.1
 RADIUS_MM = (5.0, 45.0)
@@ -30,22 +29,18 @@ PIXEL_MM = (0.8, 1.6)  # the coarser ones cost a fraction of the time
 NOISE_HU = (8.0, 20.0)  # standard deviation
 
 
-@dataclass(frozen=True, eq=False)
-class Scan:
-    """A CT and which of its slices show the tumour.
+@dataclass(frozen=True)
+class Truth:
+    """Which images of a patient show the tumour: [first, end) counted from the feet; the radius is 0 for none."""
 
-    Parameters
-    ----------
-    tumour : (D,) bool, in the order of ``volume.images``; all False where there is none
-    """
-
-    volume: Volume
-    tumour: NDArray[np.bool_]
+    radius_mm: float
+    first: int
+    end: int
 
 
 @dataclass(frozen=True)
 class PhantomPatient:
-    """Who, and what became of them.
+    """A `Patient` who is computed.
 
     Parameters
     ----------
@@ -55,6 +50,7 @@ class PhantomPatient:
     time_months, event : end of follow-up, True if by death
     """
 
+    id: str
     seed: int
     radius_mm: float
     pixel_mm: float
@@ -63,57 +59,47 @@ class PhantomPatient:
     event: bool
 
     @property
+    def died_within_two_years(self) -> bool:
+        """By exact months."""
+        return self.event and self.time_months < TWO_YEARS_MONTHS
+
+    @property
     def key(self) -> str:
         """Changes with anything that changes the CT, but the code that paints it."""
         pixels = self.seed, self.radius_mm, self.pixel_mm, self.noise_hu, SLICES, SLICE_MM, FIELD_MM
         return hashlib.sha256(json.dumps(pixels).encode()).hexdigest()
 
-    def scan(self) -> Scan:
-        """The CT."""
-        size = round(FIELD_MM / self.pixel_mm)
-        phantom = make_phantom(
-            self.seed,
-            shape=(SLICES, size, size),
-            spacing_mm=(SLICE_MM, self.pixel_mm, self.pixel_mm),
-            tumour=Tumour(self.radius_mm) if self.radius_mm else None,
-            noise_hu=self.noise_hu,
-        )
-        shown = np.zeros(SLICES, np.bool_)
-        shown[phantom.tumour_slices] = True
-        return Scan(as_volume(phantom.hu, phantom.spacing_mm), shown)
-
-
-@dataclass(frozen=True)
-class PhantomCohort:
-    """Patients in order of their seeds; the same numbers give the same cohort."""
-
-    patients: tuple[PhantomPatient, ...]
-
-    @classmethod
-    def draw(cls, count: int, seed: int, part: int) -> Self:
-        """The first ``count`` patients of one part of the cohort of that seed; two parts have none in common."""
-        return cls(tuple(_draw_patient(np.random.default_rng([seed, part, index])) for index in range(count)))
-
-    @cached_property
-    def time_months(self) -> NDArray[np.float64]:
-        """(B,)."""
-        return np.array([patient.time_months for patient in self.patients])
-
-    @cached_property
-    def event(self) -> NDArray[np.bool_]:
-        """(B,) True where the death was seen."""
-        return np.array([patient.event for patient in self.patients])
-
-    @cached_property
-    def radius_mm(self) -> NDArray[np.float64]:
-        """(B,) 0 where there is no tumour."""
-        return np.array([patient.radius_mm for patient in self.patients])
+    @property
+    def tumour(self) -> Tumour | None:
+        """As the phantom has it."""
+        return Tumour(self.radius_mm) if self.radius_mm else None
 
     @property
-    def sha256(self) -> str:
-        """Changes with anything in the cohort."""
-        rows = [asdict(patient) | {"ct": patient.key} for patient in self.patients]
-        return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest()
+    def grid(self) -> tuple[tuple[int, int, int], tuple[float, float, float]]:
+        """Shape and spacing in mm of the CT, (D, H, W)."""
+        size = round(FIELD_MM / self.pixel_mm)
+        return (SLICES, size, size), (SLICE_MM, self.pixel_mm, self.pixel_mm)
+
+    def volume(self) -> Volume:
+        """The CT, painted."""
+        shape, spacing_mm = self.grid
+        phantom = make_phantom(
+            self.seed, shape=shape, spacing_mm=spacing_mm, tumour=self.tumour, noise_hu=self.noise_hu
+        )
+        return as_volume(phantom.hu, phantom.spacing_mm)
+
+    def truth(self) -> Truth:
+        """Where the tumour is."""
+        shape, spacing_mm = self.grid
+        shown = range(0) if self.tumour is None else tumour_slices(self.seed, self.tumour, shape, spacing_mm)
+        return Truth(self.radius_mm, shown.start, shown.stop)
+
+
+def draw_phantoms(count: int, seed: int, part: int = 0, prefix: str = "PHANTOM") -> tuple[PhantomPatient, ...]:
+    """The first ``count`` patients of one part of a seed; two parts have none in common."""
+    return tuple(
+        _draw_patient(f"{prefix}-{index + 1:03d}", np.random.default_rng([seed, part, index])) for index in range(count)
+    )
 
 
 def hazard_a_month(radius_mm: float) -> float:
@@ -127,11 +113,11 @@ def as_volume(hu: NDArray[np.int16], spacing_mm: tuple[float, float, float]) -> 
     return Volume(hu.astype(np.float32), spacing_mm, images, np.eye(3), np.zeros(3))
 
 
-def _draw_patient(rng: np.random.Generator) -> PhantomPatient:
+def _draw_patient(name: str, rng: np.random.Generator) -> PhantomPatient:
     seed = int(rng.integers(2**31))
     without = rng.random() < SHARE_WITHOUT_TUMOUR
     radius = 0.0 if without else round(rng.uniform(*RADIUS_MM), 2)
     pixel, noise = round(rng.uniform(*PIXEL_MM), 2), round(rng.uniform(*NOISE_HU), 1)
     death = rng.exponential(1 / hazard_a_month(radius))
     leaving = min(FOLLOW_UP_MONTHS, rng.exponential(LOSS_MONTHS))
-    return PhantomPatient(seed, radius, pixel, noise, min(death, leaving), death <= leaving)
+    return PhantomPatient(name, seed, radius, pixel, noise, min(death, leaving), death <= leaving)

@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from survnode.model.phantom.phantom import Phantom, Tumour, make_phantom, write_dicom
+from survnode.model.phantom.phantom import Phantom, make_phantom, write_dicom
 from survnode.model.timegrid import DAYS_PER_MONTH
-from survnode.train.cohorts.clinical import MonthRule
-from survnode.train.cohorts.lung1 import COLUMNS
-from survnode.train.cohorts.phantom import FIELD_MM, PhantomCohort, PhantomPatient
-from survnode.train.cohorts.table import Rules
+from survnode.train.cohorts.clinical import Columns
+from survnode.train.cohorts.description import NAMED, TableDescription, read_description
+from survnode.train.cohorts.phantom import FIELD_MM, PhantomPatient, Truth
 from survnode.train.workers import compute
 
 CLINICAL, TRUTH = "clinical.csv", "truth.csv"
@@ -33,18 +32,17 @@ class Matrix:
     pixel_mm: float | None = None
 
 
-@dataclass(frozen=True)
-class Truth:
-    """Which images of a patient show the tumour: [first, end) counted from the feet; the radius is 0 for none."""
-
-    radius_mm: float
-    first: int
-    end: int
+def described(folder: Path, name: str = "phantom") -> TableDescription:
+    """How the tree in a folder is read."""
+    clinical = folder / CLINICAL
+    return TableDescription(name=name, data=folder, clinical=clinical, columns=lung1_columns())
 
 
-def rules(months: MonthRule = MonthRule.EXACT) -> Rules:
-    """How the tree is read: LUNG1's columns, nobody on a list."""
-    return Rules("phantom", COLUMNS, months, MonthRule.EXACT)
+def lung1_columns() -> Columns:
+    """LUNG1's."""
+    lung1 = read_description(NAMED["lung1"])
+    assert isinstance(lung1, TableDescription)  # noqa: S101  for the type checker; a test reads the file
+    return lung1.columns
 
 
 def write_tree(
@@ -57,14 +55,13 @@ def write_tree(
 ) -> Path:
     """Write the CT of each patient who has none yet, and then the tables; returns the clinical one.
 
-    Patients are called PHANTOM-001 and so on. A change of any number changes the UIDs, so that no cache mistakes one
+    A change of any number changes the UIDs, so that no cache mistakes one
     for another.
     """
-    named = {f"PHANTOM-{number:03d}": patient for number, patient in enumerate(patients, start=1)}
-    compute(_write_patient, [(folder, who, patient, matrix) for who, patient in named.items()], workers, done)
-    truths = [(who, *astuple(_read_note(_home(folder, who)))) for who in named]
+    compute(_write_patient, [(folder, patient, matrix) for patient in patients], workers, done)
+    truths = [(patient.id, *astuple(_read_note(_home(folder, patient.id)))) for patient in patients]
     _write_table(folder / TRUTH, ("PatientID", "radius_mm", "first", "end"), truths)
-    _write_table(folder / CLINICAL, LUNG1_COLUMNS, [_clinical_row(who, patient) for who, patient in named.items()])
+    _write_table(folder / CLINICAL, LUNG1_COLUMNS, [_clinical_row(patient) for patient in patients])
     return folder / CLINICAL
 
 
@@ -73,11 +70,6 @@ def read_truth(folder: Path) -> dict[str, Truth]:
     with (folder / TRUTH).open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))[1:]
     return {who: Truth(float(radius), int(first), int(end)) for who, radius, first, end in rows}
-
-
-def draw(count: int, seed: int) -> tuple[PhantomPatient, ...]:
-    """The patients of a tree; none of them is among those of the demonstration model."""
-    return PhantomCohort.draw(count, seed, part=20).patients
 
 
 def _home(folder: Path, patient_id: str) -> Path:
@@ -89,11 +81,11 @@ def _read_note(home: Path) -> Truth:
     return Truth(float(radius), int(first), int(end))
 
 
-def _write_patient(folder: Path, patient_id: str, patient: PhantomPatient, matrix: Matrix) -> None:
+def _write_patient(folder: Path, patient: PhantomPatient, matrix: Matrix) -> None:
     """A study with one series in the archive's layout; whole or not there, as `truth` beside it says."""
     pixel_mm = matrix.pixel_mm or patient.pixel_mm
     study = f"{patient.key[:8]}/{matrix.slice_mm:g}/{pixel_mm:g}"
-    home = _home(folder, patient_id)
+    home = _home(folder, patient.id)
     note = home.with_suffix(".truth")
     if note.exists() and note.read_text(encoding="utf-8").split()[0] == study:
         return
@@ -102,7 +94,7 @@ def _write_patient(folder: Path, patient_id: str, patient: PhantomPatient, matri
     note.unlink(missing_ok=True)
     for old in home.glob("*.dcm"):
         old.unlink()
-    write_dicom(phantom, home, patient_id=patient_id, study=study)
+    write_dicom(phantom, home, patient_id=patient.id, study=study)
     note.write_text(f"{study} {patient.radius_mm} {shown.start} {shown.stop}\n", encoding="utf-8")
 
 
@@ -112,14 +104,14 @@ def _phantom(patient: PhantomPatient, slice_mm: float, pixel_mm: float) -> Phant
         patient.seed,
         shape=(round(LENGTH_MM / slice_mm), size, size),
         spacing_mm=(slice_mm, pixel_mm, pixel_mm),
-        tumour=Tumour(patient.radius_mm) if patient.radius_mm else None,
+        tumour=patient.tumour,
         noise_hu=patient.noise_hu,
     )
 
 
-def _clinical_row(patient_id: str, patient: PhantomPatient) -> tuple[object, ...]:
+def _clinical_row(patient: PhantomPatient) -> tuple[object, ...]:
     days = max(1, round(patient.time_months * DAYS_PER_MONTH))
-    return patient_id, "NA", "NA", "NA", "NA", "NA", "NA", "NA", days, int(patient.event)
+    return patient.id, "NA", "NA", "NA", "NA", "NA", "NA", "NA", days, int(patient.event)
 
 
 def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

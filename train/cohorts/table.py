@@ -1,55 +1,26 @@
 """A cohort from any CSV of outcomes and any tree of DICOM files, joined by the PatientID in the headers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from survnode.model.ct.selection import SeriesChoice, compare
-from survnode.train.cohorts.clinical import Columns, MonthRule, Outcome, read_clinical
-from survnode.train.cohorts.cohort import Cohort, Patient
+from survnode.train.cohorts.clinical import MonthRule, PatientOutcome, Reading, read_clinical
+from survnode.train.cohorts.cohort import Cohort, DicomPatient
+from survnode.train.cohorts.description import TableDescription
 from survnode.train.cohorts.dicom_tree import Progress, TreeSeries, index_tree
-from survnode.train.cohorts.errors import Fault
+from survnode.train.cohorts.errors import CohortIncomplete, TableFault
 from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
 from survnode.train.cohorts.judged import judge_series
 
 SeriesOfPatient = Mapping[str, Sequence[TreeSeries]]
 
 
-def every_series(outcome: Outcome, series: Sequence[TreeSeries]) -> Sequence[TreeSeries]:
-    """All CT series of a patient: no choice by time or words."""
-    del outcome
-    return series
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How a cohort is read.
-
-    Parameters
-    ----------
-    months : how days become months
-    strata : which deaths count as within two years when folds are made
-    listed : patients to leave out, and why
-    pretreatment : which CT series of a patient come into question
-    exclude_faulty : leave patients with a faulty row out instead of refusing the table
-    """
-
-    name: str
-    columns: Columns
-    months: MonthRule = MonthRule.EXACT
-    strata: MonthRule = MonthRule.EXACT
-    listed: Mapping[str, str] = field(default_factory=dict)
-    pretreatment: Callable[[Outcome, Sequence[TreeSeries]], Sequence[TreeSeries]] = every_series
-    exclude_faulty: bool = False
-
-
-def load_cohort(
-    clinical: Path,
-    tree: Path,
-    rules: Rules,
+def read_table(
+    described: TableDescription,
     index: Path,
+    reading: Reading,
     *,
-    spacing_mm: float,
     indexed: Progress = lambda *_: None,
     judged: Progress = lambda *_: None,
 ) -> Cohort:
@@ -57,56 +28,73 @@ def load_cohort(
 
     Parameters
     ----------
-    clinical, tree : the table of outcomes, and the folder of DICOM files in any layout
     index : the file that remembers headers, see `index_tree`
-    spacing_mm : between the slices that the model sees, which decides between the series of a patient
     indexed, judged : called with what is done, of how many files and of how many series
 
     Raises
     ------
+    CohortIncomplete
+        The description does not say where CT and outcomes lie.
     ClinicalTableRefused
         See `read_clinical`.
     TreeMissing
     """
-    table = read_clinical(clinical, rules.columns, strict=not rules.exclude_faulty)
-    found = index_tree(tree, index, progress=indexed)
+    if described.clinical is None or described.data is None:
+        raise CohortIncomplete(f"The cohort {described.name} needs its table of outcomes and its DICOM files.")
+    table = read_clinical(
+        described.clinical, described.columns, others=_others(described), strict=not described.exclude_faulty
+    )
+    tree = index_tree(described.data, index, progress=indexed)
     series: dict[str, list[TreeSeries]] = {}
-    for one in found.series:
-        if one.modality == "CT":
-            series.setdefault(one.patient_id, []).append(one)
+    for candidate in tree.series:
+        if candidate.modality == "CT":
+            series.setdefault(candidate.patient_id, []).append(candidate)
     known = {outcome.patient_id for outcome in table.outcomes} | {fault.patient_id for fault in table.faults}
-    wanted = {outcome.patient_id: _in_question(outcome, series, rules) for outcome in table.outcomes}
-    every = [one for candidates in wanted.values() for one in candidates]
+    wanted = {outcome.patient_id: _in_question(outcome, series, described) for outcome in table.outcomes}
+    every = [candidate for candidates in wanted.values() for candidate in candidates]
     of_series = judge_series(every, index, progress=judged)
     choices = {
-        patient_id: compare((of_series[one.series_instance_uid] for one in candidates), spacing_mm)
+        patient_id: compare((of_series[candidate.series_instance_uid] for candidate in candidates), reading.spacing_mm)
         for patient_id, candidates in wanted.items()
         if candidates
     }
     patients, exclusions = [], []
     for outcome in table.outcomes:
-        excluded = _exclusion(outcome, series, choices.get(outcome.patient_id), rules)
+        excluded = _exclusion(outcome, series, choices.get(outcome.patient_id), described)
         if excluded is not None:
             exclusions.append(excluded)
         else:
-            patients.append(_patient(outcome, wanted[outcome.patient_id], choices[outcome.patient_id], rules))
+            chosen = choices[outcome.patient_id]
+            patients.append(
+                _patient(outcome, reading.months, described.strata, _source(wanted[outcome.patient_id], chosen))
+            )
     exclusions += _faulty(table.faults)
-    exclusions += [Exclusion(one, ExclusionReason.NO_OUTCOME) for one in sorted(series) if one not in known]
-    return Cohort(rules.name, tuple(patients), tuple(exclusions), found.unreadable)
+    exclusions += [Exclusion(who, ExclusionReason.NO_OUTCOME) for who in sorted(series) if who not in known]
+    return Cohort(described.name, tuple(patients), tuple(exclusions), tree.unreadable)
 
 
-def _in_question(outcome: Outcome, series: SeriesOfPatient, rules: Rules) -> Sequence[TreeSeries]:
+def _others(described: TableDescription) -> tuple[str, ...]:
+    """The columns that the table must have besides those of every table."""
+    pretreatment = described.pretreatment
+    if pretreatment is None or pretreatment.treatment_column is None:
+        return ()
+    return (pretreatment.treatment_column,)
+
+
+def _in_question(outcome: PatientOutcome, series: SeriesOfPatient, described: TableDescription) -> Sequence[TreeSeries]:
+    """The CT series of a patient from which one is chosen."""
     candidates = series.get(outcome.patient_id, ())
-    return rules.pretreatment(outcome, candidates) if candidates else ()
+    return candidates if described.pretreatment is None else described.pretreatment.of(outcome, candidates)
 
 
 def _exclusion(
-    outcome: Outcome, series: SeriesOfPatient, choice: SeriesChoice | None, rules: Rules
+    outcome: PatientOutcome, series: SeriesOfPatient, choice: SeriesChoice | None, described: TableDescription
 ) -> Exclusion | None:
     """Why the patient is not in the cohort; None if they are."""
     patient_id = outcome.patient_id
-    if patient_id in rules.listed:
-        return Exclusion(patient_id, ExclusionReason.LISTED, f"{rules.listed[patient_id]} {_by_geometry(choice)}")
+    if patient_id in described.exclusions:
+        why = f"{described.exclusions[patient_id]} {_by_geometry(choice)}"
+        return Exclusion(patient_id, ExclusionReason.LISTED, why)
     if patient_id not in series:
         return Exclusion(patient_id, ExclusionReason.NO_CT)
     if choice is None:
@@ -125,25 +113,36 @@ def _by_geometry(choice: SeriesChoice | None) -> str:
     return f"The geometry agrees: {choice.reason}. {choice.detail}".strip()
 
 
-def _patient(outcome: Outcome, candidates: Sequence[TreeSeries], choice: SeriesChoice, rules: Rules) -> Patient:
-    chosen = next(one for one in candidates if one.series_instance_uid == choice.series_instance_uid)
-    return Patient(
+@dataclass(frozen=True)
+class _Source:
+    """The series that a patient is analysed by, and why the others are passed over."""
+
+    series: TreeSeries
+    passed_over: tuple[tuple[str, str], ...]
+
+
+def _source(candidates: Sequence[TreeSeries], choice: SeriesChoice) -> _Source:
+    chosen = next(series for series in candidates if series.series_instance_uid == choice.series_instance_uid)
+    others = (verdict for verdict in choice.verdicts if not verdict.chosen)
+    return _Source(chosen, tuple((verdict.series_instance_uid, verdict.sentence) for verdict in others))
+
+
+def _patient(outcome: PatientOutcome, months: MonthRule, strata: MonthRule, source: _Source) -> DicomPatient:
+    return DicomPatient(
         id=outcome.patient_id,
-        time_months=rules.months.months(outcome.days),
+        time_months=months.months(outcome.days),
         event=outcome.event,
-        died_within_two_years=rules.strata.died_within_two_years(outcome.days, event=outcome.event),
-        series_instance_uid=chosen.series_instance_uid,
-        paths=chosen.paths,
-        key=chosen.key,
-        passed_over=tuple(
-            (verdict.series_instance_uid, verdict.sentence) for verdict in choice.verdicts if not verdict.chosen
-        ),
+        died_within_two_years=strata.died_within_two_years(outcome.days, event=outcome.event),
+        series_instance_uid=source.series.series_instance_uid,
+        paths=source.series.paths,
+        key=source.series.key,
+        passed_over=source.passed_over,
     )
 
 
-def _faulty(faults: Iterable[Fault]) -> list[Exclusion]:
+def _faulty(faults: Iterable[TableFault]) -> list[Exclusion]:
     """One exclusion for each faulty patient; rows without an id are told one by one."""
-    told: dict[str, list[str]] = {}
+    rules: dict[str, list[str]] = {}
     for fault in faults:
-        told.setdefault(fault.patient_id or f"(row {fault.row})", []).append(str(fault))
-    return [Exclusion(who, ExclusionReason.FAULTY_ROW, "; ".join(rules)) for who, rules in told.items()]
+        rules.setdefault(fault.patient_id or f"(row {fault.row})", []).append(str(fault))
+    return [Exclusion(who, ExclusionReason.FAULTY_ROW, "; ".join(broken)) for who, broken in rules.items()]

@@ -1,8 +1,9 @@
-"""The options that ``survnode train`` and ``survnode evaluate`` share.
+"""The options that the commands of training share, and what they stand for.
 
 Light: nothing here needs torch, so that ``--help`` answers at once.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,44 +11,66 @@ import typer
 from typer.core import TyperCommand
 
 from survnode.model.extras import require_extra
-from survnode.train.cohorts.clinical import TimeUnit
-from survnode.train.names import CohortName
+
+
+def usable_folder(folder: Path | None) -> Path | None:
+    """The folder, if it can be written or made: looked at before any work."""
+    if folder is None:
+        return None
+    nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise typer.BadParameter(f"{nearest} is a file: name a folder.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise typer.BadParameter(f"{nearest} may not be written.")
+    return folder
+
 
 CohortOption = Annotated[
-    CohortName,
-    typer.Option("--cohort", help="table: any CSV and DICOM tree; phantom: computed, no download."),
+    str,
+    typer.Option(
+        "--cohort",
+        metavar="NAME|FILE.toml",
+        help="lung1, claro, phantom, phantom-unseen, or a file that describes a cohort.",
+        show_default=False,
+    ),
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(help="Folder of DICOM files in any layout. With phantoms: where they are written if it is not there."),
+    typer.Option(
+        exists=False,
+        help="Folder of its DICOM files in any layout; phantoms are written there if it has none.",
+        show_default="as the cohort's file says",
+    ),
 ]
 Clinical = Annotated[
-    Path | None, typer.Option(help="CSV of outcomes, one row a patient.", show_default="DIR/clinical.csv of phantoms")
+    Path | None, typer.Option(help="CSV of its outcomes, one row a patient.", show_default="as the cohort's file says")
+]
+PresetOption = Annotated[str, typer.Option("--preset", help="Network, preprocessing and fit: see `survnode presets`.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting of the preset; repeatable."),
 ]
 Cache = Annotated[
-    Path | None, typer.Option(help="Folder of slices and features, for any runs.", show_default="the user's cache")
-]
-Patients = Annotated[int, typer.Option(min=8, help="Phantoms to write, or to learn from.")]
-IdColumn = Annotated[str | None, typer.Option(help="Column of the PatientID (claro, table).")]
-TimeColumn = Annotated[str | None, typer.Option(help="Column of the time from CT to death or end of follow-up.")]
-EventColumn = Annotated[str | None, typer.Option(help="Column that says whether the patient died.")]
-Unit = Annotated[TimeUnit, typer.Option(help="Of the time column (claro, table).")]
-TreatmentColumn = Annotated[
-    str | None, typer.Option(help="Column of the day on which treatment began: only a CT up to it counts (claro).")
-]
-DayFormat = Annotated[str, typer.Option(help="Of the treatment column.")]
-CtDescription = Annotated[
-    str | None, typer.Option(help="Regular expression that a study's or series' description must match (claro).")
-]
-PaperExclusions = Annotated[
-    bool, typer.Option(help="Leave out the seven patients that the paper leaves out (lung1); geometry always counts.")
-]
-ExcludeFaulty = Annotated[
-    bool, typer.Option("--exclude-faulty", help="Leave patients with a faulty row out instead of refusing the table.")
+    Path | None,
+    typer.Option(
+        callback=usable_folder, help="Folder of slices and features, for any runs.", show_default="the user's cache"
+    ),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core, one with a GPU")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+
+def cache_folder(cache: Path | None) -> Path:
+    """The folder that ``--cache`` names, or else the user's."""
+    from platformdirs import user_cache_path  # noqa: PLC0415  not for --help
+
+    return cache or user_cache_path("survnode")
+
+
+def processes(workers: int | None, device: str) -> int:
+    """How many ``--workers`` names, or else as many as the device wants."""
+    return workers or ((os.cpu_count() or 1) if device == "cpu" else 1)
 
 
 class TrainingCommand(TyperCommand):

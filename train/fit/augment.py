@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from survnode.train.presets import Augmentation
+from survnode.train.recipe import Augmentation
 
 
 def random_views(slices: Tensor, settings: Augmentation, rng: np.random.Generator, *, together: bool) -> Tensor:

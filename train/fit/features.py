@@ -24,7 +24,7 @@ from survnode.train.cohorts.cohort import Patient
 from survnode.train.fit.augment import random_views
 from survnode.train.fit.files import key_of, missing, write_arrays
 from survnode.train.fit.slices import Done, SliceCache, read_slices
-from survnode.train.presets import Augmentation, Recipe
+from survnode.train.recipe import Augmentation, Recipe
 from survnode.train.workers import compute
 
 Network = NetworkConfig | VolumetricConfig

@@ -13,7 +13,7 @@ from survnode.model.net.network import Output, SurvivalNet, intensities
 from survnode.model.net.volumetric import VolumetricNet
 from survnode.train.fit.augment import random_views
 from survnode.train.fit.slices import read_slices
-from survnode.train.presets import Augmentation
+from survnode.train.recipe import Augmentation
 
 Net = SurvivalNet | VolumetricNet
 Rng = np.random.Generator
@@ -54,7 +54,7 @@ class FeatureInputs:
     def batch(self, rows: Sequence[int], rng: Rng | None = None) -> Batch:
         """See `Inputs`."""
         drawn = [self._plain(row) if rng is None else self._drawn(row, rng) for row in rows]
-        return pad([torch.from_numpy(one) for one in drawn], self.device)
+        return pad([torch.from_numpy(features) for features in drawn], self.device)
 
     def forward(self, net: Net, batch: Batch) -> Output:
         """See `Inputs`."""
@@ -106,7 +106,7 @@ class SliceInputs:
     def batch(self, rows: Sequence[int], rng: Rng | None = None) -> Batch:
         """See `Inputs`."""
         slices = [intensities(read_slices(self.paths[row]).hu, self.window_hu).to(self.device) for row in rows]
-        return pad([one if rng is None else self._drawn(one, rng) for one in slices], self.device)
+        return pad([each if rng is None else self._drawn(each, rng) for each in slices], self.device)
 
     def forward(self, net: Net, batch: Batch) -> Output:
         """See `Inputs`."""
@@ -127,11 +127,11 @@ class SliceInputs:
 
 def pad(patients: Sequence[Tensor], device: str) -> Batch:
     """Patients (S, ...) of different numbers of slices as one float32 batch, 0 on padding."""
-    longest = max(len(one) for one in patients)
+    longest = max(len(patient) for patient in patients)
     first = patients[0]
     inputs = torch.zeros(len(patients), longest, *first.shape[1:], device=device)
     mask = torch.zeros(len(patients), longest, dtype=torch.bool, device=device)
-    for row, one in enumerate(patients):
-        inputs[row, : len(one)] = one
-        mask[row, : len(one)] = True
+    for row, patient in enumerate(patients):
+        inputs[row, : len(patient)] = patient
+        mask[row, : len(patient)] = True
     return Batch(inputs, mask)

@@ -10,7 +10,7 @@ from survnode.model.net.volumetric import VolumetricConfig, VolumetricNet
 from survnode.train.errors import InitialModelRefused
 from survnode.train.fit.features import Network, encoder_of
 from survnode.train.fit.inputs import Net
-from survnode.train.presets import Recipe
+from survnode.train.recipe import Recipe
 
 
 def new_net(network: Network, seed: int) -> Net:

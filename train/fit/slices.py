@@ -79,6 +79,11 @@ class SliceCache:
         compute(_make, [(patient, path, self.preprocessing, self.lungs) for patient, path in absent], workers, done)
         return [_exclusion(patient, _refusal(path)) for patient, path in missing(paths)]
 
+    def lung_height_mm(self, patient: Patient) -> float:
+        """Of the same patients, without reading their slices; see `survnode.model.ct.coverage.lung_height_mm`."""
+        with safe_open(self.path(patient), framework="numpy") as file:
+            return float(file.metadata()["lung_height_mm"])
+
     def read(self, patient: Patient) -> Slices:
         """The slices of a patient for whom `fill` was called."""
         return read_slices(self.path(patient))
@@ -126,8 +131,8 @@ def _refusal(path: Path) -> Path:
 
 
 def _exclusion(patient: Patient, refusal: Path) -> Exclusion:
-    found = json.loads(refusal.read_text(encoding="utf-8"))
-    return Exclusion(patient.id, Reason[found["reason"]], found["detail"])
+    refused = json.loads(refusal.read_text(encoding="utf-8"))
+    return Exclusion(patient.id, Reason[refused["reason"]], refused["detail"])
 
 
 @cache

@@ -19,5 +19,5 @@ def finds(attention: NDArray[np.float64], shown: NDArray[np.bool_], count: int) 
 
 def share_found(attention: Sequence[NDArray[np.float64]], shown: Sequence[NDArray[np.bool_]], count: int) -> float:
     """The share of patients for whom `finds` is true; NaN without patients."""
-    found = [finds(one, truth, count) for one, truth in zip(attention, shown, strict=True)]
-    return float(np.mean(found)) if found else float("nan")
+    hits = [finds(shares, truth, count) for shares, truth in zip(attention, shown, strict=True)]
+    return float(np.mean(hits)) if hits else float("nan")

@@ -1,4 +1,4 @@
-"""Time-dependent concordance (Antolini et al., Statistics in Medicine 24:3927-3944, 2005), with intervals.
+"""Time-dependent concordance (Antolini et al., Statistics in Medicine 24:3927-3944, 2005).
 
 A pair (i, j) is comparable when i is seen to die and j to live longer; it is concordant when, at the time of i's
 death, i had the higher cumulative incidence. A perfect model scores 1, one that knows nothing 0.5.
@@ -45,17 +45,6 @@ class Pairs:
         """The concordance; NaN when no pair is comparable."""
         count = int(self.comparable.sum())
         return float(self.score.sum() / count) if count else float("nan")
-
-    def interval(self, rng: np.random.Generator, *, level: float = 0.95, resamples: int = 1000) -> tuple[float, float]:
-        """Percentile bootstrap interval of the concordance over patients."""
-        count = len(self.score)
-        # A resample gives patient i the weight n_i; a pair then counts n_i n_j times.
-        weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
-        score = ((weights @ self.score) * weights).sum(axis=1)
-        number = ((weights @ self.comparable) * weights).sum(axis=1)
-        drawn = score[number > 0] / number[number > 0]
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
 
 
 def compare(

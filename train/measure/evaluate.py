@@ -136,7 +136,7 @@ def evaluate(
     )
     measures = _measures(time_months, event, cif)
     if by_fold:
-        measures["ctd_mean_of_folds"] = lambda weights: _mean(one(weights) for one in by_fold)
+        measures["ctd_mean_of_folds"] = lambda weights: _mean(fold(weights) for fold in by_fold)
     shares = [partial(_d_calibration_share, place, time_months, event, cif) for place in range(D_BINS)]
     statistic, p = d_calibration_test(d_calibration(cif, time_months, event, itself, D_BINS)[0], len(event))
     group = risk_groups(cif[:, -1], min(RISK_GROUPS, len(event)))
@@ -149,7 +149,7 @@ def evaluate(
         resamples=resamples,
         seed=seed,
         metrics={name: Estimate.of(measure, itself, drawn) for name, measure in measures.items()},
-        ctd_by_fold=tuple(_defined(float(one(itself)[0])) for one in by_fold),
+        ctd_by_fold=tuple(_defined(float(fold(itself)[0])) for fold in by_fold),
         calibration=tuple(_calibration(time_months, event, cif, itself, drawn)),
         d_calibration_shares=tuple(Estimate.of(share, itself, drawn) for share in shares),
         d_calibration=ChiSquared(statistic=statistic, p=p),

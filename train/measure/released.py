@@ -42,8 +42,3 @@ def compare_as_released(cif: FloatArray, time_months: FloatArray, event: BoolArr
     read[month == 0] = single[-1]
     comparable = event[:, None] & (month[:, None] < month[None, :])
     return Pairs(np.where(comparable & (read.diagonal()[:, None] > read), 1.0, 0.0), comparable)
-
-
-def ctd_released(cif: FloatArray, time_months: FloatArray, event: BoolArray) -> float:
-    """The concordance of `compare_as_released`; NaN when no pair is comparable."""
-    return compare_as_released(cif, time_months, event).concordance

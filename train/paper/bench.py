@@ -26,19 +26,20 @@ from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import TRUNKS, EncoderName
 from survnode.model.net.volumetric import VOLUME_TRUNKS
 from survnode.model.weights import find_weights
-from survnode.train.cohorts.cohort import Cohort, Patient
+from survnode.train.cohorts.cohort import Cohort, DicomPatient
 from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
 from survnode.train.errors import NothingToMeasure, RunDiffers, TrainError
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.slices import SliceCache
-from survnode.train.journal import Tell, silence
+from survnode.train.journal import Listener, unheard
 from survnode.train.measure.resampling import RESAMPLES
 from survnode.train.paper.experiments import Population, Start, System, experiments, with_settings_of
 from survnode.train.paper.results import read_run
 from survnode.train.paper.tables import Findings
-from survnode.train.presets import Recipe
+from survnode.train.recipe import Recipe
 from survnode.train.runs.evaluate import score
-from survnode.train.runs.run import Plan, run
+from survnode.train.runs.plan import RunPlan
+from survnode.train.runs.run import run
 
 OUTCOME = ("id", "time_months", "event", "died_within_two_years", "key")  # what is kept of a patient
 NOTHING_MISSING: Mapping[Population, str] = MappingProxyType({})
@@ -79,10 +80,10 @@ class Bench:
         """Whether the system has run."""
         return (self.folder(system) / "metrics.json").exists()
 
-    def plan(self, system: System) -> Plan:
+    def plan(self, system: System) -> RunPlan:
         """How a system is trained."""
         network = with_settings_of(system.network, self.recipe.network)
-        return Plan(
+        return RunPlan(
             name=system.name,
             recipe=self.recipe.varied(network=network),
             out=self.folder(system),
@@ -101,14 +102,14 @@ def run_systems(
     systems: Iterable[System],
     cohorts: Mapping[Population, Cohort],
     missing: Mapping[Population, str] = NOTHING_MISSING,
-    tell: Tell = silence,
+    listener: Listener = unheard,
 ) -> dict[str, str]:
     """Run what has not run yet; returns why systems could not, by name.
 
     Parameters
     ----------
     missing : why a cohort is not there
-    tell : hears ``system`` before each of them, and ``absent`` with the reason
+    listener : called with ``system`` before each of them, and with ``absent`` and the reason
 
     Raises
     ------
@@ -120,19 +121,19 @@ def run_systems(
     for system in systems:
         if bench.finished(system):
             continue
-        tell("system", name=system.name)
+        listener("system", name=system.name)
         absent = bench.folder(system).with_suffix(".json")
         try:
-            _run(bench, system, {**missing, **cohorts}, tell)
+            _run(bench, system, {**missing, **cohorts}, listener)
             absent.unlink(missing_ok=True)
         except REASONS as error:
             reasons[system.name] = str(error)
             write_whole(absent, json.dumps({"reason": str(error)}).encode())
-            tell("absent", name=system.name, reason=str(error))
+            listener("absent", name=system.name, reason=str(error))
     return reasons
 
 
-def _run(bench: Bench, system: System, cohorts: Mapping[Population, Cohort | str], tell: Tell) -> None:
+def _run(bench: Bench, system: System, cohorts: Mapping[Population, Cohort | str], listener: Listener) -> None:
     cohort = cohorts.get(system.cohort, f"There is no {system.cohort} cohort: name its clinical table and its CT.")
     if isinstance(cohort, str):
         raise TrainError(cohort)
@@ -141,9 +142,9 @@ def _run(bench: Bench, system: System, cohorts: Mapping[Population, Cohort | str
     require_weights(system)
     plan, reference = bench.plan(system), bench.folder(bench.reference)
     if system.start is Start.ZERO_SHOT:
-        score(str(reference / "folds" / str(best_fold(reference))), cohort, plan, tell=tell)
+        score(str(reference / "folds" / str(best_fold(reference))), cohort, plan, listener=listener)
     else:
-        run(cohort, plan, tell=tell)
+        run(cohort, plan, listener=listener)
 
 
 def require_weights(system: System) -> None:
@@ -241,12 +242,16 @@ def slices_of(bench: Bench, cohort: Cohort, patient_id: str) -> NDArray[np.int16
 def read_cohort(path: Path) -> Cohort:
     """The cohort in a file of a bench."""
     stored = json.loads(path.read_text(encoding="utf-8"))
-    patients = tuple(Patient(**one, series_instance_uid="", paths=()) for one in stored["patients"])
-    left_out = tuple(Exclusion(one, ExclusionReason.LISTED) for one in stored["left_out"])
+    patients = tuple(DicomPatient(**patient, series_instance_uid="", paths=()) for patient in stored["patients"])
+    left_out = tuple(Exclusion(who, ExclusionReason.LISTED) for who in stored["left_out"])
     return Cohort(stored["name"], patients, left_out)
 
 
 def _cohort_json(cohort: Cohort) -> bytes:
-    patients = [{name: getattr(one, name) for name in OUTCOME} for one in cohort.patients]
-    stored = {"name": cohort.name, "patients": patients, "left_out": [one.patient_id for one in cohort.exclusions]}
+    patients = [{name: getattr(patient, name) for name in OUTCOME} for patient in cohort.patients]
+    stored = {
+        "name": cohort.name,
+        "patients": patients,
+        "left_out": [exclusion.patient_id for exclusion in cohort.exclusions],
+    }
     return (json.dumps(stored, indent=1) + "\n").encode()

@@ -167,8 +167,8 @@ def experiments(encoder: EncoderName = EncoderName.EFFICIENTNET_B0) -> dict[str,
     fusions = (reference, *(slice_system(encoder, fusion) for fusion in (Fusion.MEAN, Fusion.CLASS_TOKEN)))
     encoders = _distinct((reference, *map(slice_system, ENCODERS)))
     return {
-        one.name: one
-        for one in (
+        experiment.name: experiment
+        for experiment in (
             Experiment("q1-3d", "How does the method compare to 3D networks?", "Table 3", against_3d),
             Experiment("q2-fusion", "How effective is the soft attention?", "Table 4", fusions),
             Experiment("q3-encoders", "Is the method adaptable to other 2D encoders?", "Table 5", encoders),

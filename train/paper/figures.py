@@ -57,16 +57,16 @@ def cost_figure(bubbles: Sequence[Bubble]) -> Figure:
     axes, names = figure.add_axes((0.07, 0.1, 0.5, 0.74)), figure.add_axes((0.6, 0.1, 0.4, 0.74))
     axes.set_yscale("log")
     axes.axvline(0.5, color="0.6", linewidth=1, linestyle=":")
-    for one in sorted(bubbles, key=lambda one: -one.parameters):  # small ones on top
-        colour = FAMILIES[one.family]
-        axes.plot([one.low, one.high], [one.gflops] * 2, color=colour, linewidth=1, alpha=0.6, zorder=1)
-        area = POINTS_A_MILLION * one.parameters / 1e6
-        axes.scatter(one.ctd, one.gflops, s=area, color=colour, alpha=0.55, edgecolor="white", zorder=2)
-        axes.scatter(one.ctd, one.gflops, s=6, color="0.15", zorder=3)
+    for bubble in sorted(bubbles, key=lambda bubble: -bubble.parameters):  # small ones on top
+        colour = FAMILIES[bubble.family]
+        axes.plot([bubble.low, bubble.high], [bubble.gflops] * 2, color=colour, linewidth=1, alpha=0.6, zorder=1)
+        area = POINTS_A_MILLION * bubble.parameters / 1e6
+        axes.scatter(bubble.ctd, bubble.gflops, s=area, color=colour, alpha=0.55, edgecolor="white", zorder=2)
+        axes.scatter(bubble.ctd, bubble.gflops, s=6, color="0.15", zorder=3)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_minor_locator(NullLocator())
-    costs = [one.gflops for one in bubbles]
+    costs = [bubble.gflops for bubble in bubbles]
     axes.set_ylim(min(costs) / 2, max(costs) * 2)
     axes.margins(x=0.08)
     axes.set_xlabel("time-dependent concordance, mean of the folds, with 95 % interval")
@@ -80,18 +80,19 @@ def cost_figure(bubbles: Sequence[Bubble]) -> Figure:
 def _name_bubbles(axes: Axes, names: Axes, bubbles: Sequence[Bubble]) -> None:
     """A column of names from cheap to costly, each tied to its bubble by a line: names never overlap."""
     names.set_axis_off()
-    ordered = sorted(bubbles, key=lambda one: (one.gflops, one.ctd))
-    for height, one in zip(np.linspace(0.04, 0.96, max(len(ordered), 2)), ordered, strict=False):
-        words = f"{one.label}  ({one.ctd:.3f}, {one.parameters / 1e6:.1f} M)"
+    ordered = sorted(bubbles, key=lambda bubble: (bubble.gflops, bubble.ctd))
+    for height, bubble in zip(np.linspace(0.04, 0.96, max(len(ordered), 2)), ordered, strict=False):
+        words = f"{bubble.label}  ({bubble.ctd:.3f}, {bubble.parameters / 1e6:.1f} M)"
         names.annotate(
-            words, xy=(one.ctd, one.gflops), xycoords=axes.transData, xytext=(0.02, height), textcoords="axes fraction",
+            words, xy=(bubble.ctd, bubble.gflops), xycoords=axes.transData, xytext=(0.02, height),
+            textcoords="axes fraction",
             va="center", fontsize=8, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": FAMILIES[one.family], "linewidth": 0.6, "relpos": (0, 0.5)},
+            arrowprops={"arrowstyle": "-", "color": FAMILIES[bubble.family], "linewidth": 0.6, "relpos": (0, 0.5)},
         )  # fmt: skip
 
 
 def _legend(axes: Axes, bubbles: Sequence[Bubble]) -> None:
-    shown = [name for name in FAMILIES if any(one.family == name for one in bubbles)]
+    shown = [name for name in FAMILIES if any(bubble.family == name for bubble in bubbles)]
     families = [axes.scatter([], [], s=40, color=FAMILIES[name], alpha=0.55, label=name) for name in shown]
     sizes = [
         axes.scatter([], [], s=POINTS_A_MILLION * size, facecolor="none", edgecolor="0.4", label=f"{size} M")
@@ -120,7 +121,7 @@ def attention_profile(attention: FloatArray, positions: int = POSITIONS) -> Floa
 
 def attention_figure(result: Result) -> Figure:
     """Figure 4: attention over relative position: mean, range of the folds' means, middle half of patients."""
-    profiles = np.stack([attention_profile(one) for one in result.attention])  # (B, P)
+    profiles = np.stack([attention_profile(shares) for shares in result.attention])  # (B, P)
     by_fold = np.stack([profiles[result.folds == number].mean(axis=0) for number in np.unique(result.folds)])
     centre = (np.arange(POSITIONS) + 0.5) / POSITIONS * 100
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")

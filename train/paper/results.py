@@ -71,11 +71,11 @@ def read_run(folder: Path, cohort: Cohort) -> Result:
 
 def _by_patient(path: Path) -> dict[str, list[Mapping[str, str]]]:
     """The rows of each patient, in the order of the file."""
-    found: dict[str, list[Mapping[str, str]]] = {}
+    rows: dict[str, list[Mapping[str, str]]] = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            found.setdefault(row["patient"], []).append(row)
-    return found
+            rows.setdefault(row["patient"], []).append(row)
+    return rows
 
 
 def _column(rows: list[Mapping[str, str]], name: str) -> FloatArray:

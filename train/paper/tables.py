@@ -154,7 +154,7 @@ PUBLISHED_AS = {
 
 def transfer_table(experiment: Experiment, findings: Findings) -> Table:
     """Table 6: the test folds of each repeat pooled, and Wilcoxon's test of the repeats' differences."""
-    by_start = {start: [one for one in experiment.systems if one.start is start] for start in TITLES}
+    by_start = {start: [system for system in experiment.systems if system.start is start] for start in TITLES}
     rows = tuple(_transfer_row(start, systems, findings) for start, systems in by_start.items())
     notes = (_wilcoxon(by_start, findings), *published.REMARKS[experiment.name], published.NOISE_SMALL)
     return Table("table-6", f"Table 6: {experiment.question}", TRANSFER, rows, notes)
@@ -162,12 +162,12 @@ def transfer_table(experiment: Experiment, findings: Findings) -> Table:
 
 def _transfer_row(start: Start, systems: Sequence[System], findings: Findings) -> tuple[Cell, ...]:
     known = published.CTD.get(PUBLISHED_AS[start], published.NOT_PUBLISHED)
-    ran = [findings.results[one.name] for one in systems if one.name in findings.results]
-    reasons = dict.fromkeys(findings.why(one) for one in systems)
+    ran = [findings.results[system.name] for system in systems if system.name in findings.results]
+    reasons = dict.fromkeys(findings.why(system) for system in systems)
     remark = " ".join(reason for reason in reasons if reason)
     if not ran:
         return TITLES[start], 0, None, None, None, None, known.ctd, remark
-    values = [pooled(one) for one in ran]
+    values = [pooled(result) for result in ran]
     first = measure(ran[0]).metrics["ctd"]
     return TITLES[start], len(ran), float(np.mean(values)), min(values), max(values), first, known.ctd, remark
 
@@ -179,7 +179,7 @@ def pooled(result: Result) -> float:
 
 def _wilcoxon(by_start: Mapping[Start, Sequence[System]], findings: Findings) -> str:
     values = [
-        {one.repeat: pooled(findings.results[one.name]) for one in by_start[start] if one.name in findings.results}
+        {it.repeat: pooled(findings.results[it.name]) for it in by_start[start] if it.name in findings.results}
         for start in (Start.TRANSFER, Start.PRETRAINED)
     ]
     common = sorted(values[0].keys() & values[1].keys())

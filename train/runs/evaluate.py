@@ -3,29 +3,27 @@
 import json
 from dataclasses import replace
 
-import numpy as np
-import torch
 from pydantic import ValidationError
 
-from survnode.model.checkpoint import Card, Checkpoint, checkpoint_folder, load_checkpoint
+from survnode.model.checkpoint import Card, checkpoint_folder, load_checkpoint
 from survnode.model.errors import CheckpointRefused
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.exclusions import write_exclusions
 from survnode.train.errors import RunDiffers
 from survnode.train.fit.features import encoder_of
 from survnode.train.fit.files import write_whole
-from survnode.train.fit.loop import Predicted, predict
-from survnode.train.fit.networks import new_net
+from survnode.train.fit.loop import Predicted
 from survnode.train.fit.slices import lung_weights_sha256
-from survnode.train.journal import MEASURED, Journal, Tell, silence
+from survnode.train.journal import MEASURED, Journal, Listener, unheard
 from survnode.train.measure.evaluate import Evaluation, evaluate
-from survnode.train.presets import Augmentation, Recipe
-from survnode.train.runs.fold import Material, inputs_of
-from survnode.train.runs.results import Predictions, write_attention, write_predictions
-from survnode.train.runs.run import RUN, Plan, fill_features, prepared
+from survnode.train.recipe import Augmentation, Recipe
+from survnode.train.runs.material import Material, fill_features, mean_prediction, prepared
+from survnode.train.runs.plan import RunPlan
+from survnode.train.runs.results import Predictions, write_tables
+from survnode.train.runs.run import RUN
 
 
-def score(model: str, cohort: Cohort, plan: Plan, *, tell: Tell = silence) -> Evaluation:
+def score(model: str, cohort: Cohort, plan: RunPlan, *, listener: Listener = unheard) -> Evaluation:
     """Measure a checkpoint on a cohort; figures and tables are written to ``plan.out``.
 
     Parameters
@@ -45,11 +43,11 @@ def score(model: str, cohort: Cohort, plan: Plan, *, tell: Tell = silence) -> Ev
     checkpoint = load_checkpoint(checkpoint_folder(model))
     plan = replace(plan, recipe=recipe_of(checkpoint.card))
     plan.out.mkdir(parents=True, exist_ok=True)
-    with Journal(plan.out, [tell]) as journal:
+    with Journal(plan.out, [listener]) as journal:
         journal("started", model=checkpoint.card.device_uid, cohort=cohort.name, patients=len(cohort.patients))
         material = prepared(cohort, plan, journal)
         fill_features(material, plan.workers, journal)
-        predicted = predict_with(checkpoint, material)
+        predicted = mean_prediction(checkpoint.members, material)
         evaluation = _write(plan, material, predicted, checkpoint.card)
         journal(MEASURED, **{name: estimate.value for name, estimate in evaluation.metrics.items()})
     return evaluation
@@ -69,35 +67,19 @@ def recipe_of(card: Card) -> Recipe:
     except ValidationError as error:
         msg = f"The checkpoint {card.name} describes a network that this software does not know: {error}"
         raise CheckpointRefused(msg) from error
-    found = encoder_of(recipe.network)[1], lung_weights_sha256(recipe.lungs)
-    if found != (card.backbone.sha256, card.lungs.weights_sha256):
+    present = encoder_of(recipe.network)[1], lung_weights_sha256(recipe.lungs)
+    if present != (card.backbone.sha256, card.lungs.weights_sha256):
         msg = f"The weights on this machine are not those that the checkpoint {card.name} was made with."
         raise CheckpointRefused(msg)
     return recipe
 
 
-def predict_with(checkpoint: Checkpoint, material: Material) -> Predicted:
-    """The mean of the members' predictions for every patient of the cohort."""
-    recipe = material.recipe
-    inputs, rows = inputs_of(material, recipe), np.arange(len(material.cohort.patients))
-    found = []
-    for member in checkpoint.members:
-        net = new_net(recipe.network, 0)
-        net.load_trained_state({name: torch.from_numpy(tensor) for name, tensor in member.items()})
-        found.append(predict(net.to(material.device), inputs, rows, recipe.fitting))
-    attention = [np.mean(shares, axis=0) for shares in zip(*(one.attention for one in found), strict=True)]
-    return Predicted(np.mean([one.cif for one in found], axis=0), attention)
-
-
-def _write(plan: Plan, material: Material, predicted: Predicted, card: Card) -> Evaluation:
+def _write(plan: RunPlan, material: Material, predicted: Predicted, card: Card) -> Evaluation:
     cohort, out = material.cohort, plan.out
-    nowhere = np.zeros(len(cohort.patients), np.int64)
-    predictions = Predictions(cohort.ids, nowhere, predicted.cif, tuple(predicted.attention))
+    predictions = Predictions(cohort.ids, None, predicted.cif, tuple(predicted.attention))
     evaluation = evaluate(cohort.time_months, cohort.event, predicted.cif, resamples=plan.resamples, seed=plan.seed)
     write_exclusions(out / "exclusions.csv", cohort.exclusions)
-    write_predictions(out / "predictions.csv", predictions)
-    if predictions.attention:
-        write_attention(out / "attention.csv", predictions, cohort, material.slices)
+    write_tables(out, predictions, cohort, material.slices)
     model = {"name": card.name, "version": card.version, "device_uid": card.device_uid}
     metrics = {"model": model, "cohort": cohort.sha256, "pooled": evaluation.model_dump(mode="json")}
     write_whole(out / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())

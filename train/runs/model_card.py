@@ -7,7 +7,7 @@ from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.exclusions import Exclusion
 from survnode.train.cohorts.folds import Fold
 from survnode.train.measure.evaluate import Estimate, Evaluation
-from survnode.train.presets import Recipe
+from survnode.train.recipe import Recipe
 
 INTENDED_USE = "Research use only: not a medical device, and no basis for any decision about a patient."
 LIMITS = (
@@ -15,9 +15,11 @@ LIMITS = (
     " patients with `survnode evaluate` before you look at a single prediction.",
     "It sees the CT alone: neither stage nor age, sex, histology or treatment.",
     "It predicts death of any cause within {horizon} months of the CT, and nothing later.",
-    "The figures are of patients that the predicting fold never saw. The ensemble of all folds has no such patients in"
-    " this cohort: for it they are an estimate.",
     "Attention shows what the model weighed. It is no detection of a tumour.",
+)
+OF_FOLDS = (
+    "The figures are of patients that the predicting fold never saw. The ensemble of all folds has no such patients in"
+    " this cohort: for it they are an estimate."
 )
 SHOWN = {
     "ctd": "C-td (Antolini, ties half)",
@@ -45,12 +47,19 @@ def model_card(
     *,
     folds: Sequence[Fold] = (),
     exclusions: Sequence[Exclusion] = (),
+    unseen: str | None = None,
 ) -> str:
-    """The model card as Markdown."""
+    """The model card as Markdown.
+
+    Parameters
+    ----------
+    cohort : whom the model learned from
+    unseen : the name of the other cohort that it was measured on; None: each patient by the fold that tested them
+    """
     parts = (
         [f"# {name}", "", INTENDED_USE],
         _model(recipe),
-        _cohort(cohort, evaluation, folds, exclusions),
+        _cohort(cohort, evaluation, folds, exclusions, unseen),
         _figures(evaluation),
         _calibration(evaluation),
         [
@@ -59,7 +68,7 @@ def model_card(
             INTENDED_USE,
             "For research on prognosis from CT: to compare, to reproduce, to refute.",
         ],
-        ["## Limits", "", *(f"- {limit.format(horizon=evaluation.horizon_months)}" for limit in LIMITS)],
+        ["## Limits", "", *(f"- {limit.format(horizon=evaluation.horizon_months)}" for limit in _limits(unseen))],
     )
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -73,17 +82,29 @@ def _model(recipe: Recipe) -> Iterator[str]:
     yield "- the epoch with the best validation C-td was kept"
 
 
+def _limits(unseen: str | None) -> tuple[str, ...]:
+    return LIMITS if unseen is not None else (*LIMITS, OF_FOLDS)
+
+
 def _cohort(
-    cohort: Cohort, evaluation: Evaluation, folds: Sequence[Fold], exclusions: Sequence[Exclusion]
+    cohort: Cohort, evaluation: Evaluation, folds: Sequence[Fold], exclusions: Sequence[Exclusion], unseen: str | None
 ) -> Iterator[str]:
     yield from ("## Cohort", "")
-    died = f"{evaluation.deaths} deaths, {evaluation.deaths_by_horizon} within {evaluation.horizon_months} months"
-    yield f"{cohort.name}: {evaluation.patients} patients, {died}. sha256 {cohort.sha256}."
-    if folds:
+    measured = f"{evaluation.deaths} deaths, {evaluation.deaths_by_horizon} within {evaluation.horizon_months} months"
+    if unseen is None:
+        yield f"{cohort.name}: {len(cohort.patients)} patients, {measured}. sha256 {cohort.sha256}."
+    else:
+        died = int(cohort.event.sum())
+        yield f"{cohort.name}: {len(cohort.patients)} patients, {died} deaths. sha256 {cohort.sha256}."
+        tested = f"{evaluation.patients} patients, {measured}"
+        yield f"All folds together were measured on another cohort, {unseen}: {tested}."
+    if folds and unseen is None:
         yield f"{len(folds)} folds, stratified by death within two years; each patient was tested by one of them."
+    elif folds:
+        yield f"{len(folds)} folds, each of which left another part out to choose its epoch by."
     yield from ("", f"Not in the cohort: {len(exclusions)} patients (see exclusions.csv).")
     if exclusions:
-        counted = Counter(f"{one.reason}: {one.reason.sentence}" for one in exclusions)
+        counted = Counter(f"{exclusion.reason}: {exclusion.reason.sentence}" for exclusion in exclusions)
         yield from ("", *(f"- {count} x {reason}" for reason, count in sorted(counted.items())))
 
 

@@ -35,33 +35,30 @@ class FoldResult:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Every patient of a cohort as predicted by the fold that tested them, in the cohort's order.
+    """Every patient of a cohort as predicted by a model that never saw them, in the cohort's order.
 
     Parameters
     ----------
-    fold : (B,) int64
+    fold : (B,) int64, the fold that tested each patient; None where all folds together predict another cohort
     cif : (B, K)
     attention : of each patient (S,), feet to head; empty for a network that has none
     """
 
     patients: tuple[str, ...]
-    fold: NDArray[np.int64]
+    fold: NDArray[np.int64] | None
     cif: FloatArray
     attention: tuple[FloatArray, ...] = ()
 
 
 def gathered(cohort: Cohort, results: Sequence[FoldResult]) -> Predictions:
     """The folds' predictions in the order of the cohort."""
-    places = {who: (index, place) for index, one in enumerate(results) for place, who in enumerate(one.fold.test)}
-    found = [places[who] for who in cohort.ids]
-    attention = [
-        results[index].predicted.attention[place] for index, place in found if results[index].predicted.attention
-    ]
+    places = {who: (index, place) for index, result in enumerate(results) for place, who in enumerate(result.fold.test)}
+    tested = [(results[index], place) for index, place in (places[who] for who in cohort.ids)]
     return Predictions(
         cohort.ids,
-        np.array([results[index].fold.number for index, _ in found], np.int64),
-        np.stack([results[index].predicted.cif[place] for index, place in found]),
-        tuple(attention),
+        np.array([result.fold.number for result, _ in tested], np.int64),
+        np.stack([result.predicted.cif[place] for result, place in tested]),
+        tuple(result.predicted.attention[place] for result, place in tested if result.predicted.attention),
     )
 
 
@@ -71,7 +68,7 @@ def write_result(path: Path, result: FoldResult) -> None:
     tensors: dict[str, NDArray[np.generic]] = {
         "cif": result.predicted.cif,
         "attention": np.concatenate([np.empty(0), *attention]),
-        "slices": np.array([len(one) for one in attention], np.int64),
+        "slices": np.array([len(shares) for shares in attention], np.int64),
     }
     write_arrays(path, tensors, best=json.dumps(result.best))
 
@@ -85,12 +82,19 @@ def read_result(path: Path, fold: Fold) -> FoldResult:
         return FoldResult(fold, best, Predicted(file.get_tensor("cif"), attention))
 
 
+def write_tables(out: Path, predictions: Predictions, cohort: Cohort, slices: SliceCache) -> None:
+    """Write ``predictions.csv``, and ``attention.csv`` where there is any attention."""
+    write_predictions(out / "predictions.csv", predictions)
+    if predictions.attention:
+        write_attention(out / "attention.csv", predictions, cohort, slices)
+
+
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write one row a patient and month: patient, fold, month, cif."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["patient", "fold", "month", "cif"])
-        for who, fold, cif in zip(predictions.patients, predictions.fold, predictions.cif, strict=True):
+        for who, fold, cif in zip(predictions.patients, _folds(predictions), predictions.cif, strict=True):
             writer.writerows([who, fold, month, f"{value:.8g}"] for month, value in enumerate(cif.tolist(), 1))
 
 
@@ -99,9 +103,24 @@ def write_attention(path: Path, predictions: Predictions, cohort: Cohort, slices
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["patient", "fold", "slice", "slices", "image", "images", "attention"])
-        for patient, fold, attention in zip(cohort.patients, predictions.fold, predictions.attention, strict=True):
-            found = slices.read(patient)
+        rows = zip(cohort.patients, _folds(predictions), predictions.attention, strict=True)
+        for patient, fold, attention in rows:
+            seen = slices.read(patient)
             writer.writerows(
-                [patient.id, fold, index, len(attention), image, found.images, f"{weight:.6g}"]
-                for index, (image, weight) in enumerate(zip(found.source.tolist(), attention.tolist(), strict=True))
+                [patient.id, fold, index, len(attention), image, seen.images, f"{weight:.6g}"]
+                for index, (image, weight) in enumerate(zip(seen.source.tolist(), attention.tolist(), strict=True))
             )
+
+
+def attention_by_image(predictions: Predictions, cohort: Cohort, slices: SliceCache) -> list[FloatArray]:
+    """Each patient's attention added up over the source image that each slice shows, (D,)."""
+    by_image = []
+    for patient, attention in zip(cohort.patients, predictions.attention, strict=False):
+        seen = slices.read(patient)
+        by_image.append(np.bincount(seen.source, attention, minlength=seen.images).astype(np.float64))
+    return by_image
+
+
+def _folds(predictions: Predictions) -> list[int]:
+    """As the tables write them: 0 where all folds predict together."""
+    return [0] * len(predictions.patients) if predictions.fold is None else predictions.fold.tolist()

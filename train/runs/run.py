@@ -14,60 +14,38 @@ interrupted one comes to the same figures as one that was not.
 """
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 
+import numpy as np
 from pydantic import JsonValue
 
-from survnode.model.checkpoint import load_checkpoint, save_checkpoint, spread_limit
+from survnode.model.checkpoint import Tensors, load_checkpoint, save_checkpoint
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.errors import FoldsRefused
 from survnode.train.cohorts.exclusions import write_exclusions
-from survnode.train.cohorts.folds import Fold, Role, make_folds, write_folds
-from survnode.train.errors import NothingToMeasure, RunDiffers
+from survnode.train.cohorts.folds import Fold, Role, make_folds, make_holdouts, write_folds
+from survnode.train.cohorts.phantom import PhantomPatient
+from survnode.train.errors import RunDiffers
 from survnode.train.fit.features import encoder_of
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.loop import Epoch
 from survnode.train.fit.networks import initial
-from survnode.train.journal import EPOCH, MEASURED, PROGRESS, Journal, Tell, silence
+from survnode.train.journal import EPOCH, MEASURED, Journal, Listener, unheard
 from survnode.train.measure.evaluate import Evaluation, evaluate
-from survnode.train.measure.resampling import RESAMPLES
-from survnode.train.presets import Intensity, Recipe
-from survnode.train.runs.fold import Material, fit_fold, rounded, seal, spreads
+from survnode.train.measure.truth import TruthComparison, compare_with_truth
+from survnode.train.recipe import Intensity
+from survnode.train.runs.fold import fit_fold
+from survnode.train.runs.material import Material, fill_features, mean_prediction, member_predictions, prepared, steps
 from survnode.train.runs.model_card import model_card
-from survnode.train.runs.results import FoldResult, Predictions, gathered, write_attention, write_predictions
-from survnode.train.workers import Hear, each
+from survnode.train.runs.plan import RunPlan
+from survnode.train.runs.results import FoldResult, Predictions, attention_by_image, gathered, write_tables
+from survnode.train.runs.sealing import Learned, rounded, seal
+from survnode.train.workers import Report, each
 
 RUN = "run.json"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One run.
-
-    Parameters
-    ----------
-    out : folder of the run
-    caches : folder that any number of runs share: slices, features and headers
-    folds, seed : of the cross-validation; the seed is also that of the networks
-    init : a run or checkpoint whose networks are started from, fold by fold
-    workers : processes; 1 does everything in this one, as a GPU wants it
-    """
-
-    name: str
-    recipe: Recipe
-    out: Path
-    caches: Path
-    folds: int = 10
-    seed: int = 42
-    init: Path | None = None
-    workers: int = os.cpu_count() or 1
-    device: str = "cpu"
-    resamples: int = RESAMPLES
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,24 +55,34 @@ class Run:
     Parameters
     ----------
     material : cohort (without whom preprocessing refused) and caches
-    predictions : of each patient by the fold that tested them
+    predictions : of each patient by the fold that tested them, or of another cohort's by all folds
+    truth : where phantoms were measured that no fold had
     """
 
-    plan: Plan
+    plan: RunPlan
     material: Material
     folds: tuple[Fold, ...]
     results: tuple[FoldResult, ...]
     predictions: Predictions
     evaluation: Evaluation
+    truth: TruthComparison | None
 
 
-def run(cohort: Cohort, plan: Plan, *, folds: Sequence[Fold] | None = None, tell: Tell = silence) -> Run:
+def run(
+    cohort: Cohort,
+    plan: RunPlan,
+    *,
+    folds: Sequence[Fold] | None = None,
+    unseen: Cohort | None = None,
+    listener: Listener = unheard,
+) -> Run:
     """Train and test every fold of a cohort, and write all of it to ``plan.out``.
 
     Parameters
     ----------
     folds : instead of those that the plan's seed makes
-    tell : hears what happens
+    unseen : measure all folds together on this cohort; then no fold tests anybody
+    listener : called with what happens
 
     Raises
     ------
@@ -108,44 +96,28 @@ def run(cohort: Cohort, plan: Plan, *, folds: Sequence[Fold] | None = None, tell
     """
     _refuse_early(plan)
     plan.out.mkdir(parents=True, exist_ok=True)
-    with Journal(plan.out, [tell]) as journal:
+    with Journal(plan.out, [listener]) as journal:
         journal("started", name=plan.name, cohort=cohort.name, patients=len(cohort.patients), seed=plan.seed)
         material = prepared(cohort, plan, journal)
-        chosen = _folds(material.cohort, plan, folds)
-        _claim(plan, material, chosen)
-        write_exclusions(plan.out / "exclusions.csv", material.cohort.exclusions)
+        other = None if unseen is None else prepared(unseen, plan, journal)
+        chosen = _folds(material.cohort, plan, folds, tested=other is None)
+        _claim(plan, material, chosen, other)
+        excluded = material.cohort.exclusions + (() if other is None else other.cohort.exclusions)
+        write_exclusions(plan.out / "exclusions.csv", excluded)
         write_folds(plan.out / "folds.csv", chosen)
-        fill_features(material, plan.workers, journal)
+        for needed in (material, other):
+            if needed is not None:
+                fill_features(needed, plan.workers, journal)
         results = _fit(material, chosen, plan, journal)
-        finished = _finish(plan, material, chosen, results)
+        finished = _finish(plan, material, results, other)
         metrics = {name: estimate.value for name, estimate in finished.evaluation.metrics.items()}
         journal(MEASURED, **metrics)
     return finished
 
 
-def prepared(cohort: Cohort, plan: Plan, tell: Tell) -> Material:
-    """The cohort with its slices in the cache, without the patients whose CT turned out to be unsuitable."""
-    material = Material(plan.name, cohort, plan.recipe, plan.caches, plan.seed, plan.device, plan.init)
-    steps = _steps(tell, "slices", len(cohort.patients))
-    refused = material.slices.fill(cohort.patients, workers=plan.workers, done=steps)
-    out = {one.patient_id for one in refused}
-    for one in refused:
-        tell("excluded", reason=str(one.reason))
-    left = tuple(patient for patient in cohort.patients if patient.id not in out)
-    if not left:
-        raise NothingToMeasure(f"None of {len(cohort.patients)} patients of {cohort.name} has a CT that can be used.")
-    return replace(material, cohort=replace(cohort, patients=left, exclusions=(*cohort.exclusions, *refused)))
-
-
-def fill_features(material: Material, workers: int, tell: Tell) -> None:
-    """Make the features of a frozen encoder that every fold shares."""
-    if material.recipe.frozen and material.recipe.intensity is Intensity.WINDOW:
-        features = material.features(material.recipe)
-        patients = material.cohort.patients
-        features.fill(patients, workers=workers, done=_steps(tell, "features", len(patients) * features.views))
-
-
-def _folds(cohort: Cohort, plan: Plan, folds: Sequence[Fold] | None) -> tuple[Fold, ...]:
+def _folds(cohort: Cohort, plan: RunPlan, folds: Sequence[Fold] | None, *, tested: bool) -> tuple[Fold, ...]:
+    if not tested:
+        return make_holdouts(cohort.ids, count=plan.folds, seed=plan.seed)
     if folds is None:
         return make_folds(cohort.ids, cohort.died_within_two_years, count=plan.folds, seed=plan.seed)
     named = {who for fold in folds for role in Role for who in fold.of(role)}
@@ -155,7 +127,7 @@ def _folds(cohort: Cohort, plan: Plan, folds: Sequence[Fold] | None) -> tuple[Fo
     return tuple(folds)
 
 
-def _refuse_early(plan: Plan) -> None:
+def _refuse_early(plan: RunPlan) -> None:
     """Look at all that a run would otherwise fail for after hours of preprocessing."""
     _refuse_other(plan.out, _settings(plan))
     encoder_of(plan.recipe.network)
@@ -163,18 +135,19 @@ def _refuse_early(plan: Plan) -> None:
         initial(plan.init, 0)
 
 
-def _claim(plan: Plan, material: Material, folds: Sequence[Fold]) -> None:
+def _claim(plan: RunPlan, material: Material, folds: Sequence[Fold], unseen: Material | None) -> None:
     """Say whose folder it is, or refuse to mix two runs."""
     own = {
         **_settings(plan),
         "cohort": {"name": material.cohort.name, "sha256": material.cohort.sha256},
         "folds": [{str(role): list(fold.of(role)) for role in Role} for fold in folds],
+        "unseen": None if unseen is None else {"name": unseen.cohort.name, "sha256": unseen.cohort.sha256},
     }
     _refuse_other(plan.out, own)
     write_whole(plan.out / RUN, (json.dumps(own, indent=2) + "\n").encode())
 
 
-def _settings(plan: Plan) -> dict[str, JsonValue]:
+def _settings(plan: RunPlan) -> dict[str, JsonValue]:
     return {
         "name": plan.name,
         "seed": plan.seed,
@@ -192,35 +165,53 @@ def _refuse_other(out: Path, own: Mapping[str, object]) -> None:
             raise RunDiffers(f"{out} holds a run with another {', '.join(differing)}. Name another folder.")
 
 
-def _fit(material: Material, folds: Sequence[Fold], plan: Plan, tell: Tell) -> tuple[FoldResult, ...]:
+def _fit(material: Material, folds: Sequence[Fold], plan: RunPlan, listener: Listener) -> tuple[FoldResult, ...]:
     """Fit every fold, one after the other or in processes of one thread."""
-    folders = [plan.out / "folds" / str(fold.number) for fold in folds]
-    step = _steps(tell, "folds", len(folds))
+    step = steps(listener, "folds", len(folds))
 
-    def told(result: FoldResult) -> FoldResult:
+    def heard(result: FoldResult) -> FoldResult:
         best = result.best
-        tell("fold", fold=result.fold.number, epoch=best.number, validation_ctd=rounded(best.concordance))
+        listener("fold", fold=result.fold.number, epoch=best.number, validation_ctd=rounded(best.concordance))
         step()
         return result
 
-    tasks = [(material, fold, folder) for fold, folder in zip(folds, folders, strict=True)]
-    results = [told(result) for result in each(_fit_fold, tasks, plan.workers, partial(_tell_epoch, tell))]
+    tasks = [(material, fold, _folder(plan, fold)) for fold in folds]
+    results = [heard(result) for result in each(_fit_fold, tasks, plan.workers, partial(_report_epoch, listener))]
     return tuple(sorted(results, key=lambda result: result.fold.number))
 
 
-def _fit_fold(hear: Hear, material: Material, fold: Fold, folder: Path) -> FoldResult:
-    return fit_fold(material, fold, folder, lambda epoch: hear((fold.number, epoch)))
+def _folder(plan: RunPlan, fold: Fold) -> Path:
+    return plan.out / "folds" / str(fold.number)
 
 
-def _tell_epoch(tell: Tell, told: tuple[int, Epoch]) -> None:
-    fold, epoch = told
-    tell(EPOCH, fold=fold, number=epoch.number, loss=epoch.loss, validation_ctd=rounded(epoch.concordance))
+def _fit_fold(report: Report, material: Material, fold: Fold, folder: Path) -> FoldResult:
+    return fit_fold(material, fold, folder, lambda epoch: report((fold.number, epoch)))
 
 
-def _finish(plan: Plan, material: Material, folds: tuple[Fold, ...], results: tuple[FoldResult, ...]) -> Run:
+def _report_epoch(listener: Listener, reported: tuple[int, Epoch]) -> None:
+    fold, epoch = reported
+    listener(EPOCH, fold=fold, number=epoch.number, loss=epoch.loss, validation_ctd=rounded(epoch.concordance))
+
+
+def _members(plan: RunPlan, folds: Sequence[Fold]) -> tuple[Tensors, ...]:
+    return tuple(load_checkpoint(_folder(plan, fold)).members[0] for fold in folds)
+
+
+def _measured(
+    plan: RunPlan, material: Material, results: tuple[FoldResult, ...], unseen: Material | None
+) -> tuple[Material, Predictions]:
+    """Who is measured: the cohort, each patient by the fold that tested them, or the unseen one by all folds."""
+    if unseen is None:
+        return material, gathered(material.cohort, results)
+    predicted = mean_prediction(_members(plan, [result.fold for result in results]), unseen)
+    return unseen, Predictions(unseen.cohort.ids, None, predicted.cif, tuple(predicted.attention))
+
+
+def _finish(plan: RunPlan, material: Material, results: tuple[FoldResult, ...], unseen: Material | None) -> Run:
     """Measure and write what all folds came to."""
-    cohort, out = material.cohort, plan.out
-    predictions = gathered(cohort, results)
+    folds = tuple(result.fold for result in results)
+    measured, predictions = _measured(plan, material, results, unseen)
+    cohort, out = measured.cohort, plan.out
     evaluation = evaluate(
         cohort.time_months,
         cohort.event,
@@ -229,13 +220,37 @@ def _finish(plan: Plan, material: Material, folds: tuple[Fold, ...], results: tu
         resamples=plan.resamples,
         seed=plan.seed,
     )
-    write_predictions(out / "predictions.csv", predictions)
-    if predictions.attention:
-        write_attention(out / "attention.csv", predictions, cohort, material.slices)
-    write_ensemble(plan, material, folds, predictions, evaluation)
-    card = model_card(plan.name, plan.recipe, cohort, evaluation, folds=folds, exclusions=cohort.exclusions)
+    write_tables(out, predictions, cohort, measured.slices)
+    truth = _truth(plan, measured, predictions) if unseen else None
+    finished = Run(plan, material, folds, results, predictions, evaluation, truth)
+    if material.recipe.intensity is not Intensity.FOLD:  # otherwise each fold has a preprocessing of its own
+        write_ensemble(finished)
+    card = model_card(
+        plan.name,
+        plan.recipe,
+        material.cohort,
+        evaluation,
+        folds=folds,
+        exclusions=material.cohort.exclusions,
+        unseen=None if unseen is None else cohort.name,
+    )
     write_whole(out / "model.md", card.encode())
-    by_fold = [
+    write_whole(out / "metrics.json", (json.dumps(_metrics(finished), indent=2) + "\n").encode())
+    return finished
+
+
+def _truth(plan: RunPlan, measured: Material, predictions: Predictions) -> TruthComparison | None:
+    """The comparison with what is true of phantoms; None of patients, of whom nobody knows it."""
+    phantoms = [patient for patient in measured.cohort.patients if isinstance(patient, PhantomPatient)]
+    if len(phantoms) < len(measured.cohort.patients):
+        return None
+    attention = attention_by_image(predictions, measured.cohort, measured.slices)
+    return compare_with_truth(phantoms, predictions.cif, attention, resamples=plan.resamples, seed=plan.seed)
+
+
+def _metrics(finished: Run) -> dict[str, JsonValue]:
+    tested = finished.evaluation.ctd_by_fold or [None] * len(finished.results)
+    by_fold: list[JsonValue] = [
         {
             "fold": result.fold.number,
             "patients": {str(role): len(result.fold.of(role)) for role in Role},
@@ -243,34 +258,44 @@ def _finish(plan: Plan, material: Material, folds: tuple[Fold, ...], results: tu
             "validation_ctd": rounded(result.best.concordance),
             "test_ctd": ctd,
         }
-        for result, ctd in zip(results, evaluation.ctd_by_fold, strict=True)
+        for result, ctd in zip(finished.results, tested, strict=True)
     ]
-    metrics = {"pooled": evaluation.model_dump(mode="json"), "folds": by_fold}
-    write_whole(out / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
-    return Run(plan, material, folds, results, predictions, evaluation)
+    truth: dict[str, JsonValue] = {} if finished.truth is None else {"truth": finished.truth.model_dump(mode="json")}
+    return {"pooled": finished.evaluation.model_dump(mode="json"), "folds": by_fold, **truth}
 
 
-def write_ensemble(
-    plan: Plan, material: Material, folds: Sequence[Fold], predictions: Predictions, evaluation: Evaluation
-) -> None:
-    """Write the mean of all folds' networks as one checkpoint, unless each has a preprocessing of its own."""
-    if material.recipe.intensity is Intensity.FOLD:
-        return
-    members = tuple(load_checkpoint(plan.out / "folds" / str(fold.number)).members[0] for fold in folds)
-    card = seal(
-        material,
-        material.recipe,
-        f"{material.cohort.name}, {len(folds)} folds",
-        material.cohort.patients,
+def write_ensemble(finished: Run) -> None:
+    """Write the mean of all folds' networks as one checkpoint."""
+    plan, material, folds = finished.plan, finished.material, finished.folds
+    members = _members(plan, folds)
+    unseen = finished.predictions.fold is None
+    survival = 1 - np.stack([predicted.cif[:, -1] for predicted in member_predictions(members, material)])  # (M, B)
+    learned = Learned(
         name=plan.name,
-        metrics={name: estimate.model_dump(mode="json") for name, estimate in evaluation.metrics.items()},
-        survival=1 - predictions.cif[:, -1],
+        patients=material.cohort.patients,
+        words=f"{material.cohort.name}, {len(folds)} folds",
+        survival=survival.mean(axis=0) if unseen else 1 - finished.predictions.cif[:, -1],
+        metrics=_figures_of_unseen(finished) if unseen else _figures(finished),
+        lung_heights_mm=material.lung_heights_mm(material.cohort.patients),
+        spreads=np.ptp(survival, axis=0).tolist(),
     )
-    limits = card.limits.model_copy(update={"max_spread": spread_limit(spreads(material, members))})
-    save_checkpoint(plan.out, card.model_copy(update={"limits": limits}), members)
+    save_checkpoint(plan.out, seal(learned, material.recipe, material.cohort), members)
 
 
-def _steps(tell: Tell, stage: str, total: int) -> Callable[[], None]:
-    """A callback that counts."""
-    done = count(1)
-    return lambda: tell(PROGRESS, stage=stage, done=next(done), total=total)
+def _figures(finished: Run) -> dict[str, JsonValue]:
+    return {name: estimate.model_dump(mode="json") for name, estimate in finished.evaluation.metrics.items()}
+
+
+def _figures_of_unseen(finished: Run) -> dict[str, JsonValue]:
+    evaluation = finished.evaluation
+    unseen: dict[str, JsonValue] = {
+        "patients": evaluation.patients,
+        "deaths_within_horizon": evaluation.deaths_by_horizon,
+        **_figures(finished),
+    }
+    if finished.truth is not None:
+        unseen |= finished.truth.model_dump(mode="json")
+    folds: list[JsonValue] = [
+        {"epoch": result.best.number, "validation_ctd": rounded(result.best.concordance)} for result in finished.results
+    ]
+    return {"seed": finished.plan.seed, "folds": folds, "unseen": unseen}

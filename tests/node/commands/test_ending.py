@@ -103,7 +103,7 @@ def test_what_a_terminal_cannot_write_is_no_fault() -> None:
 
 AT_WORK = {  # what a command imports last, before its work begins
     "predict": "survnode.node.commands.predict",
-    "train": "survnode.train.runs.demonstration",
+    "train": "survnode.train.runs.run",
 }
 
 

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from survnode.node.commands.printing import Column, Layout, cell, lines_of, plain, print_record
+from survnode.node.commands.printing import Column, TableLayout, cell, lines_of, plain, print_record
 from survnode.node.state.records import StudyState
 
 
@@ -19,7 +19,7 @@ class Row:
     why: str = ""
 
 
-LAYOUT: Layout[Row] = Layout(
+LAYOUT: TableLayout[Row] = TableLayout(
     (
         Column("uid", lambda row: row.uid),
         Column("patient", lambda row: row.patient, shrinks=True),

@@ -9,7 +9,7 @@ from survnode.train.cohorts.errors import ClinicalTableRefused
 
 from ..trees import write_table
 
-COLUMNS = Columns("id", "time", "event")
+COLUMNS = Columns(patient_id="id", time="time", event="event")
 
 
 def test_comma_table_is_read_in_its_order(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_comma_table_is_read_in_its_order(tmp_path: Path) -> None:
 def test_semicolons_decimal_commas_other_words_and_a_byte_order_mark(tmp_path: Path) -> None:
     table = tmp_path / "b.csv"
     table.write_bytes("\ufeffid;time;event\r\nMüller;1,5;Dead\r\nb;2;1.0\r\nc;3;censored\r\n".encode())
-    found = read_clinical(table, Columns("id", "time", "event", TimeUnit.YEARS)).outcomes
+    found = read_clinical(table, COLUMNS.model_copy(update={"unit": TimeUnit.YEARS})).outcomes
     assert [one.days for one in found] == pytest.approx([1.5 * 365.25, 2 * 365.25, 3 * 365.25])
     assert [one.event for one in found] == [True, True, False]
     assert found[0].patient_id == "Müller"
@@ -97,7 +97,7 @@ def test_column_named_twice_is_refused(tmp_path: Path) -> None:
 
 def test_own_words_for_death_replace_the_usual_ones(tmp_path: Path) -> None:
     table = write_table(tmp_path / "g.csv", ["id,time,event", "a,1,2", "b,1,1"])
-    columns = Columns("id", "time", "event", TimeUnit.MONTHS, died=frozenset({"2"}), alive=frozenset({"1"}))
+    columns = COLUMNS.model_copy(update={"unit": TimeUnit.MONTHS, "died": frozenset({"2"}), "alive": frozenset({"1"})})
     assert [one.event for one in read_clinical(table, columns).outcomes] == [True, False]
 
 

@@ -9,13 +9,19 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from survnode.model.errors import Reason
-from survnode.train.cohorts import lung1
+from survnode.train.cohorts.clinical import Reading
 from survnode.train.cohorts.cohort import Cohort
+from survnode.train.cohorts.description import NAMED, TableDescription, read_description
 from survnode.train.cohorts.exclusions import ExclusionReason
 from survnode.train.cohorts.phantom import PhantomPatient
 from survnode.train.cohorts.phantom_tree import CLINICAL, Matrix, write_tree
-from survnode.train.cohorts.table import load_cohort
+from survnode.train.cohorts.table import read_table
 
+from ..trees import as_lung1
+
+LUNG1 = read_description(NAMED["lung1"])
+assert isinstance(LUNG1, TableDescription)
+EXCLUDED_BY_THE_PAPER = tuple(LUNG1.exclusions)
 Change = Callable[[list[Path]], None]
 
 
@@ -90,7 +96,7 @@ def series(tree: Path, number: int) -> list[Path]:
     return sorted(paths, key=lambda path: float(dcmread(path, stop_before_pixels=True).ImagePositionPatient[2]))
 
 
-def as_lung1(tree: Path, names: list[str]) -> Path:
+def renamed(tree: Path, names: list[str]) -> Path:
     """The phantoms under other names, in the table and in the headers."""
     table = (tree / CLINICAL).read_text()
     for number, name in enumerate(names, start=1):
@@ -103,14 +109,15 @@ def as_lung1(tree: Path, names: list[str]) -> Path:
 
 
 def load(tree: Path, names: list[str], folder: Path, *, paper_exclusions: bool) -> Cohort:
-    clinical = as_lung1(tree, names)
-    return load_cohort(
-        clinical, tree, lung1.rules(paper_exclusions=paper_exclusions), folder / "headers.sqlite", spacing_mm=3.0
-    )
+    clinical = renamed(tree, names)
+    return read_table(as_lung1(clinical, tree, listed=paper_exclusions), folder / "headers.sqlite", Reading())
 
 
 def write_changed(tree: Path, changes: list[Change]) -> None:
-    patients = [PhantomPatient(seed, 20.0, 8.0, 12.0, 5.0, event=True) for seed in range(len(changes))]
+    patients = [
+        PhantomPatient(f"PHANTOM-{seed + 1:03d}", seed, 20.0, 8.0, 12.0, 5.0, event=True)
+        for seed in range(len(changes))
+    ]
     write_tree(tree, patients, matrix=Matrix(10.0, 8.0))
     for number, change in enumerate(changes, start=1):
         change(series(tree, number))
@@ -131,15 +138,9 @@ def test_list_of_the_paper_and_geometry_agree_on_the_seven_patients(tmp_path: Pa
     tree = tmp_path / "tree"
     faults = [change for change, _ in IRREGULAR]
     write_changed(tree, [*faults, *faults[:2], untouched])
-    names = [f"LUNG1-{number}" for number in lung1.EXCLUDED_BY_THE_PAPER] + ["LUNG1-001"]
+    names = [*EXCLUDED_BY_THE_PAPER, "LUNG1-001"]
     listed = load(tree, names, tmp_path, paper_exclusions=True)
-    by_geometry = load_cohort(
-        tree / "lung1.csv",
-        tree,
-        lung1.rules(paper_exclusions=False),
-        tmp_path / "headers.sqlite",
-        spacing_mm=3.0,
-    )
+    by_geometry = read_table(as_lung1(tree / "lung1.csv", tree, listed=False), tmp_path / "headers.sqlite", Reading())
     assert listed.ids == by_geometry.ids == ("LUNG1-001",)
     assert {one.reason for one in listed.exclusions} == {ExclusionReason.LISTED}
     for on_list, found in zip(listed.exclusions, by_geometry.exclusions, strict=True):
@@ -147,12 +148,12 @@ def test_list_of_the_paper_and_geometry_agree_on_the_seven_patients(tmp_path: Pa
         assert f"The geometry agrees: {found.reason}." in on_list.detail
 
 
-@pytest.mark.parametrize("number", lung1.EXCLUDED_BY_THE_PAPER[:1])
+@pytest.mark.parametrize("name", EXCLUDED_BY_THE_PAPER[:1])
 def test_patient_on_the_list_whose_stack_is_whole_is_left_out_and_the_table_says_both(
-    tmp_path: Path, number: str
+    tmp_path: Path, name: str
 ) -> None:
     tree = tmp_path / "tree"
     write_changed(tree, [untouched])
-    (only,) = load(tree, [f"LUNG1-{number}"], tmp_path, paper_exclusions=True).exclusions
+    (only,) = load(tree, [name], tmp_path, paper_exclusions=True).exclusions
     assert only.reason is ExclusionReason.LISTED
     assert "shows no fault" in only.detail

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from survnode.train.cohorts.clinical import MonthRule
-from survnode.train.cohorts.lung1 import rules as lung1_rules
-from survnode.train.cohorts.phantom_tree import CLINICAL, LUNG1_COLUMNS, Matrix, draw, read_truth, rules, write_tree
-from survnode.train.cohorts.table import load_cohort
+from survnode.train.cohorts.clinical import MonthRule, Reading
+from survnode.train.cohorts.description import describe
+from survnode.train.cohorts.phantom_tree import CLINICAL, LUNG1_COLUMNS, Matrix, described, read_truth, write_tree
+from survnode.train.cohorts.reading import load
+from survnode.train.cohorts.table import read_table
 
 from ..tiny import PATIENTS, load_tiny, write_tiny_tree
+from ..trees import in_files
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def test_whole_cohort_is_read_with_its_outcomes(tree: Path, tmp_path: Path) -> N
 def test_table_has_lung1s_columns_and_lung1s_rules_read_it(tree: Path, tmp_path: Path) -> None:
     with (tree / CLINICAL).open(newline="") as file:
         assert next(csv.reader(file)) == list(LUNG1_COLUMNS)
-    cohort = load_cohort(tree / CLINICAL, tree, lung1_rules(), tmp_path / "headers", spacing_mm=3.0)
+    cohort = load(describe("lung1", tree, tree / CLINICAL), tmp_path, Reading())
     assert len(cohort.patients) == len(PATIENTS)
 
 
@@ -46,18 +48,13 @@ def test_tree_is_not_written_twice_and_another_patient_has_other_uids(tmp_path: 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")}
     write_tree(tmp_path, PATIENTS[:1], matrix=matrix)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.dcm")} == before
-    first = load_cohort(tmp_path / CLINICAL, tmp_path, rules(), tmp_path / "headers", spacing_mm=3.0).patients[0]
+    first = in_files(read_table(described(tmp_path), tmp_path / "headers", Reading()))[0]
     write_tree(tmp_path, [replace(PATIENTS[0], radius_mm=20.0)], matrix=matrix)
-    second = load_cohort(tmp_path / CLINICAL, tmp_path, rules(), tmp_path / "headers", spacing_mm=3.0).patients[0]
+    second = in_files(read_table(described(tmp_path), tmp_path / "headers", Reading()))[0]
     assert first.key != second.key
     assert len(second.paths) == len(first.paths)
 
 
-def test_drawn_patients_are_always_the_same() -> None:
-    assert draw(5, 1) == draw(8, 1)[:5]
-    assert draw(5, 1) != draw(5, 2)
-
-
 def test_months_may_be_counted_as_released(tree: Path, tmp_path: Path) -> None:
-    cohort = load_cohort(tree / CLINICAL, tree, rules(MonthRule.RELEASED), tmp_path / "headers", spacing_mm=3.0)
+    cohort = read_table(described(tree), tmp_path / "headers", Reading(MonthRule.RELEASED))
     assert all(float(months).is_integer() for months in cohort.time_months)

@@ -9,25 +9,31 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from survnode.model.errors import Reason
-from survnode.train.cohorts import claro, dicom_tree, judged, lung1
-from survnode.train.cohorts.claro import Pretreatment
-from survnode.train.cohorts.clinical import Columns, MonthRule
+from survnode.train.cohorts import dicom_tree, judged
+from survnode.train.cohorts.clinical import Columns, MonthRule, Reading
 from survnode.train.cohorts.cohort import Cohort
+from survnode.train.cohorts.description import TableDescription
 from survnode.train.cohorts.dicom_tree import index_tree
 from survnode.train.cohorts.errors import ClinicalTableRefused, TreeMissing
 from survnode.train.cohorts.exclusions import ExclusionReason, write_exclusions
-from survnode.train.cohorts.table import Rules, load_cohort
+from survnode.train.cohorts.pretreatment import Pretreatment
+from survnode.train.cohorts.table import read_table
 
-from ..trees import positions, write_series, write_table
+from ..trees import as_lung1, in_files, positions, write_series, write_table
 
-COLUMNS = Columns("id", "time", "event")
-RULES = Rules("mine", COLUMNS)
+COLUMNS = Columns(patient_id="id", time="time", event="event")
+MINE = TableDescription(name="mine", columns=COLUMNS)
 
 
-def load(tmp_path: Path, lines: list[str], rules: Rules = RULES) -> Cohort:
+def mine(**changes: object) -> TableDescription:
+    return MINE.model_copy(update=changes)
+
+
+def load(tmp_path: Path, lines: list[str], described: TableDescription = MINE, spacing_mm: float = 3.0) -> Cohort:
     table = write_table(tmp_path / "table.csv", ["id,time,event,begun", *lines])
     (tmp_path / "tree").mkdir(exist_ok=True)
-    return load_cohort(table, tmp_path / "tree", rules, tmp_path / "index.sqlite", spacing_mm=3.0)
+    located = described.model_copy(update={"clinical": table, "data": tmp_path / "tree"})
+    return read_table(located, tmp_path / "index.sqlite", Reading(spacing_mm=spacing_mm))
 
 
 def test_patients_are_joined_by_the_header_whatever_the_folders_are_called(tmp_path: Path) -> None:
@@ -35,7 +41,7 @@ def test_patients_are_joined_by_the_header_whatever_the_folders_are_called(tmp_p
     write_series(tmp_path / "tree/B", "A", "2")
     cohort = load(tmp_path, ["B,61,1,", "A,1000,0,"])
     assert cohort.ids == ("B", "A")
-    assert [patient.series_instance_uid for patient in cohort.patients] == ["1.2.3.1", "1.2.3.2"]
+    assert [patient.series_instance_uid for patient in in_files(cohort)] == ["1.2.3.1", "1.2.3.2"]
     assert cohort.time_months == pytest.approx([61 / 30.4375, 1000 / 30.4375])
     assert cohort.event.tolist() == cohort.died_within_two_years.tolist() == [True, False]
     assert cohort.patients[0].volume().hu.shape == (24, 4, 4)
@@ -57,7 +63,7 @@ def test_everybody_else_has_a_reason_that_can_be_written(tmp_path: Path) -> None
     write_series(tree / "4", "contours", "4", Modality="RTSTRUCT")
     write_series(tree / "5", "faulty", "5")
     write_series(tree / "6", "listed", "6")
-    rules = Rules("mine", COLUMNS, listed={"listed": "For a test."}, exclude_faulty=True)
+    rules = mine(exclusions={"listed": "For a test."}, exclude_faulty=True)
     lines = ["good,1,1,", "gap,1,1,", "contours,1,1,", "absent,1,1,", "faulty,-1,1,", "listed,1,1,"]
     cohort = load(tmp_path, lines, rules)
     assert cohort.ids == ("good",)
@@ -102,7 +108,7 @@ def test_series_are_chosen_by_the_written_rule(
 ) -> None:
     for uid, (spacing, count, number) in {"1": better, "2": worse}.items():
         write_series(tmp_path / "tree" / uid, "A", uid, z_mm=positions(spacing, count), number=number)
-    patient = load(tmp_path, ["A,1,1,"]).patients[0]
+    patient = in_files(load(tmp_path, ["A,1,1,"]))[0]
     assert patient.series_instance_uid == "1.2.3.1"
     expected = "covers" if (worse[0], worse[1]) == (1, 120) else why
     assert patient.passed_over[0][0] == "1.2.3.2"
@@ -112,7 +118,7 @@ def test_series_are_chosen_by_the_written_rule(
 def test_series_that_cannot_be_analysed_gives_way_to_one_that_can(tmp_path: Path) -> None:
     write_series(tmp_path / "tree/1", "A", "1", z_mm=[*positions(3, 100), 400])
     write_series(tmp_path / "tree/2", "A", "2")
-    patient = load(tmp_path, ["A,1,1,"]).patients[0]
+    patient = in_files(load(tmp_path, ["A,1,1,"]))[0]
     assert patient.series_instance_uid == "1.2.3.2"
     assert "not evenly spaced" in dict(patient.passed_over)["1.2.3.1"]
 
@@ -122,12 +128,11 @@ def test_what_was_kept_of_the_headers_serves_a_model_of_another_spacing(
 ) -> None:
     for uid, spacing in {"1": 3, "2": 1}.items():
         write_series(tmp_path / "tree" / uid, "A", uid, z_mm=positions(spacing, 200))
-    assert load(tmp_path, ["A,1,1,"]).patients[0].series_instance_uid == "1.2.3.1"
+    assert in_files(load(tmp_path, ["A,1,1,"]))[0].series_instance_uid == "1.2.3.1"
     monkeypatch.setattr(judged, "read_headers", lambda _: pytest.fail("judged again"))
-    table = tmp_path / "table.csv"
-    fine = load_cohort(table, tmp_path / "tree", RULES, tmp_path / "index.sqlite", spacing_mm=1.0)
-    assert fine.patients[0].series_instance_uid == "1.2.3.2"
-    assert fine.patients[0].passed_over[0][1] == "The chosen series has slices nearer to 1 mm apart."
+    fine = load(tmp_path, ["A,1,1,"], spacing_mm=1.0)
+    assert in_files(fine)[0].series_instance_uid == "1.2.3.2"
+    assert in_files(fine)[0].passed_over[0][1] == "The chosen series has slices nearer to 1 mm apart."
 
 
 def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,15 +158,15 @@ def test_key_and_hash_change_with_a_lost_file(tmp_path: Path) -> None:
     before = load(tmp_path, ["A,1,1,"])
     paths[-1].unlink()
     after = load(tmp_path, ["A,1,1,"])
-    assert len(after.patients[0].paths) == 23
-    assert after.patients[0].key != before.patients[0].key
+    assert len(in_files(after)[0].paths) == 23
+    assert in_files(after)[0].key != in_files(before)[0].key
     assert after.sha256 != before.sha256
 
 
 def test_second_copy_of_an_instance_is_not_a_second_slice(tmp_path: Path) -> None:
     for copy in "12":
         write_series(tmp_path / "tree" / copy, "A", "1")
-    assert len(load(tmp_path, ["A,1,1,"]).patients[0].paths) == 24
+    assert len(in_files(load(tmp_path, ["A,1,1,"]))[0].paths) == 24
 
 
 def test_damaged_files_are_told_and_others_ignored(tmp_path: Path) -> None:
@@ -178,9 +183,9 @@ def test_file_that_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
     paths = write_series(tmp_path / "tree", "A", "1")
     away = paths[0].rename(tmp_path / "away")
     paths[0].symlink_to(tmp_path / "not-mounted")
-    assert len(load(tmp_path, ["A,1,1,"]).patients[0].paths) == 23
+    assert len(in_files(load(tmp_path, ["A,1,1,"]))[0].paths) == 23
     away.rename(tmp_path / "not-mounted")
-    assert len(load(tmp_path, ["A,1,1,"]).patients[0].paths) == 24
+    assert len(in_files(load(tmp_path, ["A,1,1,"]))[0].paths) == 24
 
 
 def test_progress_reaches_the_number_of_files_and_of_series(tmp_path: Path) -> None:
@@ -188,14 +193,12 @@ def test_progress_reaches_the_number_of_files_and_of_series(tmp_path: Path) -> N
     table = write_table(tmp_path / "table.csv", ["id,time,event", "A,1,1"])
     files: list[tuple[int, int]] = []
     series: list[tuple[int, int]] = []
-    load_cohort(
-        table,
-        tmp_path / "tree",
-        RULES,
+    read_table(
+        mine(clinical=table, data=tmp_path / "tree"),
         tmp_path / "index",
+        Reading(),
         indexed=lambda *done: files.append(done),
         judged=lambda *done: series.append(done),
-        spacing_mm=3.0,
     )
     assert (files[-1], series[-1]) == ((24, 24), (1, 1))
 
@@ -203,36 +206,36 @@ def test_progress_reaches_the_number_of_files_and_of_series(tmp_path: Path) -> N
 def test_pretreatment_ct_is_the_last_study_up_to_the_day_or_else_the_earliest(tmp_path: Path) -> None:
     for number, day in enumerate(["20200301", "20200105", "20200201", ""], start=1):
         write_series(tmp_path / "tree", "A", str(number), study=f"7{number}", study_date=day)
-    chosen = Rules("mine", COLUMNS, pretreatment=Pretreatment("begun", "%d/%m/%Y"))
-    assert load(tmp_path, ["A,1,1,01/02/2020"], chosen).patients[0].series_instance_uid == "1.2.3.3"
+    chosen = mine(pretreatment=Pretreatment(treatment_column="begun", day_format="%d/%m/%Y"))
+    assert in_files(load(tmp_path, ["A,1,1,01/02/2020"], chosen))[0].series_instance_uid == "1.2.3.3"
     assert load(tmp_path, ["A,1,1,"], chosen).exclusions[0].reason is ExclusionReason.NO_PRETREATMENT_CT
     assert load(tmp_path, ["A,1,1,31/12/2019"], chosen).exclusions[0].reason is ExclusionReason.NO_PRETREATMENT_CT
-    earliest = Rules("mine", COLUMNS, pretreatment=Pretreatment())
-    assert load(tmp_path, ["A,1,1,"], earliest).patients[0].series_instance_uid == "1.2.3.4"
+    earliest = mine(pretreatment=Pretreatment())
+    assert in_files(load(tmp_path, ["A,1,1,"], earliest))[0].series_instance_uid == "1.2.3.4"
 
 
 def test_pretreatment_ct_may_be_known_by_words(tmp_path: Path) -> None:
     write_series(tmp_path / "tree", "A", "1", SeriesDescription="Follow-up", study_date="20200101")
     write_series(tmp_path / "tree", "A", "2", SeriesDescription="PLANNING CT", study_date="20200202", study="2")
-    rules = Rules("mine", COLUMNS, pretreatment=Pretreatment(description="planning"))
-    assert load(tmp_path, ["A,1,1,"], rules).patients[0].series_instance_uid == "1.2.3.2"
+    rules = mine(pretreatment=Pretreatment(description="planning"))
+    assert in_files(load(tmp_path, ["A,1,1,"], rules))[0].series_instance_uid == "1.2.3.2"
 
 
-def test_claro_needs_its_column_of_the_treatment(tmp_path: Path) -> None:
+def test_table_without_the_column_of_the_treatment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ClinicalTableRefused, match="'start'"):
-        load(tmp_path, ["A,1,1,"], claro.rules(COLUMNS, Pretreatment("start")))
+        load(tmp_path, ["A,1,1,"], mine(pretreatment=Pretreatment(treatment_column="start")))
 
 
 def test_lung1_is_read_in_the_archives_layout(shared_data: Path, tmp_path: Path) -> None:
     tree = shared_data / "NSCLC-Radiomics"
     table = next(tree.glob("*.csv"))
-    cohort = load_cohort(table, tree, lung1.rules(), tmp_path / "index.sqlite", spacing_mm=3.0)
+    cohort = read_table(as_lung1(table, tree), tmp_path / "index.sqlite", Reading())
     assert cohort.ids == ("LUNG1-001",)
-    assert len(cohort.patients[0].paths) == 134
+    assert len(in_files(cohort)[0].paths) == 134
     assert cohort.time_months[0] == 2165 / 30.4375
     reasons = [one.reason for one in cohort.exclusions]
     assert (reasons.count(ExclusionReason.LISTED), reasons.count(ExclusionReason.NO_CT)) == (7, 414)
-    released = load_cohort(table, tree, lung1.rules(MonthRule.RELEASED), tmp_path / "index.sqlite", spacing_mm=3.0)
+    released = read_table(as_lung1(table, tree), tmp_path / "index.sqlite", Reading(MonthRule.RELEASED))
     assert released.time_months[0] == 72
 
 
@@ -242,10 +245,8 @@ def test_patient_whom_lung1_lists_is_found_by_geometry_too(tmp_path: Path) -> No
     write_series(tmp_path / "tree", "LUNG1-014", "1", z_mm=z)
     header = ",".join(["PatientID", "Survival.time", "deadstatus.event"])
     table = write_table(tmp_path / "lung1.csv", [header, "LUNG1-014,5,1"])
-    (listed,) = load_cohort(table, tmp_path / "tree", lung1.rules(), tmp_path / "i", spacing_mm=3.0).exclusions
+    (listed,) = read_table(as_lung1(table, tmp_path / "tree"), tmp_path / "i", Reading()).exclusions
     assert listed.reason is ExclusionReason.LISTED
     assert "The geometry agrees: IRREGULAR_SPACING" in listed.detail
-    (found,) = load_cohort(
-        table, tmp_path / "tree", lung1.rules(paper_exclusions=False), tmp_path / "i", spacing_mm=3.0
-    ).exclusions
+    (found,) = read_table(as_lung1(table, tmp_path / "tree", listed=False), tmp_path / "i", Reading()).exclusions
     assert found.reason is Reason.IRREGULAR_SPACING

@@ -7,11 +7,20 @@ from typer.testing import CliRunner
 
 from survnode.train.commands.experiment import app, origin
 from survnode.train.errors import NothingToMeasure
-from survnode.train.names import Preset
 from survnode.train.paper.bench import Bench
-from survnode.train.presets import PRESETS
+from survnode.train.presets import PRESETS, Preset
 
 TABLE = "id,months,died\n" + "".join(f"P{k},{3 * k},{k % 2}\n" for k in range(1, 9))
+
+
+def describe(folder: Path, more: str = "") -> Path:
+    """The file of a cohort of a table and a tree without CT."""
+    (folder / "ct").mkdir(exist_ok=True)
+    (folder / "table.csv").write_text(TABLE)
+    path = folder / f"cohort-{len(more)}.toml"
+    columns = 'patient_id = "id"\ntime = "months"\nevent = "died"\nunit = "months"'
+    path.write_text(f'name = "mine"\ndata = "ct"\nclinical = "table.csv"\n[columns]\n{columns}\n{more}')
+    return path
 
 
 def invoke(*words: str) -> Any:  # JSON
@@ -36,10 +45,17 @@ def test_the_list_fits_a_terminal() -> None:
 def test_what_is_not_known_is_wrong_use_and_the_known_names_are_told(
     wrong: list[str], said: str, tmp_path: Path
 ) -> None:
-    words = ["run", "--cohort", "table", "--data", str(tmp_path), "--out", str(tmp_path / "out"), *wrong]
+    words = ["run", "--cohort", "lung1", "--data", str(tmp_path), "--out", str(tmp_path / "out"), *wrong]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_options_that_would_do_nothing_are_wrong_use(tmp_path: Path) -> None:
+    words = ["run", "--cohort", str(describe(tmp_path)), "--second-data", str(tmp_path), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 2
+    assert "--second" in result.output
 
 
 def test_a_report_of_an_empty_folder_is_refused(tmp_path: Path) -> None:
@@ -51,12 +67,9 @@ def test_when_nothing_could_run_the_reasons_are_shown_and_the_exit_code_is_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
-    (tmp_path / "ct").mkdir()
-    (tmp_path / "table.csv").write_text(TABLE)
     words = [
-        "run", "q2-fusion", "--cohort", "table", "--data", str(tmp_path / "ct"), "--clinical",
-        str(tmp_path / "table.csv"), "--id-column", "id", "--time-column", "months", "--event-column", "died",
-        "--unit", "months", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--json",
+        "run", "q2-fusion", "--cohort", str(describe(tmp_path)), "--out", str(tmp_path / "out"),
+        "--cache", str(tmp_path / "cache"), "--json",
     ]  # fmt: skip
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 1
@@ -71,16 +84,10 @@ def test_the_second_cohort_of_q4_may_be_read_by_the_day_of_its_treatment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "nothing"))
-    (tmp_path / "ct").mkdir()
-    (tmp_path / "table.csv").write_text(TABLE)
-    columns = ("id-column", "id", "time-column", "months", "event-column", "died", "unit", "months")
-    named = [f"--{word}" if place % 2 == 0 else word for place, word in enumerate(columns)]
-    second = [f"--second-{word}" if place % 2 == 0 else word for place, word in enumerate(columns)]
-    table, tree = str(tmp_path / "table.csv"), str(tmp_path / "ct")
+    treated = '[pretreatment]\ntreatment_column = "begun"\nday_format = "%d.%m.%Y"\ndescription = "planning"'
     words = [
-        "run", "q4-transfer", "--cohort", "table", "--data", tree, "--clinical", table, *named, "--second-data", tree,
-        "--second-clinical", table, *second, "--second-treatment-column", "begun", "--second-day-format", "%d.%m.%Y",
-        "--second-ct-description", "planning", "--out", str(tmp_path / "out"), "--cache", str(tmp_path), "--json",
+        "run", "q4-transfer", "--cohort", str(describe(tmp_path)), "--second", str(describe(tmp_path, treated)),
+        "--out", str(tmp_path / "out"), "--cache", str(tmp_path), "--json",
     ]  # fmt: skip
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     remarks = {row["system"]: row["remark"] for row in json.loads(result.stdout)["systems"]}

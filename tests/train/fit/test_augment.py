@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from survnode.train.fit.augment import random_views, turned
-from survnode.train.presets import Augmentation
+from survnode.train.recipe import Augmentation
 
 
 @pytest.fixture

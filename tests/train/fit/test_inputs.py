@@ -11,7 +11,7 @@ from survnode.model.net.fusion import Fusion
 from survnode.model.net.network import NetworkConfig, SurvivalNet
 from survnode.model.net.trunks import EncoderName
 from survnode.train.fit.inputs import FeatureInputs, SliceInputs
-from survnode.train.presets import Augmentation
+from survnode.train.recipe import Augmentation
 
 F = 1280
 

@@ -13,10 +13,10 @@ from survnode.model.ct.preprocess import Preprocessing, preprocess
 from survnode.model.errors import Reason
 from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
-from survnode.train.cohorts.cohort import Cohort, Patient
+from survnode.train.cohorts.cohort import Cohort, DicomPatient, Patient
 from survnode.train.fit.features import FeatureCache
 from survnode.train.fit.slices import SliceCache, standard_window
-from survnode.train.presets import Augmentation
+from survnode.train.recipe import Augmentation
 
 from ..tiny import load_tiny, write_tiny_tree
 
@@ -40,6 +40,7 @@ def features_in(folder: Path, **changes: object) -> FeatureCache:
 
 
 def unreadable(patient: Patient) -> Patient:
+    assert isinstance(patient, DicomPatient)
     return replace(patient, paths=(), key="0" * 64)
 
 

@@ -9,6 +9,8 @@ from pycox.evaluation import EvalSurv
 
 from survnode.model.timegrid import TimeGrid
 from survnode.train.measure.concordance import Ties, compare, compare_constant, compare_on_grid, concordance_td
+from survnode.train.measure.resampling import bootstrap_weights, interval
+from survnode.train.measure.scores import pair_concordance
 
 GRID = TimeGrid(4)
 
@@ -71,13 +73,15 @@ def test_bootstrap_by_weights_equals_bootstrap_by_drawing_patients() -> None:
     pairs = compare_on_grid(GRID, cif, time, event)
     drawn = np.random.default_rng(1).integers(0, 30, size=(2000, 30))
     values = [concordance_td(GRID, cif[rows], time[rows], event[rows]) for rows in drawn]
-    found = pairs.interval(np.random.default_rng(2), resamples=2000)
-    assert found == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.015)
+    weights = bootstrap_weights(30, np.random.default_rng(2), 2000)
+    assert interval(pair_concordance(pairs, weights)) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.015)
 
 
-def test_interval_is_the_same_for_the_same_seed_and_holds_the_concordance() -> None:
+def test_interval_holds_the_concordance_and_is_not_defined_where_all_are_censored() -> None:
     cif, time, event = cohort(0)
+    weights = bootstrap_weights(len(event), np.random.default_rng(3))
     pairs = compare_on_grid(GRID, cif, time, event)
-    low, high = pairs.interval(np.random.default_rng(3))
-    assert (low, high) == pairs.interval(np.random.default_rng(3))
+    low, high = interval(pair_concordance(pairs, weights))
     assert low < pairs.concordance < high
+    censored = compare_on_grid(GRID, cif, time, np.zeros_like(event))
+    assert np.isnan(interval(pair_concordance(censored, weights))).all()

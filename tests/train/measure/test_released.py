@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from survnode.model.timegrid import TimeGrid, cif_from_pmf
-from survnode.train.cohorts import lung1
 from survnode.train.cohorts.clinical import MonthRule
 from survnode.train.measure.concordance import concordance_td
-from survnode.train.measure.released import compare_as_released, ctd_released, released_labels
+from survnode.train.measure.released import compare_as_released, released_labels
+
+from ..trees import papers_outcomes
 
 Labels = tuple[np.ndarray, np.ndarray]
 
@@ -17,8 +18,9 @@ Labels = tuple[np.ndarray, np.ndarray]
 @pytest.fixture(scope="module")
 def lung1_outcomes(shared_data: Path) -> Labels:
     """Months of 30.4375 days and deaths of the paper's 415 patients."""
-    found = lung1.paper_outcomes(next((shared_data / "NSCLC-Radiomics").glob("*.csv")))
-    return np.array([MonthRule.EXACT.months(one.days) for one in found]), np.array([one.event for one in found])
+    outcomes = papers_outcomes(shared_data)
+    months = np.array([MonthRule.EXACT.months(outcome.days) for outcome in outcomes])
+    return months, np.array([outcome.event for outcome in outcomes])
 
 
 def test_labels_come_back_from_months(lung1_outcomes: Labels) -> None:
@@ -36,12 +38,13 @@ def test_perfect_predictor_gets_0_954(lung1_outcomes: Labels) -> None:
     assert concordance_td(TimeGrid(24), cif, month + np.float64(0.5), event & (month < 24)) == pytest.approx(
         1, abs=2e-4
     )
-    assert ctd_released(cif, time, event) == pytest.approx(0.954, abs=0.0005)
+    assert compare_as_released(cif, time, event).concordance == pytest.approx(0.954, abs=0.0005)
 
 
 def test_random_predictor_gets_0_482(lung1_outcomes: Labels) -> None:
     rng = np.random.default_rng(0)
-    drawn = [ctd_released(cif_from_pmf(rng.dirichlet(np.ones(25), 415)), *lung1_outcomes) for _ in range(300)]
+    guesses = (cif_from_pmf(rng.dirichlet(np.ones(25), 415)) for _ in range(300))
+    drawn = [compare_as_released(cif, *lung1_outcomes).concordance for cif in guesses]
     assert np.mean(drawn) == pytest.approx(0.482, abs=0.0015)
     # What is lost is half of the pairs of deaths in month 1, all of which count as discordant.
     pairs = compare_as_released(np.zeros((415, 24)), *lung1_outcomes).comparable
@@ -53,6 +56,6 @@ def test_incidence_is_read_two_months_early_and_ties_lose() -> None:
     cif = np.zeros((2, 24))
     cif[0, 8:] = 0.5
     time, event = np.array([10.5, 20.0]), np.array([True, True])
-    assert ctd_released(cif, time, event) == 1
+    assert compare_as_released(cif, time, event).concordance == 1
     cif[0, 8] = 0
-    assert ctd_released(cif, time, event) == 0
+    assert compare_as_released(cif, time, event).concordance == 0

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from survnode.train.cohorts.cohort import Cohort, Patient
+from survnode.train.cohorts.cohort import Cohort, DicomPatient
 from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
 from survnode.train.paper.results import Result
 
@@ -38,7 +38,7 @@ def basal_attention(slices: int, rng: np.random.Generator) -> np.ndarray:
 
 def made_up_cohort(result: Result, name: str = "lung1") -> Cohort:
     patients = tuple(
-        Patient(patient, float(time), bool(event), bool(event and time < BINS), "1.2", (), "key")
+        DicomPatient(patient, float(time), bool(event), bool(event and time < BINS), "1.2", (), "key")
         for patient, time, event in zip(result.patients, result.time_months, result.event, strict=True)
     )
     return Cohort(name, patients, (Exclusion("LUNG1-998", ExclusionReason.NO_CT),))

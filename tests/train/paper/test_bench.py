@@ -16,12 +16,11 @@ from safetensors.numpy import save
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
 from survnode.model.net.encoders import Encoder
-from survnode.train.cohorts.cohort import Cohort, Patient
+from survnode.train.cohorts.cohort import Cohort, DicomPatient
 from survnode.train.errors import NothingToMeasure, RunDiffers
 from survnode.train.fit import features
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.slices import SliceCache
-from survnode.train.names import Preset
 from survnode.train.paper import bench as bench_module
 from survnode.train.paper.bench import (
     Bench,
@@ -35,7 +34,8 @@ from survnode.train.paper.bench import (
 )
 from survnode.train.paper.experiments import Population, System, experiments, needed
 from survnode.train.paper.report import write_report
-from survnode.train.presets import PRESETS, Recipe
+from survnode.train.presets import PRESETS, Preset
+from survnode.train.recipe import Recipe
 
 PAPER = experiments()
 SYSTEMS = needed(PAPER.values(), PAPER["attention"].reference)
@@ -62,7 +62,7 @@ def tiny_cohort(name: str) -> Cohort:
     return Cohort(
         name,
         tuple(
-            Patient(
+            DicomPatient(
                 f"{name}-{k}", 3.0 + 5 * k if k % 2 else 30.0 + k, bool(k % 2), bool(k % 2), "1.2", (), f"{name}{k}"
             )
             for k in range(8)
@@ -143,7 +143,7 @@ def test_what_has_run_is_not_run_again_and_what_has_not_is(tmp_path: Path) -> No
     before = (bench.folder(reference) / "metrics.json").stat().st_mtime_ns
     told: list[str] = []
     run_systems(
-        bench, [reference, mean], cohorts, tell=lambda event, **fields: told.append(f"{event} {fields.get('name')}")
+        bench, [reference, mean], cohorts, listener=lambda event, **fields: told.append(f"{event} {fields.get('name')}")
     )
     assert (bench.folder(reference) / "metrics.json").stat().st_mtime_ns == before
     assert [one for one in told if one.startswith("system")] == [f"system {mean.name}"]

@@ -13,19 +13,22 @@ import numpy as np
 import pytest
 
 from survnode.model.net.trunks import EncoderName
+from survnode.train.cohorts.clinical import Reading
 from survnode.train.cohorts.cohort import Cohort
-from survnode.train.cohorts.phantom import PhantomPatient
-from survnode.train.cohorts.phantom_tree import CLINICAL, Matrix, Truth, read_truth, rules, write_tree
-from survnode.train.cohorts.table import load_cohort
+from survnode.train.cohorts.phantom import PhantomPatient, Truth
+from survnode.train.cohorts.phantom_tree import CLINICAL, Matrix, described, read_truth, write_tree
+from survnode.train.cohorts.table import read_table
 from survnode.train.fit.slices import SliceCache
 from survnode.train.measure.evaluate import Estimate
-from survnode.train.names import Preset
 from survnode.train.paper.bench import Bench, read_findings, run_systems, slices_of
 from survnode.train.paper.experiments import Population, experiments
 from survnode.train.paper.report import write_report
 from survnode.train.paper.results import Result
-from survnode.train.presets import PRESETS, with_settings
-from survnode.train.runs.run import Plan, run
+from survnode.train.presets import PRESETS, Preset, with_settings
+from survnode.train.runs.plan import RunPlan
+from survnode.train.runs.run import run
+
+from ..trees import in_files
 
 COUNT = 60
 SETTINGS = (
@@ -45,14 +48,16 @@ def one_drawn(rng: np.random.Generator, number: int, *, large: bool) -> PhantomP
     radius = round(float(rng.uniform(LARGE_MM, 45) if large else rng.uniform(4, 12)), 2)
     death = rng.exponential(1 / (0.001 + 0.08 * (radius / 20) ** 3))
     leaving = min(60.0, rng.exponential(120))
-    return PhantomPatient(2000 + number, radius, 2.5, 12.0, min(death, leaving), death <= leaving)
+    return PhantomPatient(
+        f"PHANTOM-{number + 1:03d}", 2000 + number, radius, 2.5, 12.0, min(death, leaving), death <= leaving
+    )
 
 
 def shuffled(cohort: Cohort) -> Cohort:
     """The same CTs, each with the outcome of another patient."""
     others = [cohort.patients[row] for row in np.random.default_rng(3).permutation(COUNT)]
     names = ("time_months", "event", "died_within_two_years")
-    pairs = zip(cohort.patients, others, strict=True)
+    pairs = zip(in_files(cohort), others, strict=True)
     patients = (replace(own, **{name: getattr(other, name) for name in names}) for own, other in pairs)
     return replace(cohort, patients=tuple(patients))
 
@@ -69,7 +74,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("sixty")
     clinical = write_tree(folder / "tree", drawn(), matrix=Matrix(10.0, 2.5), workers=2)
     assert clinical == folder / "tree" / CLINICAL
-    cohort = load_cohort(clinical, folder / "tree", rules(), folder / "headers.sqlite", spacing_mm=3.0)
+    cohort = read_table(described(folder / "tree"), folder / "headers.sqlite", Reading())
     bench = Bench(folder / "out", folder / "caches", RECIPE, EncoderName.EFFICIENTNET_LITE0, workers=2, resamples=1000)
     assert run_systems(bench, [bench.reference], {Population.FIRST: cohort}) == {}
     return Made(folder / "tree", cohort, bench)
@@ -81,7 +86,7 @@ def result_of(made: Made) -> Result:
 
 
 def ctd_of(cohort: Cohort, made: Made, out: str) -> Estimate:
-    plan = Plan("sixty", RECIPE, made.bench.out.parent / out, made.bench.caches, workers=2, resamples=1000)
+    plan = RunPlan("sixty", RECIPE, made.bench.out.parent / out, made.bench.caches, workers=2, resamples=1000)
     return run(cohort, plan).evaluation.metrics["ctd"]
 
 

@@ -26,15 +26,15 @@ from survnode.train.cohorts.errors import ClinicalTableRefused, FoldsRefused
 from survnode.train.cohorts.folds import read_folds
 from survnode.train.cohorts.phantom_tree import CLINICAL
 from survnode.train.errors import (
-    CohortUnnamed,
     InitialModelRefused,
-    RecipeRefused,
     RunDiffers,
     SystemRefused,
     WorkerLost,
 )
-from survnode.train.names import Preset
-from survnode.train.runs.run import Plan, Run, run
+from survnode.train.presets import Preset
+from survnode.train.runs import run as run_module
+from survnode.train.runs.plan import RunPlan
+from survnode.train.runs.run import Run, run
 
 from ..tiny import PATIENTS, SETTINGS, load_tiny, recipe, write_tiny_tree
 
@@ -43,15 +43,16 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tiny import load_tiny, recipe
-from survnode.train.names import Preset
-from survnode.train.runs.run import Plan, run
+from survnode.train.presets import Preset
+from survnode.train.runs.plan import RunPlan
+from survnode.train.runs.run import run
 
-def tell(event, **fields):
+def listener(event, **fields):
     if event == "epoch" and fields["fold"] == 1 and fields["number"] == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 
 tree, caches, out = map(Path, sys.argv[2:])
-run(load_tiny(tree, caches), Plan("tiny", recipe(Preset.PAPER), out, caches, folds=2, workers=1), tell=tell)
+run(load_tiny(tree, caches), RunPlan("tiny", recipe(Preset.PAPER), out, caches, folds=2, workers=1), listener=listener)
 """
 
 
@@ -70,8 +71,8 @@ def cohort(tree: Path, caches: Path) -> Cohort:
     return load_tiny(tree, caches)
 
 
-def plan(out: Path, caches: Path, preset: Preset = Preset.PAPER, *settings: str) -> Plan:
-    return Plan("tiny", recipe(preset, *settings), out, caches, folds=2, workers=1, resamples=50)
+def plan(out: Path, caches: Path, preset: Preset = Preset.PAPER, *settings: str) -> RunPlan:
+    return RunPlan("tiny", recipe(preset, *settings), out, caches, folds=2, workers=1, resamples=50)
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +82,7 @@ def whole(cohort: Cohort, caches: Path, tmp_path_factory: pytest.TempPathFactory
 
 def command(tree: Path, caches: Path, out: Path, *more: str) -> Result:
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    words = [
-        "train",
-        "--cohort",
-        "phantom",
-        "--data",
-        tree,
-        "--cache",
-        caches,
-        "--out",
-        out,
-        "--preset",
-        "paper",
-        *settings,
-    ]
+    words = ["train", "--cohort", tree / "cohort.toml", "--cache", caches, "--out", out, "--preset", "paper", *settings]
     return CliRunner().invoke(app, [*map(str, words), "--folds", "2", "--workers", "1", *more])
 
 
@@ -140,6 +128,7 @@ def test_run_is_a_checkpoint_whose_prediction_is_the_mean_of_its_folds(whole: Ru
     ensemble = Predictor(load_checkpoint(out)).predict(volume)
     folds = [Predictor(load_checkpoint(out / "folds" / str(number))).predict(volume) for number in (0, 1)]
     assert ensemble.cif == pytest.approx(np.mean([one.cif for one in folds], axis=0), abs=1e-9)
+    assert whole.predictions.fold is not None
     tested = whole.predictions.fold[0]
     assert folds[tested].cif == pytest.approx(whole.predictions.cif[0], abs=2e-3)  # features are kept in half precision
     assert len(read_card(out).cohort_survival) == 101
@@ -148,7 +137,7 @@ def test_run_is_a_checkpoint_whose_prediction_is_the_mean_of_its_folds(whole: Ru
 def test_run_started_again_computes_nothing_and_says_the_same(whole: Run, cohort: Cohort) -> None:
     told: list[str] = []
     before = (whole.plan.out / "predictions.csv").read_bytes()
-    again = run(cohort, whole.plan, tell=lambda event, **_: told.append(event))
+    again = run(cohort, whole.plan, listener=lambda event, **_: told.append(event))
     assert again.evaluation == whole.evaluation
     assert (whole.plan.out / "predictions.csv").read_bytes() == before
     assert "epoch" not in told
@@ -223,7 +212,7 @@ def test_model_is_transferred_fold_to_fold(whole: Run, cohort: Cohort, tmp_path:
 
 
 def test_evaluation_scores_a_model_on_patients_as_it_is(whole: Run, tree: Path, tmp_path: Path) -> None:
-    words = ["evaluate", "--model", whole.plan.out, "--cohort", "phantom", "--data", tree, "--out", tmp_path / "out"]
+    words = ["evaluate", "--model", whole.plan.out, "--cohort", tree / "cohort.toml", "--out", tmp_path / "out"]
     result = CliRunner().invoke(app, [*map(str, words), "--cache", str(whole.plan.caches), "--workers", "1", "--json"])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
@@ -236,7 +225,7 @@ def test_evaluation_scores_a_model_on_patients_as_it_is(whole: Run, tree: Path, 
 
 def test_evaluation_does_not_overwrite_a_training_run(whole: Run, tree: Path) -> None:
     before = (whole.plan.out / "metrics.json").read_bytes()
-    words = ["evaluate", "--model", "demo", "--cohort", "phantom", "--data", tree, "--out", whole.plan.out]
+    words = ["evaluate", "--model", "demo", "--cohort", tree / "cohort.toml", "--out", whole.plan.out]
     result = CliRunner().invoke(app, [*map(str, words), "--cache", str(whole.plan.caches)])
     assert isinstance(result.exception, RunDiffers)
     assert (whole.plan.out / "metrics.json").read_bytes() == before
@@ -256,14 +245,16 @@ def test_what_would_fail_in_the_end_is_refused_in_the_beginning(
     assert not (caches / "slices").exists()
 
 
-def test_what_the_system_refuses_is_refused_in_words(tree: Path, caches: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    result = command(tree, caches, tmp_path / "file" / "out")
+def test_what_the_system_refuses_is_refused_in_words(
+    tree: Path, caches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_module, "write_exclusions", full)
+    result = command(tree, caches, tmp_path / "out")
     assert isinstance(result.exception, SystemRefused)
-    assert "Not a directory" in str(result.exception)
-    folds = command(tree, caches, tmp_path / "out", "--folds-file", str(tmp_path / "absent.csv"))
-    assert isinstance(folds.exception, SystemRefused)
-    assert "absent.csv" in str(folds.exception)
+    assert "No space left on device" in str(result.exception)
 
 
 def test_whatever_reaches_the_encoder_trains_from_slices(cohort: Cohort, caches: Path, tmp_path: Path) -> None:
@@ -286,12 +277,3 @@ def test_faulty_table_is_refused_with_every_fault(tree: Path, caches: Path, tmp_
     assert "row 3, column 'deadstatus.event'" in str(result.exception)
     assert "rows 2, 5" in str(result.exception)
     assert not (tmp_path / "out").exists()
-
-
-def test_commands_say_what_is_missing_or_not_possible(tree: Path, caches: Path, tmp_path: Path) -> None:
-    words = ["train", "--cohort", "table", "--data", str(tree), "--cache", str(caches), "--out", str(tmp_path / "out")]
-    assert isinstance(CliRunner().invoke(app, words).exception, CohortUnnamed)
-    assert isinstance(CliRunner().invoke(app, [*words, "--clinical", str(tree / CLINICAL)]).exception, CohortUnnamed)
-    assert isinstance(command(tree, caches, tmp_path / "out", "--set", "nothing=1").exception, RecipeRefused)
-    without = CliRunner().invoke(app, ["train", "--cohort", "lung1", "--out", str(tmp_path / "out")])
-    assert without.exit_code == 2

@@ -10,9 +10,10 @@ from survnode.model.checkpoint import load_checkpoint
 from survnode.model.net.encoders import Freezing
 from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig
 from survnode.train.cohorts.cohort import Cohort
-from survnode.train.names import Preset
-from survnode.train.presets import Recipe
-from survnode.train.runs.run import Plan, run
+from survnode.train.presets import Preset
+from survnode.train.recipe import Recipe
+from survnode.train.runs.plan import RunPlan
+from survnode.train.runs.run import run
 
 from ..tiny import load_tiny, recipe, write_tiny_tree
 
@@ -43,7 +44,7 @@ def layers_that_moved(out: Path) -> set[str]:
 
 
 def checked(cohort: Cohort, recipe_: Recipe, out: Path, caches: Path) -> None:
-    found = run(cohort, Plan("tiny", recipe_, out, caches, folds=2, workers=1, resamples=20))
+    found = run(cohort, RunPlan("tiny", recipe_, out, caches, folds=2, workers=1, resamples=20))
     assert found.predictions.cif.shape == (8, 24)
     assert np.isfinite(found.predictions.cif).all()
     assert {"exclusions.csv", "folds.csv", "predictions.csv", "model.json", "model.md"} <= {
