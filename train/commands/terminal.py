@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,13 @@ class Bars:
             words = f"fold {fields['fold']}: epoch {fields['number']}, validation C-td {fields['validation_ctd']}"
             self._progress.update(self._task("folds"), description=words)
 
+    def close(self) -> None:
+        """Leave the bars as they are."""
+        if self._tasks:
+            self._progress.stop()
+
     def _task(self, stage: str) -> TaskID:
+        self._progress.start()  # with the first stage: what is refused before it leaves no empty line
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=None)
         return self._tasks[stage]
@@ -52,9 +58,10 @@ def bars() -> Iterator[Bars]:
     SystemRefused
         A disk is full, or a file or folder may not be read or written.
     """
+    shown = Bars(Progress(*COLUMNS, console=Console(stderr=True)))
     try:
-        with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
-            yield Bars(progress)
+        with closing(shown):
+            yield shown
     except (OSError, sqlite3.Error) as error:
         msg = f"{error}. What is finished is kept. {RESUMABLE}"
         raise SystemRefused(msg) from error
