@@ -17,7 +17,7 @@ EPOCH = "epoch"  # fold, number, loss, validation_ctd
 MEASURED = "measured"  # the figures of the whole run, by name
 
 
-class Listener(Protocol):
+class RunListener(Protocol):
     """Called with the stable name of what happened, and its fields."""
 
     def __call__(self, event: str, **fields: JsonValue) -> None:
@@ -37,10 +37,10 @@ class Journal:
     also : further listeners
     """
 
-    def __init__(self, out: Path, also: Sequence[Listener] = ()) -> None:
+    def __init__(self, out: Path, also: Sequence[RunListener] = ()) -> None:
         self._stack = ExitStack()
         self._file = self._stack.enter_context((out / "log.jsonl").open("a", encoding="utf-8"))
-        self._listeners: list[Listener] = [self._log, *also]
+        self._listeners: list[RunListener] = [self._log, *also]
         if find_spec("tensorboard"):
             self._listeners.append(self._stack.enter_context(TensorBoard(out / "tensorboard")))
         if find_spec("mlflow"):

@@ -10,7 +10,7 @@ from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.description import CohortDescription, Drawing, PhantomDescription, TableDescription
 from survnode.train.cohorts.phantom import PhantomPatient, draw_phantoms
 from survnode.train.cohorts.table import read_table
-from survnode.train.journal import PROGRESS, Listener, unheard
+from survnode.train.journal import PROGRESS, RunListener, unheard
 
 
 def load(
@@ -18,7 +18,7 @@ def load(
     caches: Path,
     reading: Reading,
     *,
-    listener: Listener = unheard,
+    listener: RunListener = unheard,
     workers: int = 1,
 ) -> Cohort:
     """The cohort; phantoms that belong on a disk are written first where there are none.
@@ -60,7 +60,7 @@ def _drawn(name: str, drawing: Drawing) -> tuple[PhantomPatient, ...]:
     return draw_phantoms(drawing.patients, drawing.seed, drawing.part, name.upper())
 
 
-def _write_phantoms(folder: Path, patients: tuple[PhantomPatient, ...], listener: Listener, workers: int) -> None:
+def _write_phantoms(folder: Path, patients: tuple[PhantomPatient, ...], listener: RunListener, workers: int) -> None:
     if (folder / phantom_tree.CLINICAL).exists():
         return
     done = count(1)

@@ -31,7 +31,7 @@ from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
 from survnode.train.errors import NothingToMeasure, RunDiffers, TrainError
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.slices import SliceCache
-from survnode.train.journal import Listener, unheard
+from survnode.train.journal import RunListener, unheard
 from survnode.train.measure.resampling import RESAMPLES
 from survnode.train.paper.experiments import Population, Start, System, experiments, with_settings_of
 from survnode.train.paper.results import read_run
@@ -102,7 +102,7 @@ def run_systems(
     systems: Iterable[System],
     cohorts: Mapping[Population, Cohort],
     missing: Mapping[Population, str] = NOTHING_MISSING,
-    listener: Listener = unheard,
+    listener: RunListener = unheard,
 ) -> dict[str, str]:
     """Run what has not run yet; returns why systems could not, by name.
 
@@ -133,7 +133,7 @@ def run_systems(
     return reasons
 
 
-def _run(bench: Bench, system: System, cohorts: Mapping[Population, Cohort | str], listener: Listener) -> None:
+def _run(bench: Bench, system: System, cohorts: Mapping[Population, Cohort | str], listener: RunListener) -> None:
     cohort = cohorts.get(system.cohort, f"There is no {system.cohort} cohort: name its clinical table and its CT.")
     if isinstance(cohort, str):
         raise TrainError(cohort)

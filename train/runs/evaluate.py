@@ -14,7 +14,7 @@ from survnode.train.fit.features import encoder_of
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.loop import Predicted
 from survnode.train.fit.slices import lung_weights_sha256
-from survnode.train.journal import MEASURED, Journal, Listener, unheard
+from survnode.train.journal import MEASURED, Journal, RunListener, unheard
 from survnode.train.measure.evaluate import Evaluation, evaluate
 from survnode.train.recipe import Augmentation, Recipe
 from survnode.train.runs.material import Material, fill_features, mean_prediction, prepared
@@ -23,7 +23,7 @@ from survnode.train.runs.results import Predictions, write_tables
 from survnode.train.runs.run import RUN
 
 
-def score(model: str, cohort: Cohort, plan: RunPlan, *, listener: Listener = unheard) -> Evaluation:
+def score(model: str, cohort: Cohort, plan: RunPlan, *, listener: RunListener = unheard) -> Evaluation:
     """Measure a checkpoint on a cohort; figures and tables are written to ``plan.out``.
 
     Parameters

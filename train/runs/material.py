@@ -20,7 +20,7 @@ from survnode.train.fit.inputs import FeatureInputs, Inputs, SliceInputs
 from survnode.train.fit.loop import Outcomes, Predicted, Rows, predict
 from survnode.train.fit.networks import new_net
 from survnode.train.fit.slices import SliceCache, standard_window
-from survnode.train.journal import PROGRESS, Listener
+from survnode.train.journal import PROGRESS, RunListener
 from survnode.train.recipe import Intensity, Recipe
 from survnode.train.runs.plan import RunPlan
 
@@ -74,7 +74,7 @@ class Material:
         return self.recipe.varied(preprocessing=self.recipe.preprocessing.model_copy(update={"window_hu": window}))
 
 
-def prepared(cohort: Cohort, plan: RunPlan, listener: Listener) -> Material:
+def prepared(cohort: Cohort, plan: RunPlan, listener: RunListener) -> Material:
     """The cohort with its slices in the cache, without the patients whose CT turned out to be unsuitable."""
     material = Material(plan.name, cohort, plan.recipe, plan.caches, plan.seed, plan.device, plan.init)
     step = steps(listener, "slices", len(cohort.patients))
@@ -88,7 +88,7 @@ def prepared(cohort: Cohort, plan: RunPlan, listener: Listener) -> Material:
     return replace(material, cohort=replace(cohort, patients=left, exclusions=(*cohort.exclusions, *refused)))
 
 
-def fill_features(material: Material, workers: int, listener: Listener) -> None:
+def fill_features(material: Material, workers: int, listener: RunListener) -> None:
     """Make the features of a frozen encoder that every fold shares."""
     if material.recipe.frozen and material.recipe.intensity is Intensity.WINDOW:
         features = material.features(material.recipe)
@@ -133,7 +133,7 @@ def mean_prediction(members: Sequence[Tensors], material: Material) -> Predicted
     return Predicted(np.mean([each.cif for each in predicted], axis=0), attention)
 
 
-def steps(listener: Listener, stage: str, total: int) -> Callable[[], None]:
+def steps(listener: RunListener, stage: str, total: int) -> Callable[[], None]:
     """A callback that counts."""
     done = count(1)
     return lambda: listener(PROGRESS, stage=stage, done=next(done), total=total)

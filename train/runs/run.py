@@ -33,7 +33,7 @@ from survnode.train.fit.features import encoder_of
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.loop import Epoch
 from survnode.train.fit.networks import initial
-from survnode.train.journal import EPOCH, MEASURED, Journal, Listener, unheard
+from survnode.train.journal import EPOCH, MEASURED, Journal, RunListener, unheard
 from survnode.train.measure.evaluate import Evaluation, evaluate
 from survnode.train.measure.truth import TruthComparison, compare_with_truth
 from survnode.train.recipe import Intensity
@@ -74,7 +74,7 @@ def run(
     *,
     folds: Sequence[Fold] | None = None,
     unseen: Cohort | None = None,
-    listener: Listener = unheard,
+    listener: RunListener = unheard,
 ) -> Run:
     """Train and test every fold of a cohort, and write all of it to ``plan.out``.
 
@@ -165,7 +165,7 @@ def _refuse_other(out: Path, own: Mapping[str, object]) -> None:
             raise RunDiffers(f"{out} holds a run with another {', '.join(differing)}. Name another folder.")
 
 
-def _fit(material: Material, folds: Sequence[Fold], plan: RunPlan, listener: Listener) -> tuple[FoldResult, ...]:
+def _fit(material: Material, folds: Sequence[Fold], plan: RunPlan, listener: RunListener) -> tuple[FoldResult, ...]:
     """Fit every fold, one after the other or in processes of one thread."""
     step = steps(listener, "folds", len(folds))
 
@@ -188,7 +188,7 @@ def _fit_fold(report: Report, material: Material, fold: Fold, folder: Path) -> F
     return fit_fold(material, fold, folder, lambda epoch: report((fold.number, epoch)))
 
 
-def _report_epoch(listener: Listener, reported: tuple[int, Epoch]) -> None:
+def _report_epoch(listener: RunListener, reported: tuple[int, Epoch]) -> None:
     fold, epoch = reported
     listener(EPOCH, fold=fold, number=epoch.number, loss=epoch.loss, validation_ctd=rounded(epoch.concordance))
 
