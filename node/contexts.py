@@ -196,6 +196,9 @@ class EventStatus(IntEnum):
     INVALID_ARGUMENT = 0x0115
 
 
+WATCHDOG_AE_TITLE = "SURVNODE-WATCH"  # by which the node calls its own receiver, to see whether it answers
+
+
 class Answer(IntEnum):
     """What a destination's status means for the object that was sent (PS3.4 B.2.3, PS3.7 C)."""
 

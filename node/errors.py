@@ -9,6 +9,7 @@
     ├── DeviceMissing                 the machine does not have the device that it is to work on
     ├── DemonstrationFailed           the node of the demonstration did not do its part
     ├── StudyUnreadable               none of the files of a study can be read
+    ├── ImagesAltered                 files of a study are not what was received
     ├── PatientsAgree                 a study is to be put aside, but its images name one patient
     ├── InstanceRefused               a sender is told no; each class has its DIMSE status in `contexts`
     │   ├── UIDInvalid                a UID breaks the rules of UIDs
@@ -66,6 +67,10 @@ class DemonstrationFailed(NodeError):
 
 class StudyUnreadable(NodeError):
     """None of the files of a study can be read, so that no report can name its patient."""
+
+
+class ImagesAltered(NodeError):
+    """Files on disk are not what was received, so what they show is not analysed; sent again they are mended."""
 
 
 class PatientsAgree(NodeError):

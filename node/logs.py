@@ -28,4 +28,3 @@ def configure_logging(level: str) -> None:
     logging.captureWarnings(True)
     for name in ("py.warnings", "pydicom", "pynetdicom", "highdicom", "matplotlib", "PIL"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)

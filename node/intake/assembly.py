@@ -22,6 +22,7 @@ from survnode.model.ct.volume import read_headers
 from survnode.node import errors
 from survnode.node.intake.judging import JudgedStudy, judge_study
 from survnode.node.intake.rules import Route, Routes
+from survnode.node.state.claims import requeue_failed
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Instance, InstanceState, Job, JobState, OtherSeries, Study, StudyState
 from survnode.node.state.studies import ignore_study
@@ -153,6 +154,7 @@ class Assembly:
             standing = None if unsaid is not None and reports else standing
         if standing is not None and (standing.device_uid, standing.input_digest) == wanted:
             log.info("study.unchanged", study_instance_uid=study.study_instance_uid, job=standing.id)
+            requeue_failed(connection, standing, now)
             return None
         version = known[0].version + 1 if known else 1
         row = {

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 import structlog
 from sqlalchemy import insert
 
-from survnode.node.contexts import ContextResult, Negotiated, StoreStatus, name_of
+from survnode.node.contexts import WATCHDOG_AE_TITLE, ContextResult, Negotiated, StoreStatus, name_of
 from survnode.node.errors import NodeError
 from survnode.node.state.database import Database, row_of
 from survnode.node.state.records import Association, AssociationEnd
@@ -158,7 +159,9 @@ class AssociationLog:
         self._thread.start()
 
     def add(self, association: Association) -> None:
-        """Log it, and have its row written."""
+        """Log it, and have its row written; the node's own question whether the receiver answers is none of either."""
+        if association.calling_ae_title == WATCHDOG_AE_TITLE and ip_address(association.peer).is_loopback:
+            return
         logged(association)
         try:
             self._waiting.put_nowait(association)

@@ -3,6 +3,9 @@
 A body says through ``ready`` that it has started (an empty string), or why it cannot.
 """
 
+import ctypes
+import os
+import time
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 
@@ -12,8 +15,9 @@ from survnode.node.config import NodeConfig
 from survnode.node.errors import NodeError
 from survnode.node.logs import configure_logging
 from survnode.node.results.identity import Layout
-from survnode.node.retry import RetryPolicy
+from survnode.node.retry import RetryPolicy, outlast
 from survnode.node.roles import DEFAULT_ROLES
+from survnode.node.service.child import holder_name
 from survnode.node.service.lifetime import end_with_parent, refuse_to_start, stop_on_signals
 from survnode.node.state.database import Database
 
@@ -25,13 +29,13 @@ def find_devices(wanted: str) -> tuple[str, ...]:
     return devices(wanted)
 
 
-def worker(config: NodeConfig, device: str, name: str, ready: Connection) -> None:
+def worker(config: NodeConfig, device: str, name: str, beat: ctypes.c_double, ready: Connection) -> None:
     """Analyse what the queue holds until SIGTERM."""
     configure_logging(config.log_level)
     stop = stop_on_signals()
     end_with_parent()
     from survnode.node.work.pipeline import Pipeline
-    from survnode.node.work.worker import Workplace, work
+    from survnode.node.work.worker import Shift, Workplace, work
 
     try:
         pipeline = Pipeline(
@@ -41,7 +45,7 @@ def worker(config: NodeConfig, device: str, name: str, ready: Connection) -> Non
             config.model.encoder_weights,
             config.model.lungmask_weights,
         )
-        database = Database(config.database_path)
+        database = outlast(lambda: Database(config.database_path), f"{name} start", stop.wait)
     except (ModelError, NodeError) as refusal:
         refuse_to_start(ready, refusal)
         return
@@ -53,8 +57,13 @@ def worker(config: NodeConfig, device: str, name: str, ready: Connection) -> Non
         retry=RetryPolicy(max_tries=config.work.max_attempts),
         software_version=version("survnode"),
     )
+
+    def show_life() -> None:
+        beat.value = time.monotonic()
+
+    show_life()
     ready.send("")
-    work(database, pipeline, place, name, stop)
+    work(database, pipeline, place, Shift(holder_name(name, os.getpid()), stop, show_life))
 
 
 def layout_of(config: NodeConfig) -> Layout:

@@ -9,94 +9,39 @@
 What a process holds in memory is never the only copy: any of them can be killed at any moment.
 """
 
-import multiprocessing
 import os
 import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import wait
 
 import structlog
 
 from survnode.model.checkpoint import checkpoint_folder, read_card
 from survnode.node.config import NodeConfig
-from survnode.node.errors import StartRefused
+from survnode.node.errors import NodeError, StartRefused
 from survnode.node.logs import configure_logging
+from survnode.node.retry import outlast
 from survnode.node.service import children, light
+from survnode.node.service.child import SPAWN, Child, OutOfMemory
+from survnode.node.service.leases import Leases
 from survnode.node.service.lock import lock_data_dir
 from survnode.node.service.sweeps import Sweeps
+from survnode.node.service.watchdog import ReceiverWatchdog, answers
 from survnode.node.state.database import Database
 from survnode.node.work import jobs
 
 log = structlog.get_logger()
 
 POLL_S = 0.5
-START_S = 180.0  # a worker loads torch, the model and its weights
-RESTART_DELAYS_S = (0.0, 1.0, 5.0, 15.0, 60.0)  # after the first, second, ... death in a row
-SETTLED_S = 120.0  # whoever lived so long starts with a clean slate
+RECEIVER_DELAYS_S = (0.0, 0.2, 0.5, 1.0)  # senders wait for it, and it needs little to start
+WORKER_DELAYS_S = (0.0, 1.0, 5.0, 15.0, 60.0)  # one that dies again and again must not take the machine with it
+SILENT_S = 60.0  # a worker beats twice a second, but waits up to 40 s for a database that is busy
+MAX_DEATHS_AT_START = 4
 RECEIVER_DRAIN_S = 15.0
-
-_spawn = multiprocessing.get_context("spawn")
-
-
-@dataclass
-class Child:
-    """A process that is kept alive; ``ready`` becomes readable when it has started, or says why it cannot."""
-
-    name: str
-    body: Callable[..., None]
-    arguments: tuple[object, ...]
-    process: SpawnProcess | None = None
-    ready: Connection | None = None
-    started_at: float = 0.0
-    deaths: int = 0
-    due_at: float = 0.0
-
-    def start(self) -> None:
-        """Start the process."""
-        self.ready, theirs = _spawn.Pipe(duplex=False)
-        self.process = _spawn.Process(target=self.body, args=(*self.arguments, theirs), name=self.name)
-        self.process.start()
-        theirs.close()
-        self.started_at = time.monotonic()
-        log.info("child.started", child=self.name, pid=self.process.pid)
-
-    def await_ready(self, timeout_s: float) -> None:
-        """Wait until it has started.
-
-        Raises
-        ------
-        StartRefused
-            It said why it cannot, died, or was too slow.
-        """
-        if self.ready is None or not self.ready.poll(timeout_s):
-            raise StartRefused(f"The {self.name} did not start within {timeout_s:.0f} s.")
-        try:
-            refusal = self.ready.recv()
-        except EOFError:
-            refusal = "it died; see its last log lines"
-        if refusal:
-            raise StartRefused(f"The {self.name} cannot start: {refusal}")
-
-    def is_dead(self) -> bool:
-        """Whether it was started and has ended."""
-        return self.process is not None and not self.process.is_alive()
-
-    def stop(self, drain_s: float) -> None:
-        """Ask it to end, and end it after ``drain_s``."""
-        if self.process is None:
-            return
-        self.process.terminate()
-        self.process.join(drain_s)
-        if self.process.is_alive():
-            log.error("child.killed", child=self.name, after_s=drain_s)
-            self.process.kill()
-            self.process.join()
 
 
 class Service:
@@ -105,6 +50,7 @@ class Service:
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
         self.stopping = threading.Event()
+        self._out_of_memory = OutOfMemory()
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
@@ -118,19 +64,20 @@ class Service:
         configure_logging(self.config.log_level)
         lock = lock_data_dir(self.config.data_dir, (self.config.received_dir, self.config.results_dir))
         card = read_card(checkpoint_folder(self.config.model.checkpoint))
-        database = Database(self.config.database_path)
-        for job in jobs.recover(database, now=time.time()):
-            log.warning("job.recovered", job=job.id, state=str(job.state.value))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
+        database = outlast(self._open_database, "start", self.stopping.wait)
         receiver, workers = self._children()
-        sweeps = Sweeps(self.config, database, card, kill_worker=_killer(workers))
+        leases = Leases(database, self.config.work.job_timeout_s, _killer(workers), lambda: _living(workers))
+        watchdog = ReceiverWatchdog(self.config, receiver.kill, answers)
+        sweeps = Sweeps(self.config, database, card, leases, watchdog)
         try:
-            self._start([*workers, receiver])
+            self._start(workers, leases)
+            self._start([receiver, *workers], leases)
             sweeps.start()
             log.info("node.started", model=card.name, model_version=card.version, device_uid=card.device_uid)
             while not self.stopping.is_set():
-                self._watch([receiver, *workers], database)
+                self._watch([receiver, *workers], leases)
         finally:
             log.info("node.stopping")
             receiver.stop(RECEIVER_DRAIN_S)
@@ -140,58 +87,86 @@ class Service:
             os.close(lock)
             log.info("node.stopped")
 
+    def _open_database(self) -> Database:
+        """The database, with every job that ran at an end of the node back in its queue."""
+        database = Database(self.config.database_path)
+        try:
+            for job in jobs.recover(database, now=time.time()):
+                log.warning("job.recovered", job=job.id, state=str(job.state.value))
+        except NodeError:
+            database.close()
+            raise
+        return database
+
     def _children(self) -> tuple[Child, list[Child]]:
         found = _devices(self.config.work.device)
-        receiver = Child("receiver", light.receive, (pickle.dumps(self.config),))
+        receiver = Child("receiver", light.receive, (pickle.dumps(self.config),), RECEIVER_DELAYS_S)
         names = [f"worker-{device.replace(':', '-')}" for device in found]
         workers = [
-            Child(name, children.worker, (self.config, device, name)) for name, device in zip(names, found, strict=True)
+            Child(
+                name,
+                children.worker,
+                (self.config, device, name),
+                WORKER_DELAYS_S,
+                silent_s=max(SILENT_S, self.config.work.lease_s),
+            )
+            for name, device in zip(names, found, strict=True)
         ]
         return receiver, workers
 
-    def _start(self, children: list[Child]) -> None:
-        """Start all; the receiver, which comes last, listens only once every model is warm."""
-        for child in children[:-1]:
-            child.start()
-        for child in children[:-1]:
-            child.await_ready(START_S)
-        children[-1].start()
-        children[-1].await_ready(START_S)
+    def _start(self, children: Sequence[Child], leases: Leases) -> None:
+        """Start all, and wait until each is ready: the receiver listens only once every model is warm.
 
-    def _watch(self, children: list[Child], database: Database) -> None:
-        """Wait a moment for a death, and start again whoever is due."""
-        wait([child.process.sentinel for child in children if child.process and child.process.is_alive()], POLL_S)
+        One that dies while it starts is started again: somebody may have killed it.
+
+        Raises
+        ------
+        StartRefused
+            One said why it cannot start, or died too often.
+        """
+        while not self.stopping.is_set() and not all(child.is_ready for child in children):
+            self._watch(children, leases)
+            for child in children:
+                if child.refusal:
+                    raise StartRefused(f"The {child.name} cannot start: {child.refusal}")
+                if child.deaths >= MAX_DEATHS_AT_START and not child.is_ready:
+                    raise StartRefused(f"The {child.name} died {child.deaths} times; see its last log lines.")
+
+    def _watch(self, children: Sequence[Child], leases: Leases) -> None:
+        """Wait a moment for something to happen, and start again whoever died and is due."""
+        wait([sentinel for child in children for sentinel in child.sentinels], POLL_S)
+        if self.stopping.is_set():
+            return
         now = time.monotonic()
+        oom_kill_at = self._out_of_memory.last_at(now)
         for child in children:
-            if child.process is not None and child.is_dead() and not self.stopping.is_set():
-                log.error("child.died", child=child.name, exit_code=child.process.exitcode)
-                for job in jobs.release_worker(database, child.name, now=time.time()):
-                    log.warning("job.taken_back", job=job.id, kills=job.kills, state=str(job.state.value))
-                child.deaths = 1 if now - child.started_at > SETTLED_S else child.deaths + 1
-                child.due_at = now + RESTART_DELAYS_S[min(child.deaths, len(RESTART_DELAYS_S)) - 1]
-                child.process = None
-            if child.process is None and now >= child.due_at:
-                child.start()
+            death = child.look(now, oom_kill_at)
+            if death is not None:
+                leases.note(death)
 
 
 def _devices(wanted: str) -> tuple[str, ...]:
     """The devices to work on; torch, which knows them, stays out of this process."""
     if wanted == "cpu":
         return ("cpu",)
-    with ProcessPoolExecutor(1, mp_context=_spawn) as pool:
+    with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
         return pool.submit(children.find_devices, wanted).result()
 
 
-def _killer(workers: list[Child]) -> Callable[[str], None]:
-    def kill(name: str) -> None:
+def _killer(workers: Sequence[Child]) -> Callable[[str], None]:
+    def kill(holder: str) -> None:
         for child in workers:
-            if child.name == name and child.process is not None:
-                child.process.kill()
+            if child.holder == holder:
+                child.kill()
 
     return kill
 
 
-def _stop_together(children: list[Child], drain_s: float) -> None:
+def _living(workers: Sequence[Child]) -> set[str]:
+    return {child.holder for child in workers if child.process is not None}
+
+
+def _stop_together(children: Sequence[Child], drain_s: float) -> None:
     """Ask all to end before waiting for any."""
     for child in children:
         if child.process is not None:

@@ -1,5 +1,7 @@
 """The queue's reads and writes of jobs; its rules stand in `survnode.node.work.jobs`."""
 
+from dataclasses import replace
+
 from sqlalchemy import exists, func, select, update
 
 from survnode.node.state.database import Transaction, changes, fetch, fetch_one
@@ -48,6 +50,13 @@ def update_claimed(connection: Transaction, claimed: Job, after: Job) -> bool:
     """Write what differs from the claim; False if it is not the newest on this job, or the job does not run."""
     own = (jobs.c.id == claimed.id, jobs.c.token == claimed.token, jobs.c.state == JobState.RUNNING)
     return connection.execute(update(jobs).where(*own).values(changes(claimed, after))).rowcount == 1
+
+
+def requeue_failed(connection: Transaction, job: Job, now: float) -> None:
+    """Let a job that failed be tried again, since its study came again or was judged again; no other."""
+    if job.state is JobState.FAILED:
+        again = replace(job, state=JobState.QUEUED, due_at=now, attempts=0, failures=0, kills=0, ended_at=None)
+        update_job(connection, job, again)
 
 
 def supersede_older(connection: Transaction, now: float) -> None:

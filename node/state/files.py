@@ -1,7 +1,7 @@
 """Where received files lie, and how they survive a power cut."""
 
 import os
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 
@@ -21,6 +21,23 @@ def replace_durably(path: Path, content: bytes) -> None:
     write_durably(temporary, content)
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def is_as_received(path: Path, sha256_of_data_set: str) -> bool:
+    """Whether the data set of a Part 10 file is what it was when it came; False if the file is gone.
+
+    Raises
+    ------
+    OSError
+        The disk cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(144)  # preamble, prefix, and the element that tells the length of the meta information
+            file.seek(144 + int.from_bytes(start[140:144], "little"))
+            return start[128:132] == b"DICM" and file_digest(file, "sha256").hexdigest() == sha256_of_data_set
+    except FileNotFoundError:
+        return False
 
 
 def sync_folder(folder: Path) -> None:

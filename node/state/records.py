@@ -14,7 +14,7 @@ class InstanceState(Explained):
     """Where the file of an instance stands."""
 
     STORED = "STORED", "Its file is on disk as it was received."
-    UNREADABLE = "UNREADABLE", "Its file is on disk, but its header cannot be read."
+    UNREADABLE = "UNREADABLE", "Its file cannot be read, or is not what was received: send it again."
     DELETED = "DELETED", "Its file was deleted after its retention time; it may be sent again."
 
 
@@ -225,7 +225,9 @@ class Job:
     destinations : to which its results go; None means all of the configuration
     reports_refusal : if it cannot be analysed, a report says so; otherwise its study says it alone
     token : grows with each claim; only the holder of the newest may report
+    failures : how often it failed and was tried again
     kills : how often its worker died with it
+    lease_until : by the clock of the machine that never steps
     """
 
     id: int
@@ -242,6 +244,7 @@ class Job:
     created_at: float
     due_at: float
     attempts: int = 0
+    failures: int = 0
     kills: int = 0
     token: int = 0
     worker: str | None = None

@@ -68,7 +68,7 @@ def is_withdrawn(connection: Transaction, job_id: int, destination: str) -> bool
 
 def hold_back(connection: Transaction, job_id: int, destination: str, now: float) -> int:
     """Let what is withdrawn not be sent any more; of how much of it the destination may have something already."""
-    notes = select(results.c.id).where(results.c.role == ResultRole.WITHDRAWAL)
+    notes = select(results.c.id).where(results.c.job_id == job_id, results.c.role == ResultRole.WITHDRAWAL)
     unsent = (
         deliveries.c.job_id == job_id,
         deliveries.c.destination == destination,

@@ -211,6 +211,7 @@ jobs = Table(
     Column("created_at", Float, nullable=False),
     Column("due_at", Float, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("failures", Integer, nullable=False, default=0),
     Column("kills", Integer, nullable=False, default=0),
     Column("token", Integer, nullable=False, default=0),
     Column("worker", String),

@@ -4,7 +4,8 @@ A worker claims a job for a while and says now and then that it lives. Whoever r
 claim: after the lease went to another worker the old token is worth nothing, so a job ends once however often it ran.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from survnode.model.errors import Reason
@@ -15,13 +16,17 @@ from survnode.node.state.database import Database, Transaction
 from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredObject
 
 MAX_KILLS = 2  # a job that took its worker with it so often is kept away from workers
-MAX_ATTEMPTS_AT_RESTART = 5  # a job that was running at so many restarts may be what brought the node down
+MAX_ATTEMPTS = 10  # of a job whose worker was always ended by others: so often, it may be the cause all the same
+
+Uptime = Callable[[], float]  # seconds by the clock that never steps, one for all processes of a machine
 
 RETRYABLE = (JobState.FAILED, JobState.QUARANTINED)
 
 
-def claim(database: Database, worker: str, *, now: float, lease_s: float) -> Job | None:
-    """The oldest job that is due, leased to ``worker`` until ``now + lease_s``; None if there is none.
+def claim(
+    database: Database, worker: str, *, now: float, lease_s: float, uptime: Uptime = time.monotonic
+) -> Job | None:
+    """The oldest job that is due, leased to ``worker`` for ``lease_s``; None if there is none.
 
     Jobs of one study run one after the other, and an older version never after a newer one.
     """
@@ -36,7 +41,7 @@ def claim(database: Database, worker: str, *, now: float, lease_s: float) -> Job
             worker=worker,
             token=job.token + 1,
             attempts=job.attempts + 1,
-            lease_until=now + lease_s,
+            lease_until=uptime() + lease_s,
             started_at=now,
             ended_at=None,
         )
@@ -44,15 +49,15 @@ def claim(database: Database, worker: str, *, now: float, lease_s: float) -> Job
         return claimed
 
 
-def heartbeat(database: Database, job: Job, *, now: float, lease_s: float) -> None:
-    """Lengthen the lease of a claimed job to ``now + lease_s``.
+def heartbeat(database: Database, job: Job, *, lease_s: float, uptime: Uptime = time.monotonic) -> None:
+    """Lengthen the lease of a claimed job to ``lease_s`` from now.
 
     Raises
     ------
     LeaseLost
     """
     with database.transaction() as connection:
-        _report(connection, job, replace(job, lease_until=now + lease_s))
+        _report(connection, job, replace(job, lease_until=uptime() + lease_s))
 
 
 def finish(
@@ -103,38 +108,48 @@ def fail(database: Database, job: Job, error: str, decision: Decision, *, now: f
     if isinstance(decision, GiveUp):
         after = replace(_ended(job, JobState.FAILED, now), error=f"{error} {decision.why}")
     else:
-        after = replace(_queued(job, now + decision.delay_s), error=error)
+        after = replace(_queued(job, now + decision.delay_s), error=error, failures=job.failures + 1)
     with database.transaction() as connection:
         _report(connection, job, after)
     return after.state
 
 
-def release_worker(database: Database, worker: str, *, now: float) -> list[Job]:
-    """Take back what a worker that died had claimed; the jobs as they stand now."""
+def release_worker(database: Database, worker: str, *, now: float, by_others: bool = False) -> list[Job]:
+    """Take back what a worker that died had claimed; the jobs as they stand now.
+
+    Parameters
+    ----------
+    by_others : whether somebody else ended it, which is not held against the job
+    """
     with database.transaction() as connection:
         lost = [job for job in claims.running_jobs(connection) if job.worker == worker]
-        return [_take_back(connection, job, now) for job in lost]
+        return [_take_back(connection, job, now, kills=0 if by_others else 1) for job in lost]
 
 
-def expire_leases(database: Database, *, now: float) -> list[Job]:
-    """Take back every job whose worker has not spoken in time; the jobs as they stand now."""
+def expire_leases(database: Database, *, now: float, uptime_s: float, living: Collection[str] = ()) -> list[Job]:
+    """Take back every job whose worker has not spoken in time; the jobs as they stand now.
+
+    Parameters
+    ----------
+    living : workers that are known to live, whatever their lease says
+    """
     with database.transaction() as connection:
-        lost = [job for job in claims.running_jobs(connection) if is_silent(job, now)]
-        return [_take_back(connection, job, now) for job in lost]
+        lost = [job for job in claims.running_jobs(connection) if job.worker not in living and is_silent(job, uptime_s)]
+        return [_take_back(connection, job, now, kills=1) for job in lost]
 
 
-def is_silent(job: Job, now: float) -> bool:
+def is_silent(job: Job, uptime_s: float) -> bool:
     """Whether the worker of a running job has not spoken in time."""
-    return job.lease_until is not None and job.lease_until < now
+    return job.lease_until is not None and job.lease_until < uptime_s
 
 
 def recover(database: Database, *, now: float) -> list[Job]:
     """Take back every running job, when the node starts and has no worker yet; the jobs as they stand now.
 
-    A restart is not held against a job, but one that was running at many of them may be their cause.
+    A death of the node or of its machine is not held against a job.
     """
     with database.transaction() as connection:
-        return [_recover(connection, job, now) for job in claims.running_jobs(connection)]
+        return [_take_back(connection, job, now, kills=0) for job in claims.running_jobs(connection)]
 
 
 def retry(database: Database, job_id: int, *, now: float) -> Job:
@@ -148,7 +163,7 @@ def retry(database: Database, job_id: int, *, now: float) -> Job:
         job = _get(connection, job_id)
         if job.state not in RETRYABLE:
             raise errors.NotRetryable(f"Job {job_id} is {job.state}: {job.state.sentence}")
-        again = replace(_queued(job, now), attempts=0, kills=0, ended_at=None)
+        again = replace(_queued(job, now), attempts=0, failures=0, kills=0, ended_at=None)
         claims.update_job(connection, job, again)
         return again
 
@@ -183,23 +198,18 @@ def _report(connection: Transaction, job: Job, after: Job) -> None:
         raise errors.LeaseLost(f"Claim {job.token} on job {job.id} is no longer valid.")
 
 
-def _recover(connection: Transaction, job: Job, now: float) -> Job:
-    after = _queued(job, now)
-    if job.attempts >= MAX_ATTEMPTS_AT_RESTART:
-        why = f"It was running at an end of the node, at its try {job.attempts}."
-        after = replace(_ended(job, JobState.QUARANTINED, now), error=why)
+def _take_back(connection: Transaction, job: Job, now: float, *, kills: int) -> Job:
+    after = replace(_queued(job, now), kills=job.kills + kills)
+    if after.kills >= MAX_KILLS:
+        after = _set_aside(after, now, f"Its worker died or fell silent {after.kills} times.")
+    elif job.attempts >= MAX_ATTEMPTS:
+        after = _set_aside(after, now, f"Its worker, or the node, was ended {job.attempts} times while it ran.")
     claims.update_job(connection, job, after)
     return after
 
 
-def _take_back(connection: Transaction, job: Job, now: float) -> Job:
-    kills = job.kills + 1
-    after = replace(_queued(job, now), kills=kills)
-    if kills >= MAX_KILLS:
-        why = f"Its worker died or fell silent {kills} times."
-        after = replace(_ended(job, JobState.QUARANTINED, now), kills=kills, error=why)
-    claims.update_job(connection, job, after)
-    return after
+def _set_aside(job: Job, now: float, why: str) -> Job:
+    return replace(_ended(job, JobState.QUARANTINED, now), error=why)
 
 
 def _queued(job: Job, due_at: float) -> Job:

@@ -4,10 +4,12 @@ import json
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from errno import errorcode
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -17,11 +19,11 @@ from survnode.model.ct.volume import read_series
 from survnode.model.errors import ModelError
 from survnode.node import errors
 from survnode.node.results.identity import Predecessor, ResultRun
-from survnode.node.retry import RetryPolicy, decide
+from survnode.node.retry import Decision, Guard, RetryPolicy, decide, outlast
 from survnode.node.roles import ResultRole
 from survnode.node.state import made
 from survnode.node.state.database import Database
-from survnode.node.state.files import replace_durably, sync_folder
+from survnode.node.state.files import is_as_received, replace_durably, sync_folder
 from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredObject
 from survnode.node.work import jobs as queue
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline
@@ -52,48 +54,109 @@ class Workplace:
     software_version: str
 
 
-def work(database: Database, pipeline: Pipeline, place: Workplace, worker: str, stop: threading.Event) -> None:
-    """Take jobs until ``stop`` is set; a job that was begun is brought to its end."""
-    while not stop.is_set():
-        job = queue.claim(database, worker, now=time.time(), lease_s=place.lease_s)
+@dataclass(frozen=True)
+class Shift:
+    """What a worker works under.
+
+    Parameters
+    ----------
+    worker : the name under which it claims jobs
+    stop : set when it is to take no more
+    show_life : called again and again while it lives
+    """
+
+    worker: str
+    stop: threading.Event
+    show_life: Callable[[], None] = lambda: None
+
+
+def work(database: Database, pipeline: Pipeline, place: Workplace, shift: Shift) -> None:
+    """Take jobs until the shift ends; a job that was begun is brought to its end.
+
+    What fails beside a job, as a database that is busy, is said once and waited out.
+    """
+    guard = Guard(shift.worker)
+
+    def take_one() -> None:
+        if guard.is_failing:  # whatever it had when it failed, it works on no more
+            queue.release_worker(database, shift.worker, now=time.time(), by_others=True)
+        job = queue.claim(database, shift.worker, now=time.time(), lease_s=place.lease_s)
         if job is None:
-            stop.wait(IDLE_POLL_S)
+            shift.stop.wait(IDLE_POLL_S)
         else:
-            _work_on(database, pipeline, place, job)
+            _work_on(database, pipeline, place, shift, job)
+
+    while not shift.stop.is_set():
+        shift.show_life()
+        shift.stop.wait(guard.run(take_one))
 
 
-def _work_on(database: Database, pipeline: Pipeline, place: Workplace, job: Job) -> None:
+def _work_on(database: Database, pipeline: Pipeline, place: Workplace, shift: Shift, job: Job) -> None:
     """Bring one claimed job to one of its ends."""
     fields = {"job": job.id, "study_instance_uid": job.study_instance_uid, "attempt": job.attempts}
     log.info("job.started", **fields)
     try:
-        with _kept_alive(database, job, place.lease_s):
-            outcome = _analyse(database, pipeline, place, job)
-            speaks = outcome.reason is None or job.reports_refusal
-            objects = _write(place.results, job, outcome) if speaks else []
-        queue.finish(
-            database, job, objects, list(_planned(objects, place.destinations, job)),
-            now=time.time(), reason=outcome.reason, detail=outcome.detail,
-        )  # fmt: skip
-        log.info("job.finished", **fields, objects=len(objects), reason=outcome.reason and outcome.reason.value)
+        with _kept_alive(database, job, place.lease_s, shift):
+            report = _outcome(database, pipeline, place, job, fields)
+            outlast(report, f"report on job {job.id}", shift.stop.wait)
     except errors.LeaseLost:
         log.warning("job.lease_lost", **fields)
+
+
+def _outcome(
+    database: Database, pipeline: Pipeline, place: Workplace, job: Job, fields: Mapping[str, object]
+) -> Callable[[], None]:
+    """What is to be recorded of a job once it has run, whatever it died of."""
+    try:
+        outcome = _analyse(database, pipeline, place, job)
+        speaks = outcome.reason is None or job.reports_refusal
+        objects = _write(place.results, job, outcome) if speaks else []
     except Exception as error:  # noqa: BLE001  the edge of a job: whatever it died of, a person must see it
-        can_retry = error.can_retry if isinstance(error, errors.NodeError) else not isinstance(error, ModelError)
-        decision = decide(place.retry, tries=job.attempts, elapsed_s=0, can_retry=can_retry)
-        state = queue.fail(database, job, described(error), decision, now=time.time())
-        say = log.error if state is JobState.FAILED else log.warning
-        say("job.failed", **fields, state=str(state.value), error=described(error))
+        return partial(_fail, database, place, job, error, fields)
+    return partial(_finish, database, place, job, outcome, objects, fields)
+
+
+def _finish(
+    database: Database,
+    place: Workplace,
+    job: Job,
+    outcome: AnalysisOutcome,
+    objects: Sequence[StoredObject],
+    fields: Mapping[str, object],
+) -> None:
+    queue.finish(
+        database, job, objects, list(_planned(objects, place.destinations, job)),
+        now=time.time(), reason=outcome.reason, detail=outcome.detail,
+    )  # fmt: skip
+    log.info("job.finished", **fields, objects=len(objects), reason=outcome.reason and outcome.reason.value)
+
+
+def _fail(database: Database, place: Workplace, job: Job, error: Exception, fields: Mapping[str, object]) -> None:
+    decision = _decision(place.retry, job, error)
+    state = queue.fail(database, job, described(error), decision, now=time.time())
+    say = log.error if state is JobState.FAILED else log.warning
+    say("job.failed", **fields, state=str(state.value), error=described(error))
+
+
+def _decision(policy: RetryPolicy, job: Job, error: Exception) -> Decision:
+    """What to do with a job that failed: a full disk or a busy database is the node's fault, and waited out."""
+    tries = job.failures + 1
+    if isinstance(error, errors.NodeError) and error.can_retry:
+        return decide(replace(policy, max_tries=None), tries=tries, elapsed_s=0)
+    return decide(policy, tries=tries, elapsed_s=0, can_retry=not isinstance(error, errors.NodeError | ModelError))
 
 
 def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job) -> AnalysisOutcome:
     run = _run_of(database, place, job)
-    paths = _paths(database, place, job)
+    paths, altered = _checked_paths(database, place, job)
     if job.reason is not None:
         headers = [ds for path in paths if (ds := _header(path)) is not None]
         if not headers:
             raise errors.StudyUnreadable("None of the study's files can be read, so no report can name its patient.")
         return pipeline.refuse(headers, job.reason, job.detail, run)
+    if altered:
+        number = f"{altered} of its {len(paths) + altered} images"
+        raise errors.ImagesAltered(f"On disk, {number} are gone or not what was received: send the study again.")
     return pipeline.analyse(read_series(paths), run)
 
 
@@ -113,12 +176,27 @@ def _run_of(database: Database, place: Workplace, job: Job) -> ResultRun:
     )
 
 
-def _paths(database: Database, place: Workplace, job: Job) -> list[Path]:
-    """The files of the job's images."""
+def _checked_paths(database: Database, place: Workplace, job: Job) -> tuple[list[Path], int]:
+    """Those files of the job's images that are what was received, and how many are not; these are marked.
+
+    Raises
+    ------
+    StorageFailed
+        The disk cannot be read.
+    """
     with database.reading() as connection:
         images = made.images_of_study(connection, job.study_instance_uid)
-    paths = {instance.sop_instance_uid: instance.path for instance in images}
-    return [place.received / paths[uid] for uid in job.sop_instance_uids]
+    known = {image.sop_instance_uid: image for image in images}
+    wanted = [known[uid] for uid in job.sop_instance_uids]
+    try:
+        altered = {it.sop_instance_uid for it in wanted if not is_as_received(place.received / it.path, it.sha256)}
+    except OSError as error:
+        raise errors.StorageFailed(f"The images cannot be read: {errorcode.get(error.errno or 0)}.") from error
+    if altered:
+        log.error("instances.altered", job=job.id, study_instance_uid=job.study_instance_uid, number=len(altered))
+        with database.transaction() as connection:
+            made.mark_unreadable(connection, altered)
+    return [place.received / it.path for it in wanted if it.sop_instance_uid not in altered], len(altered)
 
 
 def _header(path: Path) -> Dataset | None:
@@ -164,18 +242,19 @@ def _planned(
 
 
 @contextmanager
-def _kept_alive(database: Database, job: Job, lease_s: float) -> Iterator[None]:
+def _kept_alive(database: Database, job: Job, lease_s: float, shift: Shift) -> Iterator[None]:
     """Lengthen the lease from another thread while the block runs."""
     done = threading.Event()
 
     def beat() -> None:
         while not done.wait(lease_s / 4):
+            shift.show_life()
             try:
-                queue.heartbeat(database, job, now=time.time(), lease_s=lease_s)
+                queue.heartbeat(database, job, lease_s=lease_s)
             except errors.LeaseLost:
                 return  # `finish` will say so
-            except errors.DatabaseBusy:
-                log.warning("job.heartbeat_delayed", job=job.id)
+            except errors.NodeError as error:
+                log.warning("job.heartbeat_delayed", job=job.id, error=str(error))
 
     thread = threading.Thread(target=beat, daemon=True, name=f"heartbeat-{job.id}")
     thread.start()

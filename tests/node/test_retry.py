@@ -1,6 +1,10 @@
-import pytest
+from collections.abc import Callable
 
-from survnode.node.retry import GiveUp, RetryPolicy, TryAgain, decide
+import pytest
+from structlog.testing import capture_logs
+
+from survnode.node.errors import DatabaseBusy, DatabaseFailed
+from survnode.node.retry import GiveUp, Guard, RetryPolicy, TryAgain, decide, outlast
 
 POLICY = RetryPolicy(first_delay_s=10, factor=2, max_delay_s=60, jitter=0.5, max_tries=5, max_elapsed_s=300)
 
@@ -33,3 +37,50 @@ def test_gives_up_at_once_where_a_retry_cannot_help() -> None:
 
 def test_tries_for_ever_without_limits() -> None:
     assert decide(RetryPolicy(jitter=0), tries=10_000, elapsed_s=1e9) == TryAgain(600)
+
+
+def failing(error: Exception) -> Callable[[], object]:
+    def act() -> object:
+        raise error
+
+    return act
+
+
+def test_a_failure_is_said_once_and_waited_out_longer_each_time() -> None:
+    guard = Guard("sweep", random=lambda: 0.0)
+    with capture_logs() as said:
+        delays = [guard.run(failing(DatabaseBusy("busy"))) for _ in range(6)]
+        assert guard.is_failing
+        delays.append(guard.run(lambda: None))
+    assert delays == [1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 0.0]
+    assert [(it["event"], it["log_level"]) for it in said] == [("loop.failed", "warning"), ("loop.recovered", "info")]
+    assert not guard.is_failing
+
+
+def test_what_a_person_must_see_to_is_an_error_without_values() -> None:
+    with capture_logs() as said:
+        Guard("sweep").run(failing(ValueError("Doe^Jane")))
+        Guard("sweep").run(failing(DatabaseFailed("no such table")))
+    assert [it["log_level"] for it in said] == ["error", "error"]
+    assert "Doe" not in str(said)
+
+
+def test_what_passes_is_outlasted_and_what_does_not_is_raised() -> None:
+    failures = [DatabaseBusy("busy"), DatabaseBusy("busy")]
+    waits: list[float] = []
+
+    def act() -> str:
+        if failures:
+            raise failures.pop()
+        return "done"
+
+    def wait(delay_s: float) -> bool:
+        waits.append(delay_s)
+        return False
+
+    assert outlast(act, "start", wait) == "done"
+    assert len(waits) == 2
+    with pytest.raises(DatabaseFailed):
+        outlast(failing(DatabaseFailed("gone")), "start", wait)
+    with pytest.raises(DatabaseBusy):
+        outlast(failing(DatabaseBusy("busy")), "start", lambda _: True)

@@ -90,13 +90,19 @@ def labels(item: RankedSlice, findings: ReportedFindings) -> Iterator[Label]:
     model = ascii_text(f"{findings.model.name} {findings.model.version}")
     demonstration = DEMONSTRATION if findings.model.demonstration else ""
     warning = "; ".join(words.brief(findings))
-    place = f"{findings.series.label}: {item.place}"
+    weight = f"attention {item.weight:.1f} %   {item.place}"
     yield Label(
         (MARGIN, first), f"AI rank {item.rank} of {len(findings.slices)}", SCREEN.plain, font(24, bold=True), "lm"
     )
-    yield Label((PANEL, first), f"attention {item.weight:.1f} %", SCREEN.plain, font(22), "mm")
+    yield Label((PANEL, first), weight, SCREEN.plain, font(20), "mm")
     yield Label((right, first), RESEARCH_USE.upper(), SCREEN.warning, font(18, bold=True), "rm")
-    yield Label((MARGIN, second), fitted(ascii_text(place), font(15), _beside(warning)), SCREEN.plain, font(15), "lm")
+    yield Label(
+        (MARGIN, second),
+        fitted(ascii_text(findings.series.label), font(15), _beside(warning)),
+        SCREEN.plain,
+        font(15),
+        "lm",
+    )
     if warning:
         yield Label((right, second), warning, SCREEN.warning, font(14, bold=True), "rm")
     for left, (name, window) in zip((0, PANEL), WINDOWS.items(), strict=True):

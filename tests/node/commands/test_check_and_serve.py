@@ -15,6 +15,7 @@ from survnode.model.checkpoint import checkpoint_folder
 from survnode.node.commands.check import Finding, run_checks
 from survnode.node.contexts import accepted_contexts
 from survnode.node.errors import ReceiverFailed
+from survnode.node.intake.folders import StoreFolders
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.service.lock import lock_data_dir
 from survnode.node.state.database import Database
@@ -131,6 +132,15 @@ def test_check_finds_nothing_where_serve_can_start_and_leaves_nothing_behind(tmp
     config = configured(tmp_path, receiving("127.0.0.1", 0))
     assert faults(config) == set()
     assert list(tmp_path.iterdir()) == [config]
+
+
+def test_check_finds_a_receiver_that_still_drains(tmp_path: Path) -> None:
+    folders = StoreFolders(tmp_path / "data" / "received")
+    folders.lock()
+    try:
+        assert faults(configured(tmp_path, receiving("127.0.0.1", 0))) == {"data folder"}
+    finally:
+        folders.unlock()
 
 
 def test_check_leaves_a_data_folder_as_it_was(tmp_path: Path) -> None:

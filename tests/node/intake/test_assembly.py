@@ -10,6 +10,7 @@ from survnode.model.errors import Reason
 from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.instance import Received
 from survnode.node.intake.store import Store
+from survnode.node.retry import GiveUp
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import (
@@ -93,6 +94,20 @@ def test_the_same_study_sent_twice_makes_nothing_new(
         add(store, make_received, 1, 2, 3)
         assembly.assemble_due(1e3)
     assert len(jobs_of(database)) == 1
+
+
+def test_a_job_that_failed_is_tried_again_when_its_study_is_judged_again(
+    assembly: Assembly, store: Store, database: Database, make_received: MakeReceived
+) -> None:
+    add(store, make_received, 1, 2, 3)
+    assembly.assemble_due(1e3)
+    running = jobs.claim(database, "w", now=1e3, lease_s=60)
+    assert running is not None
+    jobs.fail(database, running, "Its images were altered.", GiveUp("No."), now=1e3)
+    judge_again(database, "1.2.3", now=2e3)
+    assert assembly.assemble_due(2e3) == []
+    (job,) = jobs_of(database)
+    assert (job.state, job.due_at, job.attempts, job.failures) == (JobState.QUEUED, 2e3, 0, 0)
 
 
 def test_one_late_image_makes_a_new_version(

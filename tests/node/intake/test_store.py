@@ -242,6 +242,23 @@ def test_an_instance_whose_file_was_deleted_is_stored_again(
     assert again.state is InstanceState.STORED
 
 
+def test_an_instance_whose_file_was_altered_is_mended_when_it_comes_again(
+    store: Store, database: Database, make_received: MakeReceived, times: list[float]
+) -> None:
+    store.add(make_received())
+    (row,) = rows_of(database)
+    whole = (store.folder / row.path).read_bytes()
+    (store.folder / row.path).write_bytes(whole[:-1])
+    with database.transaction() as connection:
+        connection.execute(update(instances).values(state=InstanceState.UNREADABLE))
+        connection.execute(update(studies).values(state=StudyState.ASSEMBLED, due_at=None))
+    times.append(900.0)
+    assert store.add(make_received()) is Stored.NEW
+    assert (store.folder / row.path).read_bytes() == whole
+    assert [it.state for it in rows_of(database)] == [InstanceState.STORED]
+    assert (study_of(database).state, study_of(database).due_at) == (StudyState.RECEIVING, 960.0)
+
+
 def test_a_study_remembers_what_people_search_for_and_how_its_first_image_came(
     store: Store, database: Database, make_received: MakeReceived
 ) -> None:

@@ -17,7 +17,7 @@ REPORT = StoredObject(ResultRole.REPORT, 0, "1.2.840.10008.5.1.4.1.1.88.34", "9.
 
 
 def claim(database: Database, now: float = 10.0, worker: str = "w1") -> Job | None:
-    return jobs.claim(database, worker, now=now, lease_s=60)
+    return jobs.claim(database, worker, now=now, lease_s=60, uptime=lambda: now)
 
 
 def claimed(database: Database, now: float = 10.0, worker: str = "w1") -> Job:
@@ -95,19 +95,19 @@ def test_a_reason_known_before_the_work_is_kept(database: Database, add_job: Add
 def test_a_heartbeat_keeps_the_lease(database: Database, add_job: AddJob) -> None:
     add_job()
     job = claimed(database)
-    jobs.heartbeat(database, job, now=60.0, lease_s=60)
-    assert jobs.expire_leases(database, now=110.0) == []
-    assert [lost.id for lost in jobs.expire_leases(database, now=121.0)] == [job.id]
+    jobs.heartbeat(database, job, lease_s=60, uptime=lambda: 60.0)
+    assert jobs.expire_leases(database, now=0.0, uptime_s=110.0) == []
+    assert [lost.id for lost in jobs.expire_leases(database, now=0.0, uptime_s=121.0)] == [job.id]
 
 
 def test_who_lost_the_lease_can_report_nothing(database: Database, add_job: AddJob) -> None:
     add_job()
     old = claimed(database)
-    jobs.expire_leases(database, now=100.0)
+    jobs.expire_leases(database, now=100.0, uptime_s=100.0)
     new = claimed(database, now=100.0, worker="w2")
     assert new.token == old.token + 1
     for report in (
-        lambda: jobs.heartbeat(database, old, now=101.0, lease_s=60),
+        lambda: jobs.heartbeat(database, old, lease_s=60),
         lambda: jobs.finish(database, old, [REPORT], [], now=101.0),
         lambda: jobs.fail(database, old, "x", TryAgain(1.0), now=101.0),
     ):
@@ -152,7 +152,7 @@ def test_a_job_that_killed_its_worker_twice_is_quarantined(database: Database, a
 def test_a_silent_worker_counts_as_a_dead_one(database: Database, add_job: AddJob) -> None:
     add_job()
     claimed(database, now=0.0)
-    assert [job.kills for job in jobs.expire_leases(database, now=61.0)] == [1]
+    assert [job.kills for job in jobs.expire_leases(database, now=0.0, uptime_s=61.0)] == [1]
 
 
 def test_the_end_of_one_worker_does_not_touch_anothers_job(database: Database, add_job: AddJob) -> None:
@@ -169,13 +169,25 @@ def test_a_restart_of_the_node_is_not_held_against_a_job(database: Database, add
     assert (job.state, job.kills, job.attempts) == (JobState.QUEUED, 0, 1)
 
 
-def test_a_job_that_ran_at_many_restarts_is_quarantined(database: Database, add_job: AddJob) -> None:
+def test_a_job_that_ran_whenever_others_ended_its_worker_or_node_is_set_aside_late(
+    database: Database, add_job: AddJob
+) -> None:
     add_job()
     states = []
-    for _ in range(jobs.MAX_ATTEMPTS_AT_RESTART):
+    for _ in range(jobs.MAX_ATTEMPTS // 2):
         claimed(database)
         states.append(jobs.recover(database, now=10.0)[0].state)
-    assert states == [JobState.QUEUED] * 4 + [JobState.QUARANTINED]
+        claimed(database)
+        (job,) = jobs.release_worker(database, "w1", now=10.0, by_others=True)
+        states.append(job.state)
+        assert job.kills == 0
+    assert states == [JobState.QUEUED] * 9 + [JobState.QUARANTINED]
+
+
+def test_a_worker_that_lives_keeps_a_job_whose_lease_is_over(database: Database, add_job: AddJob) -> None:
+    add_job()
+    claimed(database, now=0.0)
+    assert jobs.expire_leases(database, now=0.0, uptime_s=61.0, living={"w1"}) == []
 
 
 @pytest.mark.parametrize("state", [JobState.QUEUED, JobState.RUNNING, JobState.FINISHED, JobState.SUPERSEDED])

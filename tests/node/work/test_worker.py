@@ -1,22 +1,28 @@
 """The worker with a model that is told what to do; the whole of it is tested with the real one in tests/integration."""
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom import Dataset
-from sqlalchemy import insert
+from sqlalchemy import insert, update
+from structlog.testing import capture_logs
 
 from survnode.model.errors import Reason
+from survnode.node import errors
 from survnode.node.retry import RetryPolicy
+from survnode.node.state import made
 from survnode.node.state.database import Database, row_of
-from survnode.node.state.records import Instance, Job, JobState
+from survnode.node.state.records import Instance, InstanceState, Job, JobState
 from survnode.node.state.tables import instances
+from survnode.node.state.tables import jobs as jobs_table
 from survnode.node.work import jobs
-from survnode.node.work.worker import Workplace, work
+from survnode.node.work.worker import Shift, Workplace, work
 
+WAIT_S = 60.0
 AddJob = Callable[..., int]
 
 
@@ -39,16 +45,21 @@ def place(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path / "received", tmp_path / "results", {}, 60.0, RetryPolicy(max_tries=3), "1")
 
 
-def work_once(database: Database, pipeline: FakePipeline, place: Workplace) -> Job:
-    """Let a worker take jobs until none is running or due; job 1 as it stands then."""
+def work_once(database: Database, pipeline: FakePipeline, place: Workplace, after: int = 0) -> Job:
+    """Let a worker take jobs until the first has come to an end; that one as it stands then.
+
+    Parameters
+    ----------
+    after : attempts that there were before
+    """
     stop = threading.Event()
-    thread = threading.Thread(target=work, args=(database, pipeline, place, "w1", stop), daemon=True)
+    thread = threading.Thread(target=work, args=(database, pipeline, place, Shift("w1", stop)), daemon=True)
     thread.start()
     ended = {JobState.FAILED, JobState.FINISHED, JobState.QUARANTINED}
     try:
         for _ in range(400):
             job = jobs.get(database, 1)
-            if job.state in ended or (job.state is JobState.QUEUED and job.attempts):
+            if job.state in ended or (job.state is JobState.QUEUED and job.attempts > after):
                 return job
             stop.wait(0.05)
         raise AssertionError("the job came to no end")
@@ -77,3 +88,86 @@ def test_a_refusal_of_a_study_that_cannot_be_read_says_so(
     job = work_once(database, FakePipeline(Dataset), place)
     assert job.state is JobState.FAILED
     assert "None of the study's files can be read" in job.error
+
+
+def failing_with(error: Exception) -> FakePipeline:
+    def act() -> Any:
+        raise error
+
+    return FakePipeline(act)
+
+
+@pytest.mark.parametrize("error", [errors.StorageFull("full"), errors.DatabaseBusy("busy")])
+def test_a_fault_of_the_node_that_passes_is_not_held_against_a_job(
+    database: Database, place: Workplace, make_received: Callable[..., Any], add_job: AddJob, error: Exception
+) -> None:
+    add_job(reason=Reason.LOCALIZER, failures=7)
+    store_one(database, place, make_received(1))
+    job = work_once(database, failing_with(error), place)
+    assert (job.state, job.failures) == (JobState.QUEUED, 8)
+
+
+def test_a_job_that_fails_of_itself_is_given_up_after_its_tries_however_often_others_ended_its_worker(
+    database: Database, place: Workplace, make_received: Callable[..., Any], add_job: AddJob
+) -> None:
+    add_job(reason=Reason.LOCALIZER, attempts=6, failures=1)
+    store_one(database, place, make_received(1))
+    assert work_once(database, failing_with(ZeroDivisionError()), place, after=6).state is JobState.QUEUED
+    with database.transaction() as connection:
+        connection.execute(update(jobs_table).values(due_at=0.0))
+    assert work_once(database, failing_with(ZeroDivisionError()), place, after=7).state is JobState.FAILED
+
+
+def test_a_worker_outlives_a_database_that_is_locked(
+    database: Database, place: Workplace, make_received: Callable[..., Any], add_job: AddJob
+) -> None:
+    """The lock is held while the worker claims and while it reports; it waits for it 0.01 s at a time."""
+    add_job(reason=Reason.LOCALIZER)
+    store_one(database, place, make_received(1))
+    impatient = Database(database.path, busy_timeout_s=0.01)
+    running, locked, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def act() -> Any:
+        running.set()
+        assert locked.wait(WAIT_S)
+        raise ZeroDivisionError
+
+    shift = Shift("w1", stop)
+    thread = threading.Thread(target=work, args=(impatient, FakePipeline(act), place, shift), daemon=True)
+    with database.transaction(), capture_logs() as said:
+        thread.start()
+        await_(lambda: any(it["event"] == "loop.failed" for it in said))
+    assert running.wait(WAIT_S)
+    with database.transaction(), capture_logs() as said:
+        locked.set()
+        await_(lambda: any("report on job" in str(it) for it in said))
+    await_(lambda: jobs.get(database, 1).failures == 1)
+    stop.set()
+    thread.join()
+    impatient.close()
+
+
+def await_(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not done():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
+
+
+def test_images_that_are_not_what_was_received_are_not_analysed_and_marked(
+    database: Database, place: Workplace, make_received: Callable[..., Any], add_job: AddJob
+) -> None:
+    uids = ("1.2.3.1.1", "1.2.3.1.2", "1.2.3.1.3")
+    add_job(sop_instance_uids=uids)
+    sound, altered, gone = [store_one(database, place, make_received(number)) for number in (1, 2, 3)]
+    content = bytearray(altered.read_bytes())
+    content[-1] ^= 1
+    altered.write_bytes(content)
+    gone.unlink()
+    job = work_once(database, FakePipeline(Dataset), place)
+    assert job.state is JobState.FAILED
+    assert "2 of its 3 images are gone or not what was received" in job.error
+    with database.reading() as connection:
+        images = {image.sop_instance_uid: image.state for image in made.images_of_study(connection, "1.2.3")}
+    assert images == dict(zip(uids, [InstanceState.STORED, *[InstanceState.UNREADABLE] * 2], strict=True))
+    assert sound.exists()

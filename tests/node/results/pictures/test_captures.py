@@ -147,7 +147,8 @@ def test_no_words_touch_others_whatever_their_length(predict: Predict, changes: 
 def test_a_capture_says_which_series_it_is_of_and_what_to_beware_of(findings: ReportedFindings) -> None:
     series = a_series(coverage=Coverage(200.0, 4000.0, 0.1, 0.0, (CoverageWarning.CUT_BELOW,)))
     words = [label.text for label in captures.labels(findings.slices[0], replace(findings, series=series))]
-    assert 'CT series 3 "CHEST" of 2025-01-02: image 17, z 48.0 mm' in words
+    assert 'CT series 3 "CHEST" of 2025-01-02' in words
+    assert "attention 13.3 %   image 17, z 48.0 mm" in words
     assert "lungs cut off below" in words
 
 

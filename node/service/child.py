@@ -1,0 +1,179 @@
+"""One process of the node that is kept alive: started, watched, ended, and started again when it dies."""
+
+import ctypes
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger()
+
+START_S = 180.0  # a worker loads torch, the model and its weights
+SETTLED_S = 120.0  # whoever lived so long starts with a clean slate
+OOM_BEFORE_DEATH_S = 10.0  # how long a large process may take to die of the kernel's kill
+BY_OTHERS = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a process ended.
+
+    Parameters
+    ----------
+    holder : under which name it claimed jobs
+    by_others : whether somebody outside the node ended it
+    """
+
+    holder: str
+    exit_code: int | None
+    by_others: bool
+
+
+@dataclass
+class Child:
+    """A process that is kept alive.
+
+    Parameters
+    ----------
+    restart_delays_s : after the first, second, ... death in a row
+    silent_s : it is ended when it did not beat for so long; None: it does not beat
+    """
+
+    name: str
+    body: Callable[..., None]
+    arguments: tuple[object, ...]
+    restart_delays_s: Sequence[float]
+    silent_s: float | None = None
+    process: SpawnProcess | None = None
+    is_ready: bool = False
+    refusal: str = ""  # why it said that it cannot start
+    deaths: int = 0
+    _ready: Connection | None = None
+    _beat: ctypes.c_double | None = None
+    _started_at: float = 0.0
+    _due_at: float = 0.0
+    _ended_by_us: bool = field(default=False)
+
+    def start(self) -> None:
+        """Start the process."""
+        self._ready, theirs = SPAWN.Pipe(duplex=False)
+        arguments: tuple[object, ...] = (*self.arguments, theirs)
+        if self.silent_s is not None:
+            self._beat = SPAWN.Value("d", 0.0, lock=False)
+            arguments = (*self.arguments, self._beat, theirs)
+        self.process = SPAWN.Process(target=self.body, args=arguments, name=self.name)
+        self.process.start()
+        theirs.close()
+        self.is_ready, self.refusal, self._ended_by_us = False, "", False
+        self._started_at = time.monotonic()
+        log.info("child.started", child=self.name, pid=self.process.pid)
+
+    @property
+    def holder(self) -> str:
+        """The name under which the process claims jobs: each has its own."""
+        return holder_name(self.name, self.process.pid if self.process else None)
+
+    @property
+    def sentinels(self) -> list[int | Connection]:
+        """What becomes ready when there is something to see."""
+        if self.process is None:
+            return []
+        waiting: list[int | Connection] = [self.process.sentinel]
+        return waiting if self.is_ready or self._ready is None else [*waiting, self._ready]
+
+    def look(self, now: float, oom_kill_at: float) -> Death | None:
+        """Note whether it is ready, silent or dead, and start it if it is due.
+
+        Parameters
+        ----------
+        oom_kill_at : when the kernel last killed a process for want of memory
+        """
+        self._hear()
+        death = None
+        if self.process is not None and not self.process.is_alive():
+            death = self._bury(now, oom_kill_at)
+        elif self.process is not None and self._is_silent(now):
+            log.error("child.silent", child=self.name, pid=self.process.pid)
+            self.kill()
+        if self.process is None and now >= self._due_at:
+            self.start()
+        return death
+
+    def kill(self) -> None:
+        """End it at once; what it works on is then held to be the reason."""
+        if self.process is not None:
+            self._ended_by_us = True
+            self.process.kill()
+
+    def stop(self, drain_s: float) -> None:
+        """Ask it to end, and end it after ``drain_s``."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        self.process.join(drain_s)
+        if self.process.is_alive():
+            log.error("child.killed", child=self.name, after_s=drain_s)
+            self.process.kill()
+            self.process.join()
+
+    def _hear(self) -> None:
+        """Read whether it has started, or why it cannot."""
+        if self.is_ready or self._ready is None or not self._ready.poll():
+            return
+        try:
+            self.refusal = str(self._ready.recv())
+        except (EOFError, OSError):  # it died
+            self._ready = None
+            return
+        self.is_ready = not self.refusal
+
+    def _is_silent(self, now: float) -> bool:
+        if not self.is_ready:
+            return now - self._started_at > START_S
+        return self.silent_s is not None and self._beat is not None and now - self._beat.value > self.silent_s
+
+    def _bury(self, now: float, oom_kill_at: float) -> Death:
+        exit_code = self.process.exitcode if self.process else None
+        out_of_memory = now - oom_kill_at < OOM_BEFORE_DEATH_S
+        death = Death(self.holder, exit_code, exit_code in BY_OTHERS and not out_of_memory and not self._ended_by_us)
+        self.deaths = 1 if now - self._started_at > SETTLED_S else self.deaths + 1
+        self._due_at = now + self.restart_delays_s[min(self.deaths, len(self.restart_delays_s)) - 1]
+        self.process = None
+        log.error("child.died", child=self.name, exit_code=exit_code, by_others=death.by_others)
+        return death
+
+
+def holder_name(name: str, pid: int | None) -> str:
+    """Under which name the process of a worker claims jobs."""
+    return f"{name}/{pid}"
+
+
+class OutOfMemory:
+    """When the kernel last killed a process for want of memory, as far as this was looked at."""
+
+    def __init__(self, counters: Path = Path("/proc/vmstat")) -> None:
+        self._counters = counters
+        self._kills = self._count()
+        self._at = float("-inf")
+
+    def last_at(self, now: float) -> float:
+        """When, by the clock that never steps; minus infinity: never."""
+        kills = self._count()
+        if kills != self._kills:
+            self._kills, self._at = kills, now
+        return self._at
+
+    def _count(self) -> str:
+        try:
+            lines = self._counters.read_text().splitlines()
+        except OSError:
+            return ""
+        return next((line for line in lines if line.startswith("oom_kill ")), "")
