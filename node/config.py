@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -96,6 +97,14 @@ def _beside_the_file(value: Path, info: ValidationInfo) -> Path:
     return Path(info.context["folder"]) / value if info.context else value
 
 
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address; of names only localhost is taken for it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 ConfigPath = Annotated[Path, AfterValidator(_beside_the_file)]
 
 
@@ -104,12 +113,30 @@ class ReceiverConfig(_Section):
 
     ae_title: AETitle = "SURVNODE"
     also_called: tuple[AETitle, ...] = ()  # further titles that it answers to, for rules
-    host: str = "0.0.0.0"  # noqa: S104  a node that no other machine reaches is none
+    host: str = "127.0.0.1"  # beyond loopback it must say who may send, or open = true
     port: Annotated[int, Field(ge=0, le=65535)] = 11112  # 0: any free one, written to receiver.port in data_dir
     calling_ae_titles: tuple[AETitle, ...] = ()  # empty: any
     networks: tuple[IPvAnyNetwork, ...] = ()  # empty: any
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 64
     min_free_gib: Annotated[float, Field(ge=0)] = 2.0  # less free disk: images are answered with 0xA700
+    open: bool = False  # whether everybody may send, from everywhere
+
+    @model_validator(mode="after")
+    def _says_who_may_send(self) -> Self:
+        if not (self.open or _is_loopback(self.host) or self._is_listed):
+            msg = (
+                f"would take images from everybody who reaches {self.host}: name the senders in calling_ae_titles or "
+                "networks, listen at 127.0.0.1 alone, or say open = true"
+            )
+            raise ValueError(msg)
+        return self
+
+    @property
+    def _is_listed(self) -> bool:
+        """Whether it is said who may send; a network that holds every address says nothing."""
+        return bool(self.calling_ae_titles) or (
+            bool(self.networks) and all(network.prefixlen > 0 for network in self.networks)
+        )
 
 
 class AssemblyConfig(_Section):
@@ -375,4 +402,4 @@ _RULES = {
 
 
 def _shown(value: object) -> str:
-    return "(the whole file)" if isinstance(value, dict) else repr(value)
+    return "(as a whole)" if isinstance(value, dict) else repr(value)

@@ -160,6 +160,30 @@ def test_the_example_is_valid_and_shows_every_key_with_its_default(tmp_path: Pat
     assert [key for key in keys if f"{key} = " not in text] == []
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "node.example", "::ffff:192.0.2.7"])
+@pytest.mark.parametrize("lists", ["", 'networks = ["0.0.0.0/0"]', 'networks = ["192.0.2.0/24", "::/0"]'])
+def test_nobody_listens_beyond_loopback_without_saying_to_whom(host: str, lists: str, tmp_path: Path) -> None:
+    told = refusal(tmp_path, f'data_dir = "x"\n[receiver]\nhost = "{host}"\n{lists}\n')
+    assert f"would take images from everybody who reaches {host}" in told
+    assert "say open = true" in told
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'host = "0.0.0.0"\ncalling_ae_titles = ["PACS"]',
+        'host = "0.0.0.0"\nnetworks = ["192.0.2.0/24"]',
+        'host = "0.0.0.0"\nopen = true',
+        'host = "127.0.0.9"',
+        'host = "::1"',
+        'host = "localhost"',
+        "",
+    ],
+)
+def test_a_node_listens_where_it_says_who_may_send(said: str, tmp_path: Path) -> None:
+    load_config(write(tmp_path, f'data_dir = "x"\n[receiver]\n{said}\n'))
+
+
 def test_the_example_of_a_rule_is_one(tmp_path: Path) -> None:
     text = EXAMPLE.read_text()
     rule = "".join(line.removeprefix("# ") for line in text[text.index("# [[rules]]") :].splitlines(keepends=True))

@@ -98,6 +98,15 @@ def another_node_runs(folder: Path) -> Iterator[str]:
     assert lock
 
 
+def test_serve_and_check_refuse_to_listen_for_everybody(tmp_path: Path) -> None:
+    config = configured(tmp_path, receiving("0.0.0.0", 0))
+    for asked in ("serve", "check"):
+        command = [sys.executable, "-m", "survnode.node.cli", asked, "--config", str(config)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SERVE_S)
+        assert (done.returncode, "everybody who reaches 0.0.0.0" in done.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == [config]
+
+
 REFUSALS: dict[Site, str] = {
     port_in_use: "address",
     data_dir_is_a_file: "data folder",
@@ -125,7 +134,7 @@ def test_check_finds_what_serve_refuses(site: Site, what: str, tmp_path: Path) -
 def test_check_finds_a_host_at_which_the_receiver_cannot_listen(host: str, tmp_path: Path) -> None:
     with pytest.raises(ReceiverFailed):
         Receiver(Listening("SURVNODE", host=host), accepted_contexts(), print).start()
-    assert faults(configured(tmp_path, receiving(host, 0))) == {"address"}
+    assert faults(configured(tmp_path, receiving(host, 0) + "open = true\n")) == {"address"}
 
 
 def test_check_finds_nothing_where_serve_can_start_and_leaves_nothing_behind(tmp_path: Path) -> None:
