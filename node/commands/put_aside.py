@@ -7,14 +7,11 @@ under the wrong one. The study is shown as PATIENT_CONFLICT instead, and logged 
 import os
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, select, update
-from sqlalchemy.dialects import sqlite
-
 from survnode.node import errors
-from survnode.node.state.database import Database, fetch, fetch_one, row_of
+from survnode.node.state import images, studies
+from survnode.node.state.database import Database, Transaction
 from survnode.node.state.files import sync_folder
-from survnode.node.state.records import Instance, InstanceState, Quarantined, Study, StudyState
-from survnode.node.state.tables import instances, jobs, other_series, quarantined, studies
+from survnode.node.state.records import Instance, InstanceState, Quarantined, StudyState
 
 
 def put_aside(database: Database, folder: Path, study_instance_uid: str, *, now: float) -> int:
@@ -31,31 +28,24 @@ def put_aside(database: Database, folder: Path, study_instance_uid: str, *, now:
     RecordNotFound, PatientsAgree
     """
     with database.transaction() as connection:  # while it lasts no instance can be stored
-        mine = studies.c.study_instance_uid == study_instance_uid
-        study = fetch_one(connection, Study, select(studies).where(mine))
+        study = studies.find_study(connection, study_instance_uid)
         if study is None:
             raise errors.RecordNotFound(f"There is no study {study_instance_uid}.")
         if study.state is not StudyState.PATIENT_CONFLICT:
             raise errors.PatientsAgree(
                 f"Its images do not name several patients: it is {study.state}. {study.state.sentence}"
             )
-        of_study = instances.c.study_instance_uid == study_instance_uid
-        found = fetch(connection, Instance, select(instances).where(of_study))
-        moved = [_keep(connection, folder, it, now) for it in found if it.state is not InstanceState.DELETED]
+        received = images.images_of_study(connection, study_instance_uid)
+        present = [image for image in received if image.state is not InstanceState.DELETED]
+        moved = [_keep(connection, folder, image, now) for image in present]
         sync_folder(folder / "quarantine")
-        connection.execute(delete(instances).where(of_study))
-        connection.execute(delete(other_series).where(other_series.c.study_instance_uid == study_instance_uid))
-        if connection.execute(select(jobs.c.id).where(jobs.c.study_instance_uid == study_instance_uid)).first():
-            reset = {"state": StudyState.DELETED, "patient_conflict": False, "due_at": None}
-            connection.execute(update(studies).where(mine).values(reset))
-        else:
-            connection.execute(delete(studies).where(mine))
+        studies.forget_study(connection, study_instance_uid)
         for path in moved:
             path.unlink(missing_ok=True)
     return len(moved)
 
 
-def _keep(connection: Connection, folder: Path, instance: Instance, now: float) -> Path:
+def _keep(connection: Transaction, folder: Path, instance: Instance, now: float) -> Path:
     """Give an image a second name in quarantine, and its row there; its first name."""
     kept = f"quarantine/{Path(instance.path).name}"
     first, second = folder / instance.path, folder / kept
@@ -64,5 +54,5 @@ def _keep(connection: Connection, folder: Path, instance: Instance, now: float) 
     record = Quarantined(
         instance.sop_instance_uid, instance.study_instance_uid, instance.calling_ae_title, instance.sha256, kept, now
     )
-    connection.execute(sqlite.insert(quarantined).values(row_of(record)).on_conflict_do_nothing())
+    images.record_quarantined(connection, record)
     return first

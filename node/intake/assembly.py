@@ -15,18 +15,15 @@ from pathlib import Path
 
 import structlog
 from pydicom import Dataset
-from sqlalchemy import Connection, insert, select, update
 
 from survnode.model.ct.selection import SeriesChoice
 from survnode.model.ct.volume import read_headers
 from survnode.node import errors
 from survnode.node.intake.judging import JudgedStudy, judge_study
 from survnode.node.intake.rules import Route, Routes
-from survnode.node.state.claims import requeue_failed
-from survnode.node.state.database import Database, fetch
-from survnode.node.state.records import Instance, InstanceState, Job, JobState, OtherSeries, Study, StudyState
-from survnode.node.state.studies import ignore_study
-from survnode.node.state.tables import deliveries, instances, jobs, other_series, results, studies, withdrawn_jobs
+from survnode.node.state import claims, images, studies
+from survnode.node.state.database import Database, Transaction
+from survnode.node.state.records import Instance, InstanceState, Job, JobState, Study, StudyState
 
 log = structlog.get_logger()
 
@@ -60,7 +57,7 @@ class Assembly:
     def assemble_due(self, now: float) -> list[int]:
         """Judge every study whose quiet period is over; the ids of the new jobs."""
         with self.database.reading() as connection:
-            due = fetch(connection, Study, select(studies).where(studies.c.due_at <= now).order_by(studies.c.due_at))
+            due = studies.due_studies(connection, now)
         created = [self._assemble_or_explain(study, now) for study in due]
         return [job for job in created if job is not None]
 
@@ -76,10 +73,8 @@ class Assembly:
 
     def _assemble(self, study: Study, now: float) -> int | None:
         with self.database.reading() as connection:
-            mine = instances.c.study_instance_uid == study.study_instance_uid
-            found = fetch(connection, Instance, select(instances).where(mine))
-            of_study = other_series.c.study_instance_uid == study.study_instance_uid
-            others = fetch(connection, OtherSeries, select(other_series).where(of_study))
+            found = images.images_of_study(connection, study.study_instance_uid)
+            others = studies.other_series_of_study(connection, study.study_instance_uid)
         obstacle = obstacle_of(study, found)
         if obstacle is not None:
             log.error("study.not_judged", study_instance_uid=study.study_instance_uid, state=obstacle)
@@ -90,13 +85,12 @@ class Assembly:
         if self._is_still_quiet(study, judged.route, now):
             return None
         with self.database.transaction() as connection:
-            ignored = judged.ignored(replaces=_has_results(connection, study)) if found else judged.without_ct(others)
+            replaces = studies.has_results(connection, study.study_instance_uid)
+            ignored = judged.ignored(replaces=replaces) if found else judged.without_ct(others)
             state = StudyState.IGNORED if ignored else StudyState.ASSEMBLED
-            if not _settle(connection, study, state, detail=ignored, rule=judged.route.rule):
+            if not studies.settle_study(connection, study, state, detail=ignored, rule=judged.route.rule):
                 return None  # an image came while the headers were read: its quiet period has begun
-            for uid in unreadable:
-                statement = update(instances).where(instances.c.sop_instance_uid == uid)
-                connection.execute(statement.values(state=InstanceState.UNREADABLE))
+            images.mark_unreadable(connection, unreadable)
             if ignored:
                 log.info("study.ignored", study_instance_uid=study.study_instance_uid, rule=judged.route.rule)
                 return None
@@ -108,14 +102,13 @@ class Assembly:
         due_at = study.last_received_at + route.quiet_period_s
         if due_at <= now or route.quiet_period_s <= self.routes.quiet_period_s:
             return False
-        unchanged = (studies.c.study_instance_uid == study.study_instance_uid, studies.c.revision == study.revision)
         with self.database.transaction() as connection:
-            connection.execute(update(studies).where(*unchanged).values(due_at=due_at))
+            studies.postpone_study(connection, study, due_at)
         return True
 
     def _end(self, study: Study, state: StudyState, error: str = "") -> None:
         with self.database.transaction() as connection:
-            _settle(connection, study, state, error)
+            studies.settle_study(connection, study, state, error=error)
 
     def _read(self, found: Sequence[Instance]) -> tuple[dict[str, list[Dataset]], list[str]]:
         """The headers of each series by its UID, and the SOP Instance UIDs whose files cannot be read."""
@@ -133,47 +126,45 @@ class Assembly:
         return series, unreadable
 
     def _add_job(
-        self, connection: Connection, study: Study, judged: JudgedStudy, uids: Sequence[str], now: float
+        self, connection: Transaction, study: Study, judged: JudgedStudy, uids: Sequence[str], now: float
     ) -> int | None:
         """The id of the job that the choice calls for; None if there is one already."""
         choice = judged.choice
         digest = input_digest(choice, uids)
-        of_study = select(jobs).where(jobs.c.study_instance_uid == study.study_instance_uid)
-        known = fetch(connection, Job, of_study.order_by(jobs.c.version.desc()))
-        of_known = deliveries.c.job_id.in_([job.id for job in known])
-        withdrawn = set(connection.execute(withdrawn_jobs().where(of_known)).scalars())
+        known = claims.jobs_of_study(connection, study.study_instance_uid)
+        withdrawn = claims.withdrawn_among(connection, [job.id for job in known])
         wanted = (self.device_uid, digest)
         standing, replaced = standing_of([job for job in known if job.id not in withdrawn], wanted)
-        gone = update(jobs).where(jobs.c.id.in_([job.id for job in replaced]))
-        connection.execute(gone.values(state=JobState.SUPERSEDED, ended_at=now))
-        reports = judged.reports(replaces=_has_results(connection, study))
+        claims.supersede(connection, [job.id for job in replaced], now)
+        reports = judged.reports(replaces=studies.has_results(connection, study.study_instance_uid))
         if standing is not None and (standing.device_uid, standing.input_digest) == wanted:
             unsaid = standing.reason if standing.state is JobState.FINISHED and not standing.reports_refusal else None
             if unsaid is not None and not reports:
-                ignore_study(connection, study.study_instance_uid, unsaid, standing.detail)
+                studies.ignore_study(connection, study.study_instance_uid, unsaid, standing.detail)
             standing = None if unsaid is not None and reports else standing
         if standing is not None and (standing.device_uid, standing.input_digest) == wanted:
             log.info("study.unchanged", study_instance_uid=study.study_instance_uid, job=standing.id)
-            requeue_failed(connection, standing, now)
+            claims.requeue_failed(connection, standing, now)
             return None
         version = known[0].version + 1 if known else 1
-        row = {
-            "study_instance_uid": study.study_instance_uid,
-            "series_instance_uid": choice.series_instance_uid,
-            "sop_instance_uids": tuple(uids),
-            "input_digest": digest,
-            "device_uid": self.device_uid,
-            "version": version,
-            "reason": choice.reason,
-            "detail": choice.detail,
-            "verdicts": choice.verdicts,
-            "state": JobState.QUEUED,
-            "created_at": now,
-            "due_at": now,
-            "destinations": judged.route.destinations,
-            "reports_refusal": reports,
-        }
-        job_id = int(connection.execute(insert(jobs).values(row).returning(jobs.c.id)).scalar_one())
+        job = Job(
+            id=0,
+            study_instance_uid=study.study_instance_uid,
+            series_instance_uid=choice.series_instance_uid,
+            sop_instance_uids=tuple(uids),
+            input_digest=digest,
+            device_uid=self.device_uid,
+            version=version,
+            reason=choice.reason,
+            detail=choice.detail,
+            verdicts=choice.verdicts,
+            state=JobState.QUEUED,
+            created_at=now,
+            due_at=now,
+            destinations=judged.route.destinations,
+            reports_refusal=reports,
+        )
+        job_id = claims.add_job(connection, job)
         log.info("job.created", job=job_id, version=version, reason=choice.reason, **_uids(study, choice))
         return job_id
 
@@ -212,26 +203,6 @@ def _header_of(path: Path) -> Dataset | None:
         return read_headers([path])[0]
     except Exception:  # noqa: BLE001  pydicom raises what it likes at bytes that are no data set
         return None
-
-
-def _has_results(connection: Connection, study: Study) -> bool:
-    """Whether the PACS may hold results of an earlier version."""
-    made = select(results.c.id).join(jobs, jobs.c.id == results.c.job_id)
-    of_study = jobs.c.study_instance_uid == study.study_instance_uid
-    return connection.execute(made.where(of_study).limit(1)).first() is not None
-
-
-def _settle(
-    connection: Connection, study: Study, state: StudyState, error: str = "", *, detail: str = "", rule: str = ""
-) -> bool:
-    """Take a study off the clock, unless it changed since it was read."""
-    unchanged = (
-        studies.c.study_instance_uid == study.study_instance_uid,
-        studies.c.revision == study.revision,
-        studies.c.due_at == study.due_at,
-    )
-    settled = update(studies).where(*unchanged).values(state=state, due_at=None, error=error, detail=detail, rule=rule)
-    return connection.execute(settled).rowcount == 1
 
 
 def _uids(study: Study, choice: SeriesChoice) -> dict[str, str]:

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 import structlog
-from sqlalchemy import insert
 
 from survnode.node.contexts import WATCHDOG_AE_TITLE, ContextResult, Negotiated, StoreStatus, name_of
 from survnode.node.errors import NodeError
-from survnode.node.state.database import Database, row_of
+from survnode.node.state.associations import record_associations
+from survnode.node.state.database import Database
 from survnode.node.state.records import Association, AssociationEnd
-from survnode.node.state.tables import associations
 
 log = structlog.get_logger()
 
@@ -195,6 +194,6 @@ class AssociationLog:
             return
         try:
             with self._database.transaction() as connection:
-                connection.execute(insert(associations), [row_of(it) for it in found])
+                record_associations(connection, found)
         except NodeError as error:
             log.error("association.not_recorded", number=len(found), error=str(error))

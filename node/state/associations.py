@@ -1,11 +1,13 @@
-"""The queries for what a person is shown of associations."""
+"""The writes of associations, and the queries for what a person is shown of them."""
 
-from sqlalchemy import func, select
+from collections.abc import Iterable
 
-from survnode.node.state.database import Database
+from sqlalchemy import func, insert, select
+
+from survnode.node.state.database import Database, Transaction, row_of
 from survnode.node.state.listing import listing
 from survnode.node.state.readable import moment
-from survnode.node.state.records import AssociationEnd
+from survnode.node.state.records import Association, AssociationEnd
 from survnode.node.state.summaries import AssociationSummary, Listing, Page
 from survnode.node.state.tables import associations
 
@@ -28,6 +30,11 @@ _columns = select(
     associations.c.size_bytes,
     associations.c.detail,
 )
+
+
+def record_associations(connection: Transaction, ended: Iterable[Association]) -> None:
+    """Remember associations that have ended, at least one."""
+    connection.execute(insert(associations), [row_of(association) for association in ended])
 
 
 def list_associations(

@@ -1,12 +1,13 @@
 """The queue's reads and writes of jobs; its rules stand in `survnode.node.work.jobs`."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, func, insert, select, update
 
-from survnode.node.state.database import Transaction, changes, fetch, fetch_one
+from survnode.node.state.database import Transaction, changes, fetch, fetch_one, row_of
 from survnode.node.state.records import Job, JobState
-from survnode.node.state.tables import jobs
+from survnode.node.state.tables import deliveries, jobs, withdrawn_jobs
 
 
 def find_job(connection: Transaction, job_id: int) -> Job | None:
@@ -41,6 +42,23 @@ def count_jobs(connection: Transaction) -> dict[JobState, int]:
     return {state: numbers.get(state, 0) for state in JobState}
 
 
+def jobs_of_study(connection: Transaction, study_instance_uid: str) -> list[Job]:
+    """Every job of a study, newest version first."""
+    of_study = select(jobs).where(jobs.c.study_instance_uid == study_instance_uid)
+    return fetch(connection, Job, of_study.order_by(jobs.c.version.desc()))
+
+
+def withdrawn_among(connection: Transaction, job_ids: Collection[int]) -> set[int]:
+    """Those of the jobs whose results were withdrawn."""
+    return set(connection.execute(withdrawn_jobs().where(deliveries.c.job_id.in_(job_ids))).scalars())
+
+
+def add_job(connection: Transaction, job: Job) -> int:
+    """Record a new job; the number that it gets."""
+    row = {column: value for column, value in row_of(job).items() if column != "id"}
+    return int(connection.execute(insert(jobs).values(row).returning(jobs.c.id)).scalar_one())
+
+
 def update_job(connection: Transaction, before: Job, after: Job) -> None:
     """Write what differs."""
     connection.execute(update(jobs).where(jobs.c.id == before.id).values(changes(before, after)))
@@ -57,6 +75,12 @@ def requeue_failed(connection: Transaction, job: Job, now: float) -> None:
     if job.state is JobState.FAILED:
         again = replace(job, state=JobState.QUEUED, due_at=now, attempts=0, failures=0, kills=0, ended_at=None)
         update_job(connection, job, again)
+
+
+def supersede(connection: Transaction, job_ids: Collection[int], now: float) -> None:
+    """Drop jobs that a newer one takes the place of."""
+    dropped = update(jobs).where(jobs.c.id.in_(job_ids))
+    connection.execute(dropped.values(state=JobState.SUPERSEDED, ended_at=now))
 
 
 def supersede_older(connection: Transaction, now: float) -> None:

@@ -1,25 +1,13 @@
-"""Reads and writes of the result objects that jobs made, and of the images that they were made from."""
+"""Reads and writes of the result objects that jobs made."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Transaction, fetch, fetch_one, row_of
-from survnode.node.state.records import Instance, InstanceState, Job, RecordedObject, StoredObject
-from survnode.node.state.tables import instances, jobs, results
-
-
-def images_of_study(connection: Transaction, study_instance_uid: str) -> list[Instance]:
-    """Every image of a study, wherever its file stands."""
-    return fetch(connection, Instance, select(instances).where(instances.c.study_instance_uid == study_instance_uid))
-
-
-def mark_unreadable(connection: Transaction, sop_instance_uids: Iterable[str]) -> None:
-    """Record that the files of images are not what was received."""
-    for uid in sop_instance_uids:
-        own = (instances.c.sop_instance_uid == uid, instances.c.state == InstanceState.STORED)
-        connection.execute(update(instances).where(*own).values(state=InstanceState.UNREADABLE))
+from survnode.node.state.records import Job, RecordedObject, StoredObject
+from survnode.node.state.tables import jobs, results
 
 
 def find_result(connection: Transaction, result_id: int) -> RecordedObject:

@@ -215,6 +215,7 @@ class Job:
 
     Parameters
     ----------
+    id : 0 until it is recorded
     series_instance_uid : the chosen series; with a ``reason``, the series that the reason is about
     sop_instance_uids : the images of that series when the study was judged, sorted
     input_digest : of what the job depends on, beside the model

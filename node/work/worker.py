@@ -24,6 +24,7 @@ from survnode.node.roles import ResultRole
 from survnode.node.state import made
 from survnode.node.state.database import Database
 from survnode.node.state.files import is_as_received, replace_durably, sync_folder
+from survnode.node.state.images import images_of_study, mark_unreadable
 from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredObject
 from survnode.node.work import jobs as queue
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline
@@ -185,8 +186,8 @@ def _checked_paths(database: Database, place: Workplace, job: Job) -> tuple[list
         The disk cannot be read.
     """
     with database.reading() as connection:
-        images = made.images_of_study(connection, job.study_instance_uid)
-    known = {image.sop_instance_uid: image for image in images}
+        received = images_of_study(connection, job.study_instance_uid)
+    known = {image.sop_instance_uid: image for image in received}
     wanted = [known[uid] for uid in job.sop_instance_uids]
     try:
         altered = {it.sop_instance_uid for it in wanted if not is_as_received(place.received / it.path, it.sha256)}
@@ -195,7 +196,7 @@ def _checked_paths(database: Database, place: Workplace, job: Job) -> tuple[list
     if altered:
         log.error("instances.altered", job=job.id, study_instance_uid=job.study_instance_uid, number=len(altered))
         with database.transaction() as connection:
-            made.mark_unreadable(connection, altered)
+            mark_unreadable(connection, altered)
     return [place.received / it.path for it in wanted if it.sop_instance_uid not in altered], len(altered)
 
 

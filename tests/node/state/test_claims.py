@@ -47,3 +47,31 @@ def test_what_waits_behind_a_newer_version_is_dropped(database: Database, add_jo
         JobState.SUPERSEDED: 1,
         JobState.QUEUED: 2,
     }
+
+
+def test_a_new_job_gets_a_number_of_its_own_and_stands_before_older_versions(
+    database: Database, add_job: AddJob
+) -> None:
+    first = add_job("1.1", 1)
+    with database.transaction() as connection:
+        job = claims.find_job(connection, first)
+        assert job is not None
+        number = claims.add_job(connection, replace(job, id=0, version=2))
+        assert claims.jobs_of_study(connection, "1.1") == [replace(job, id=number, version=2), job]
+    assert number > first
+
+
+def test_a_superseded_job_waits_no_longer_and_says_when_it_ended(database: Database, add_job: AddJob) -> None:
+    first, second = add_job("1.1", 1), add_job("1.1", 2)
+    with database.transaction() as connection:
+        claims.supersede(connection, [first], 7.0)
+        ends = {job.id: (job.state, job.ended_at) for job in claims.jobs_of_study(connection, "1.1")}
+    assert ends == {first: (JobState.SUPERSEDED, 7.0), second: (JobState.QUEUED, None)}
+
+
+def test_a_job_whose_results_stand_is_not_among_the_withdrawn(
+    database: Database, finish_job: Callable[..., Job]
+) -> None:
+    job = finish_job("1.1", "pacs")
+    with database.reading() as connection:
+        assert claims.withdrawn_among(connection, [job.id]) == set()

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from survnode.model.errors import Reason
 from survnode.node import errors
 from survnode.node.retry import RetryPolicy
-from survnode.node.state import made
 from survnode.node.state.database import Database, row_of
+from survnode.node.state.images import images_of_study
 from survnode.node.state.records import Instance, InstanceState, Job, JobState
 from survnode.node.state.tables import instances
 from survnode.node.state.tables import jobs as jobs_table
@@ -168,6 +168,6 @@ def test_images_that_are_not_what_was_received_are_not_analysed_and_marked(
     assert job.state is JobState.FAILED
     assert "2 of its 3 images are gone or not what was received" in job.error
     with database.reading() as connection:
-        images = {image.sop_instance_uid: image.state for image in made.images_of_study(connection, "1.2.3")}
+        images = {image.sop_instance_uid: image.state for image in images_of_study(connection, "1.2.3")}
     assert images == dict(zip(uids, [InstanceState.STORED, *[InstanceState.UNREADABLE] * 2], strict=True))
     assert sound.exists()
