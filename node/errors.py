@@ -10,6 +10,8 @@
     ├── DemonstrationFailed           the node of the demonstration did not do its part
     ├── StudyUnreadable               none of the files of a study can be read
     ├── ImagesAltered                 files of a study are not what was received
+    ├── JudgingFailed                 nobody expected what reading a study's files raised
+    ├── JudgingDied                   the process that read a study's files died over it, or took too long
     ├── PatientsAgree                 a study is to be put aside, but its images name one patient
     ├── InstanceRefused               a sender is told no; each class has its DIMSE status in `contexts`
     │   ├── UIDInvalid                a UID breaks the rules of UIDs
@@ -71,6 +73,18 @@ class StudyUnreadable(NodeError):
 
 class ImagesAltered(NodeError):
     """Files on disk are not what was received, so what they show is not analysed; sent again they are mended."""
+
+
+class JudgingFailed(NodeError):
+    """Reading the files of a study raised what nobody expected; ``trace`` says where, without a value."""
+
+    def __init__(self, kind: str, trace: str) -> None:
+        self.kind, self.trace = kind, trace
+        super().__init__(f"Judging it failed: {kind}.")
+
+
+class JudgingDied(NodeError):
+    """The process that read the files of a study died over it, or was ended; the message says of what."""
 
 
 class PatientsAgree(NodeError):

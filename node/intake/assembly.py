@@ -8,18 +8,18 @@ Judging it again makes a new job, as the next version, if the newest one that st
 model, or was withdrawn: so the newest version in a PACS always tells of the study as it is.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 import structlog
-from pydicom import Dataset
 
 from survnode.model.ct.selection import SeriesChoice
-from survnode.model.ct.volume import read_headers
 from survnode.node import errors
-from survnode.node.intake.judging import JudgedStudy, judge_study
+from survnode.node.intake.evidence import Evidence, FileJudge, Judge
+from survnode.node.intake.judging import JudgedStudy
 from survnode.node.intake.rules import Route, Routes
 from survnode.node.state import claims, images, studies
 from survnode.node.state.database import Database, Transaction
@@ -27,6 +27,7 @@ from survnode.node.state.records import Instance, InstanceState, Job, JobState, 
 
 log = structlog.get_logger()
 
+JUDGING_DEATHS = 2  # of a study: once may be the machine's fault
 REPLACEABLE = (JobState.QUEUED, JobState.FAILED, JobState.QUARANTINED)  # that a newer version takes the place of
 
 
@@ -46,6 +47,7 @@ class Assembly:
     device_uid : of the model that is to analyse them
     spacing_mm : between the slices that this model sees
     routes : the site's rules
+    judge : reads the files of a study; by default in this process
     """
 
     database: Database
@@ -53,6 +55,8 @@ class Assembly:
     device_uid: str
     spacing_mm: float
     routes: Routes = field(default_factory=Routes)
+    judge: Judge | None = None
+    _deaths: Counter[tuple[str, int]] = field(default_factory=Counter, init=False)  # by study and revision
 
     def assemble_due(self, now: float) -> list[int]:
         """Judge every study whose quiet period is over; the ids of the new jobs."""
@@ -64,12 +68,29 @@ class Assembly:
     def _assemble_or_explain(self, study: Study, now: float) -> int | None:
         try:
             return self._assemble(study, now)
+        except errors.JudgingDied as death:
+            self._set_aside_if_repeated(study, death)
+            return None
+        except errors.JudgingFailed as failure:
+            log.error("study.unassembled", study_instance_uid=study.study_instance_uid, trace=failure.trace)
+            self._end(study, StudyState.UNASSEMBLED, str(failure))
+            return None
         except errors.NodeError:
             raise  # the database or the disk failed, not this study: it stays due
         except Exception as error:  # noqa: BLE001  the edge of a study: the next one must be judged
             log.error("study.unassembled", study_instance_uid=study.study_instance_uid, trace=errors.trace_of(error))
             self._end(study, StudyState.UNASSEMBLED, f"Judging it failed: {type(error).__name__}.")
             return None
+
+    def _set_aside_if_repeated(self, study: Study, death: errors.JudgingDied) -> None:
+        """Leave a study due whose judging died; at the second time, which no accident explains, set it aside."""
+        key = (study.study_instance_uid, study.revision)
+        self._deaths[key] += 1
+        log.warning("study.judging_died", study_instance_uid=study.study_instance_uid, error=str(death))
+        if self._deaths[key] >= JUDGING_DEATHS:
+            del self._deaths[key]
+            log.error("study.unassembled", study_instance_uid=study.study_instance_uid, error=str(death))
+            self._end(study, StudyState.UNASSEMBLED, f"Judging it failed {JUDGING_DEATHS} times: {death}.")
 
     def _assemble(self, study: Study, now: float) -> int | None:
         with self.database.reading() as connection:
@@ -80,8 +101,9 @@ class Assembly:
             log.error("study.not_judged", study_instance_uid=study.study_instance_uid, state=obstacle)
             self._end(study, obstacle)
             return None
-        series, unreadable = self._read(found)
-        judged = judge_study(study, series, others, self.routes, self.spacing_mm)
+        judge = self.judge or FileJudge(self.folder, self.routes, self.spacing_mm)
+        verdict = judge.judge(Evidence(study, found, others))
+        judged = verdict.judged
         if self._is_still_quiet(study, judged.route, now):
             return None
         with self.database.transaction() as connection:
@@ -90,12 +112,13 @@ class Assembly:
             state = StudyState.IGNORED if ignored else StudyState.ASSEMBLED
             if not studies.settle_study(connection, study, state, detail=ignored, rule=judged.route.rule):
                 return None  # an image came while the headers were read: its quiet period has begun
-            images.mark_unreadable(connection, unreadable)
+            for uid in verdict.unreadable:
+                log.error("instance.unreadable", sop_instance_uid=uid)
+            images.mark_unreadable(connection, verdict.unreadable)
             if ignored:
                 log.info("study.ignored", study_instance_uid=study.study_instance_uid, rule=judged.route.rule)
                 return None
-            uids = sorted(str(ds.SOPInstanceUID) for ds in series.get(judged.choice.series_instance_uid, ()))
-            return self._add_job(connection, study, judged, uids, now)
+            return self._add_job(connection, study, judged, verdict.sop_instance_uids, now)
 
     def _is_still_quiet(self, study: Study, route: Route, now: float) -> bool:
         """Let a study wait whose rule, which only the whole of it shows, gives it a longer quiet period."""
@@ -109,21 +132,6 @@ class Assembly:
     def _end(self, study: Study, state: StudyState, error: str = "") -> None:
         with self.database.transaction() as connection:
             studies.settle_study(connection, study, state, error=error)
-
-    def _read(self, found: Sequence[Instance]) -> tuple[dict[str, list[Dataset]], list[str]]:
-        """The headers of each series by its UID, and the SOP Instance UIDs whose files cannot be read."""
-        series: dict[str, list[Dataset]] = {}
-        unreadable = []
-        for instance in found:
-            if instance.state is not InstanceState.STORED:
-                continue
-            header = _header_of(self.folder / instance.path)
-            if header is None:
-                unreadable.append(instance.sop_instance_uid)
-                log.error("instance.unreadable", sop_instance_uid=instance.sop_instance_uid)
-            else:
-                series.setdefault(instance.series_instance_uid, []).append(header)
-        return series, unreadable
 
     def _add_job(
         self, connection: Transaction, study: Study, judged: JudgedStudy, uids: Sequence[str], now: float
@@ -195,14 +203,6 @@ def obstacle_of(study: Study, found: Sequence[Instance]) -> StudyState | None:
     if any(instance.state is InstanceState.DELETED for instance in found):
         return StudyState.PARTLY_DELETED
     return None
-
-
-def _header_of(path: Path) -> Dataset | None:
-    """The data set without its pixels; None if it cannot be read."""
-    try:
-        return read_headers([path])[0]
-    except Exception:  # noqa: BLE001  pydicom raises what it likes at bytes that are no data set
-        return None
 
 
 def _uids(study: Study, choice: SeriesChoice) -> dict[str, str]:

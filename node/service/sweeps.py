@@ -15,6 +15,8 @@ from survnode.node.delivery.profile import Profiles
 from survnode.node.delivery.sender import Destination
 from survnode.node.delivery.withdrawal import Withdrawals
 from survnode.node.intake.assembly import Assembly
+from survnode.node.intake.evidence import FileJudge
+from survnode.node.intake.judging_process import JudgingProcess
 from survnode.node.intake.rules import Routes
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import REPORT_CLASSES
@@ -53,8 +55,10 @@ class Sweeps:
         self, config: NodeConfig, database: Database, model: Card, leases: Leases, receiver: ReceiverWatchdog
     ) -> None:
         self._config, self._database = config, database
+        routes, spacing_mm = Routes.of(config), model.preprocessing.slice_spacing_mm
+        self._judging = JudgingProcess(FileJudge(config.received_dir, routes, spacing_mm), config.log_level)
         self._assembly = Assembly(
-            database, config.received_dir, model.device_uid, model.preprocessing.slice_spacing_mm, Routes.of(config)
+            database, config.received_dir, model.device_uid, spacing_mm, routes, judge=self._judging
         )
         self._outbox = Outbox(database, config.results_dir)
         self._withdrawals = Withdrawals(database, config.results_dir, layout_of(config))
@@ -79,6 +83,7 @@ class Sweeps:
         """Stop the clock, and wait for the sweeps that run."""
         for loop in self._loops:
             loop.request_stop()
+        self._judging.close()
         for loop in self._loops:
             loop.join()
 
