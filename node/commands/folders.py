@@ -49,12 +49,12 @@ def studies_in(folders: Sequence[Path]) -> list[StudyFiles]:
         There is none.
     """
     studies: dict[str, StudyFiles] = {}
-    known: set[str] = set()  # a second copy of an image is not a second slice, as in the node and in training
+    known: set[tuple[str, str]] = set()  # a second copy of an image is not a second slice, as in the node and training
     for path, ds in _dicom_files(folders):
-        uid = str(ds.get("SOPInstanceUID") or path)
-        if uid in known:
+        image = str(ds.StudyInstanceUID), str(ds.get("SOPInstanceUID") or path)
+        if image in known:
             continue
-        known.add(uid)
+        known.add(image)
         study = studies.setdefault(str(ds.StudyInstanceUID), StudyFiles(str(ds.StudyInstanceUID)))
         study.headers[path] = ds
         faulty = [keyword for keyword in IDENTIFIERS if not _UID.fullmatch(str(ds.get(keyword, "")))]

@@ -76,13 +76,14 @@ class StudyPrediction:
 
 @dataclass(frozen=True)
 class PredictionRow:
-    """One line of ``studies.csv``."""
+    """One line of ``studies.csv``; ``survival`` is the number as a person reads it, with its range."""
 
     study_instance_uid: str
     source: str
     results: str
     status: str
     survival_at_horizon_percent: float | None
+    survival: str
     why: str
 
 
@@ -151,10 +152,13 @@ def predict_studies(
 def row_of(prediction: StudyPrediction) -> PredictionRow:
     """The line of one study in ``studies.csv``."""
     outcome = prediction.outcome
-    survival = outcome.summary["survival_at_horizon_percent"] if outcome and prediction.analysed else None
+    told = outcome.summary if outcome and prediction.analysed else None
+    survival, words = (told["survival_at_horizon_percent"], told["in_words"]["survival"]) if told else (None, "")
     status = "analysed" if prediction.analysed else "not analysed" if outcome else "refused"
     uid, source = prediction.study.study_instance_uid, str(prediction.study.folder)
-    return PredictionRow(uid, source, str(prediction.folder) if outcome else "", status, survival, prediction.why_not)
+    return PredictionRow(
+        uid, source, str(prediction.folder) if outcome else "", status, survival, words, prediction.why_not
+    )
 
 
 def write_rows(rows: Sequence[PredictionRow], path: Path) -> None:

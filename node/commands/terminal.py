@@ -15,7 +15,7 @@ STUDIES: TableLayout[PredictionRow] = TableLayout(
     (
         Column("folder", lambda row: row.source, shrinks=True),
         Column("status", lambda row: row.status),
-        Column("survival", lambda row: row.survival_at_horizon_percent and f"{row.survival_at_horizon_percent:.1f} %"),
+        Column("survival", lambda row: row.survival),
     ),
     note=lambda row: row.why or f"results: {row.results}",
 )
@@ -28,9 +28,11 @@ def show_prediction(console: Console, summary: dict[str, Any], folder: Path) -> 
     """Print the survival, its curve, the most weighed slices and the files of a ``prediction.json``."""
     model, months = summary["model"], len(summary["months"])
     console.print()
+    said = summary["in_words"]
     console.print(
-        f"[bold]Predicted {months}-month overall survival: {summary['survival_at_horizon_percent']:.1f} %[/bold]"
+        f"Predicted {months}-month overall survival: {said['survival']}", style="bold", markup=False, highlight=False
     )
+    console.print(said["series"], markup=False, highlight=False)
     median = summary["median_survival_months"]
     console.print(f"median: {f'beyond {months}' if median is None else median} months", highlight=False)
     for line in survival_chart([100.0, *summary["survival_percent"]]):

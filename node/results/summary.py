@@ -7,6 +7,7 @@ from typing import Any
 from survnode.model.ct.volume import SourceImage, Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
+from survnode.node.results import words
 from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.findings import findings_of
 from survnode.node.results.identity import ResultRun
@@ -27,6 +28,10 @@ def analysed_summary(
     return {
         **_head("analysed", objects, run),
         "model": model,
+        "in_words": {
+            "survival": words.estimate(findings),
+            "series": f"{findings.series.label}: {findings.series.amount}",
+        },
         "series": _series(findings.series),
         "months": findings.months.tolist(),
         "survival_percent": findings.survival.tolist(),

@@ -1,5 +1,6 @@
 """Which series was analysed, and what of the patient it shows: what a reader needs to know before the number."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from survnode.model.ct.coverage import Coverage
 from survnode.model.ct.volume import Volume
 from survnode.node.results.source.values import clean
 
+IDENTIFIERS = ("PatientName", "PatientID", "OtherPatientNames", "PatientBirthDate")
 DATES = ("AcquisitionDate", "SeriesDate", "ContentDate", "StudyDate")  # the first that is there is that of the CT
 
 
@@ -63,7 +65,7 @@ def analysed_series(headers: Sequence[Dataset], volume: Volume, coverage: Covera
         return AnalysedSeries(
             uid=str(ds.SeriesInstanceUID),
             number=_number(ds),
-            description=_text(ds, "SeriesDescription"),
+            description=_impersonal(ds, _text(ds, "SeriesDescription")),
             date=_date(ds),
             positions_mm=tuple(
                 round(float(volume.origin_mm[2] + axis[2] * row), 1) + 0.0 for row in range(len(volume.images))
@@ -78,6 +80,16 @@ def _text(ds: Dataset, keyword: str) -> str:
         return clean("LO", str(ds.get(keyword) or ""))[0] or ""
     except Exception:  # noqa: BLE001  a damaged element raises what it likes
         return ""
+
+
+def _impersonal(ds: Dataset, text: str) -> str:
+    """``text``, or nothing if it repeats what identifies the patient: it is written on pictures, and people type names.
+
+    Two letters are no name: initials and parts such as "de" stand in too many words.
+    """
+    of_patient = " ".join(_text(ds, keyword) for keyword in IDENTIFIERS)
+    parts = {part for part in re.split(r"[\W_]+", of_patient.casefold()) if len(part) > 2}
+    return "" if parts & set(re.split(r"[\W_]+", text.casefold())) else text
 
 
 def _number(ds: Dataset) -> int | None:

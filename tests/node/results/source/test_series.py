@@ -50,3 +50,13 @@ def test_a_number_that_is_none_is_none(value: str) -> None:
 
 def test_a_series_without_a_date_has_a_shorter_label() -> None:
     assert replace(a_series(), date=None).label == 'CT series 3 "CHEST"'
+
+
+@pytest.mark.parametrize("typed", ["Thorax DOE 2.5", "doe_jane", "4711", "born 19500317"])
+def test_a_description_that_names_the_patient_is_not_repeated(typed: str) -> None:
+    patient = {"PatientName": "Doe^Jane", "PatientID": "4711", "PatientBirthDate": "19500317"}
+    assert described(SeriesDescription=typed, **patient).description == ""
+
+
+def test_a_part_of_a_word_is_no_name() -> None:
+    assert described(SeriesDescription="Does 2.5 de", PatientName="Doe^Jo^de").description == "Does 2.5 de"
