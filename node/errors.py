@@ -34,10 +34,13 @@
             └── ContextsRejected      ... since it takes nothing of what was proposed               (can retry)
 """
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from traceback import format_tb
 from typing import ClassVar
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class NodeError(Exception):
@@ -112,13 +115,13 @@ class InstanceMismatch(InstanceRefused):
 
 
 class StorageFailed(NodeError):
-    """The disk did not take an instance."""
+    """The disk did not take an instance or a result."""
 
     can_retry = True
 
 
 class StorageFull(StorageFailed):
-    """There is no room for an instance."""
+    """There is no room on the disk."""
 
 
 class StoreInUse(NodeError):
@@ -184,6 +187,12 @@ class AssociationRejected(DeliveryFailed):
 
 class ContextsRejected(AssociationRejected):
     """The destination accepted none of the proposed presentation contexts."""
+
+
+def storage_error(error: OSError) -> StorageFailed:
+    """What the disk answered, as an error of the node's."""
+    kind = StorageFull if error.errno in _FULL else StorageFailed
+    return kind(f"The disk did not take it: {errno.errorcode.get(error.errno or 0, 'unknown')}.")
 
 
 def trace_of(error: BaseException) -> str:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from survnode.node import errors
-from survnode.node.intake.incoming import FILE_MODE, FOLDER_MODE, storage_error
+from survnode.node.intake.incoming import FILE_MODE, FOLDER_MODE
 from survnode.node.state.files import sync_folder
 
 REMEMBERED_FOLDERS = 4096
@@ -43,7 +43,7 @@ class StoreFolders:
             folder.mkdir(FOLDER_MODE, exist_ok=True)
             sync_folder(folder.parent)  # also if it was there: the thread that made it may not have come so far
         except OSError as error:
-            raise storage_error(error) from error
+            raise errors.storage_error(error) from error
         if len(self._durable) >= REMEMBERED_FOLDERS:
             self._durable.clear()
         self._durable.add(folder)

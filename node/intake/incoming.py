@@ -1,6 +1,5 @@
 """A data set on its way to disk: written once, hashed while it comes, never whole in memory."""
 
-import errno
 import os
 import threading
 from contextlib import suppress
@@ -14,14 +13,6 @@ from survnode.node.state.files import sync_folder
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700  # images of patients are nobody else's
 COPY_BYTES = 1 << 20
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-def storage_error(error: OSError) -> errors.StorageFailed:
-    """What the disk answered, as an error of the node's."""
-    kind = errors.StorageFull if error.errno in _FULL else errors.StorageFailed
-    return kind(f"The disk did not take the instance: {errno.errorcode.get(error.errno or 0, 'unknown')}.")
 
 
 class Budget:
@@ -71,7 +62,7 @@ class IncomingFile:
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         except OSError as error:
-            raise storage_error(error) from error
+            raise errors.storage_error(error) from error
         try:
             self._write(memoryview(request.file_header))
         except BaseException:
@@ -118,7 +109,7 @@ class IncomingFile:
             self._is_moved = True
             sync_folder(target.parent)
         except OSError as error:
-            raise storage_error(error) from error
+            raise errors.storage_error(error) from error
 
     def copy_to(self, target: Path) -> None:
         """Write it again, wherever its first name has gone.
@@ -139,7 +130,7 @@ class IncomingFile:
             self.path.rename(target)
             sync_folder(target.parent)
         except OSError as error:
-            raise storage_error(error) from error
+            raise errors.storage_error(error) from error
 
     def discard(self) -> None:
         """Remove what has not been moved, and let go of the rest."""
@@ -157,4 +148,4 @@ class IncomingFile:
             while content:
                 content = content[os.write(self._file, content) :]
         except OSError as error:
-            raise storage_error(error) from error
+            raise errors.storage_error(error) from error

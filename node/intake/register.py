@@ -9,7 +9,6 @@ import structlog
 
 from survnode.node import errors
 from survnode.node.intake.folders import StoreFolders
-from survnode.node.intake.incoming import storage_error
 from survnode.node.intake.instance import Header, Received, Spooled
 from survnode.node.intake.rules import Routes, StudyFacts
 from survnode.node.state.files import hashed, other_folder, sync_folder
@@ -180,7 +179,7 @@ class Register:
             if not (self._folders.root / kept).exists() and placed.write_again:
                 placed.write_again(self._folders.root / kept)
         except OSError as error:
-            raise storage_error(error) from error
+            raise errors.storage_error(error) from error
         uids, received = placed.header, placed.received
         record = Quarantined(
             uids.sop_instance_uid,

@@ -19,7 +19,7 @@ from pathlib import Path
 from survnode.node import errors
 from survnode.node.contexts import CT_SOP_CLASSES
 from survnode.node.intake.folders import StoreFolders
-from survnode.node.intake.incoming import Budget, IncomingFile, storage_error
+from survnode.node.intake.incoming import Budget, IncomingFile
 from survnode.node.intake.instance import Header, Received, Spooled, StoreRequest, read_header
 from survnode.node.intake.register import Placed, Register, Stored, path_of
 from survnode.node.intake.rules import Routes
@@ -96,7 +96,7 @@ class Store:
         try:
             header = read_header(spooled)
         except OSError as error:
-            raise storage_error(error) from error
+            raise errors.storage_error(error) from error
         if header.sop_class_uid not in CT_SOP_CLASSES:
             return self._register.add_other(header, spooled, lambda path: self._place(file, path))
         path = path_of(header, spooled)

@@ -210,7 +210,19 @@ def _header(path: Path) -> Dataset | None:
 
 
 def _write(folder: Path, job: Job, outcome: AnalysisOutcome) -> list[StoredObject]:
-    """Bring the result objects to disk; a second run of the job writes the same bytes to the same places."""
+    """Bring the result objects to disk; a second run of the job writes the same bytes to the same places.
+
+    Raises
+    ------
+    StorageFailed
+    """
+    try:
+        return _write_files(folder, job, outcome)
+    except OSError as error:
+        raise errors.storage_error(error) from error
+
+
+def _write_files(folder: Path, job: Job, outcome: AnalysisOutcome) -> list[StoredObject]:
     home = folder / f"{job.id:08d}"
     rows = []
     for item in outcome.objects:

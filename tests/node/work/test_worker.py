@@ -1,5 +1,6 @@
 """The worker with a model that is told what to do; the whole of it is tested with the real one in tests/integration."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from survnode.node.state.records import Instance, InstanceState, Job, JobState
 from survnode.node.state.tables import instances
 from survnode.node.state.tables import jobs as jobs_table
 from survnode.node.work import jobs
+from survnode.node.work import worker as worker_module
+from survnode.node.work.pipeline import AnalysisOutcome
 from survnode.node.work.worker import Shift, Workplace, work
 
 WAIT_S = 60.0
@@ -105,6 +108,26 @@ def test_a_fault_of_the_node_that_passes_is_not_held_against_a_job(
     store_one(database, place, make_received(1))
     job = work_once(database, failing_with(error), place)
     assert (job.state, job.failures) == (JobState.QUEUED, 8)
+
+
+def test_a_full_disk_is_waited_out(
+    database: Database, place: Workplace, make_received: Callable[..., Any], add_job: AddJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    add_job(reason=Reason.LOCALIZER, failures=7)
+    store_one(database, place, make_received(1))
+    monkeypatch.setattr(worker_module, "replace_durably", full)
+    job = work_once(database, FakePipeline(lambda: AnalysisOutcome((), {})), place)
+    assert (job.state, job.error) == (JobState.QUEUED, "The disk did not take it: ENOSPC.")
+    monkeypatch.undo()
+    (place.results / "00000001").mkdir()
+    with database.transaction() as connection:
+        connection.execute(update(jobs_table).values(due_at=0.0))
+    job = work_once(database, FakePipeline(lambda: AnalysisOutcome((), {})), place, after=1)
+    assert job.state is JobState.FINISHED
 
 
 def test_a_job_that_fails_of_itself_is_given_up_after_its_tries_however_often_others_ended_its_worker(
