@@ -47,6 +47,7 @@ def rewritten(paths: list[Path], folder: Path, study: str, **attributes: object)
     for number, path in enumerate(paths, start=1):
         ds = dcmread(path)
         ds.StudyInstanceUID, ds.SeriesInstanceUID = study, f"{study}.1"
+        ds.BodyPartExamined = "CHEST"  # the phantom is as small as a head, of which no report would be made
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{study}.1.{number}")
         for keyword, value in attributes.items():
             setattr(ds, keyword, value)
