@@ -108,6 +108,29 @@ def _is_loopback(host: str) -> bool:
 ConfigPath = Annotated[Path, AfterValidator(_beside_the_file)]
 
 
+class ReceiverTLSConfig(_Section):
+    """TLS for what comes in; files in PEM, read again when they change."""
+
+    certificate: ConfigPath  # with the chain below the root
+    key: ConfigPath  # without a passphrase
+    client_ca: ConfigPath | None = None  # who must have signed a sender's certificate; None: senders need none
+
+
+class DestinationTLSConfig(_Section):
+    """TLS for what goes to a destination; files in PEM."""
+
+    ca: ConfigPath  # who must have signed its certificate
+    server_name: str | None = None  # what its certificate is for; None: its host
+    certificate: ConfigPath | None = None  # our own, if it wants one
+    key: ConfigPath | None = None
+
+    @model_validator(mode="after")
+    def _has_a_key_for_its_certificate(self) -> Self:
+        if (self.certificate is None) is not (self.key is None):
+            raise ValueError("needs certificate and key, or neither of them")
+        return self
+
+
 class ReceiverConfig(_Section):
     """Where images come in."""
 
@@ -120,13 +143,14 @@ class ReceiverConfig(_Section):
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 64
     min_free_gib: Annotated[float, Field(ge=0)] = 2.0  # less free disk: images are answered with 0xA700
     open: bool = False  # whether everybody may send, from everywhere
+    tls: ReceiverTLSConfig | None = None
 
     @model_validator(mode="after")
     def _says_who_may_send(self) -> Self:
         if not (self.open or _is_loopback(self.host) or self._is_listed):
             msg = (
                 f"would take images from everybody who reaches {self.host}: name the senders in calling_ae_titles or "
-                "networks, listen at 127.0.0.1 alone, or say open = true"
+                "networks, ask for their certificates (tls.client_ca), listen at 127.0.0.1 alone, or say open = true"
             )
             raise ValueError(msg)
         return self
@@ -134,9 +158,9 @@ class ReceiverConfig(_Section):
     @property
     def _is_listed(self) -> bool:
         """Whether it is said who may send; a network that holds every address says nothing."""
-        return bool(self.calling_ae_titles) or (
-            bool(self.networks) and all(network.prefixlen > 0 for network in self.networks)
-        )
+        has_networks = bool(self.networks) and all(network.prefixlen > 0 for network in self.networks)
+        has_certificates = self.tls is not None and self.tls.client_ca is not None
+        return bool(self.calling_ae_titles) or has_networks or has_certificates
 
 
 class AssemblyConfig(_Section):
@@ -193,6 +217,7 @@ class DestinationConfig(_Section):
     give_up_after_h: Annotated[float, Field(gt=0)] = 72.0
     commitment: bool = False  # ask it for storage commitment; it then calls the receiver, which must know it
     commitment_timeout_s: Seconds = 3600.0  # without an answer for so long it is asked again
+    tls: DestinationTLSConfig | None = None
 
     @field_validator("objects")
     @classmethod

@@ -28,6 +28,7 @@
     ├── NotRetryable                  its state allows no retry
     ├── LeaseLost                     the job was given to another worker, or ended
     ├── ReceiverFailed                it cannot listen
+    ├── TLSUnusable                   a certificate, a key or the certificates of an authority cannot be used
     └── DeliveryFailed                nothing of a batch was sent                                   (can retry)
         ├── DestinationUnreachable    no connection                                                 (can retry)
         └── AssociationRejected       a connection, but no association                              (can retry)
@@ -169,6 +170,10 @@ class LeaseLost(NodeError):
 
 class ReceiverFailed(NodeError):
     """The receiver cannot listen at its address."""
+
+
+class TLSUnusable(NodeError):
+    """A file that TLS needs cannot be used, or does not fit to another; the message names it."""
 
 
 class DeliveryFailed(NodeError):

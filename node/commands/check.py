@@ -3,9 +3,11 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,16 +18,19 @@ from survnode.model.errors import ModelError
 from survnode.node.config import DestinationConfig, NodeConfig, ReceiverConfig, load_config
 from survnode.node.contexts import COMMITMENT
 from survnode.node.delivery.sender import echo, probe
-from survnode.node.errors import DatabaseFailed, DeliveryFailed, DeviceMissing, StartRefused
+from survnode.node.errors import DatabaseFailed, DeliveryFailed, DeviceMissing, StartRefused, TLSUnusable
 from survnode.node.roles import RESULT_SOP_CLASSES, best_report_class
 from survnode.node.service.children import layout_of
 from survnode.node.service.lock import NAME as LOCK
 from survnode.node.service.lock import is_locked, lock_data_dir
-from survnode.node.service.sweeps import destination_of
+from survnode.node.service.receiving import server_tls
+from survnode.node.service.sweeps import client_tls, destination_of
 from survnode.node.state.database import Database
 from survnode.node.state.files import write_durably
+from survnode.node.tls import client_context, server_context, valid_until
 
 GIB = 1 << 30
+EXPIRES_SOON_DAYS = 30  # a certificate, whose renewal takes a hospital's IT some days
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ def run_checks(path: Path) -> Iterator[Finding]:
     yield _check_database(config)
     yield _check_disk(config)
     yield _check_address(config.receiver)
+    yield from _check_tls(config)
     for settings in config.destinations:
         yield from _check_destination(settings, config.receiver)
     if not config.destinations:
@@ -161,6 +167,38 @@ def _check_address(receiver: ReceiverConfig) -> Finding:
         why = getattr(error, "strerror", None) or type(error).__name__
         return Finding("address", False, f"cannot listen at {where}: {why}")
     return Finding("address", True, f"{receiver.ae_title} can listen at {where}")
+
+
+def _check_tls(config: NodeConfig) -> Iterator[Finding]:
+    """Whether each certificate of the node's own can be used, and for how long."""
+    if config.receiver.tls is not None:
+        files = server_tls(config.receiver.tls)
+        asked = f"senders need a certificate by {files.client_ca}" if files.client_ca else "senders need no certificate"
+        yield _check_certificate("receiver: TLS", files.certificate, files.key, asked, lambda: server_context(files))
+    for settings in config.destinations:
+        if settings.tls is not None:
+            ours = client_tls(settings.tls)
+            asked = f"its certificate must be by {ours.ca} for {ours.server_name or settings.host}"
+            what = f"destination {settings.name}: TLS"
+            yield _check_certificate(what, ours.certificate, ours.key, asked, partial(client_context, ours))
+
+
+def _check_certificate(
+    what: str, certificate: Path | None, key: Path | None, asked: str, load: Callable[[], object]
+) -> Finding:
+    try:
+        load()
+        if certificate is None or key is None:
+            return Finding(what, True, asked)
+        end = valid_until(certificate, key, of_server=what.startswith("receiver"))
+    except TLSUnusable as error:
+        return Finding(what, False, str(error))
+    days = (end - datetime.now(UTC)).days
+    readable = key.stat().st_mode & 0o077
+    told = f"{certificate} is valid until {end:%Y-%m-%d}, {days} days"
+    if readable:
+        return Finding(what, False, f"{told}; but its key {key} can be read by others: chmod 600")
+    return Finding(what, days >= EXPIRES_SOON_DAYS, f"{told}; {asked}")
 
 
 def _check_destination(settings: DestinationConfig, receiver: ReceiverConfig) -> Iterator[Finding]:

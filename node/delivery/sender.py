@@ -1,5 +1,7 @@
 """One association to one destination: C-ECHO, C-STORE of files as they lie on disk, a request for commitment."""
 
+import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,12 +32,14 @@ from survnode.node.contexts import (
 )
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import RESULT_SOP_CLASSES
+from survnode.node.tls import ClientTLS, client_context, reason_of
 
 log = structlog.get_logger()
 
 MAX_PDU_BYTES = 128 * 1024
 UNREADABLE = "Its file cannot be read."
 REQUEST_COMMITMENT = 1  # the action type (PS3.4 J.3.2.1)
+REFUSAL_S = 2.0  # for a refusal of our certificate to come
 SAME_ASSOCIATION_S = 1.0  # how long the answer may come in the association of the request; most come in their own
 
 OnCommitment = Callable[[int, Dataset], EventStatus]  # gets event type and information of an N-EVENT-REPORT
@@ -54,6 +58,7 @@ class Destination:
     retry : when to try again and when to leave it to a person
     commitment : when to ask again for storage commitment; None: it is not asked for
     report_sop_class : that reports are sent in; None: the best that it accepts
+    tls : what connections to it begin with; None: nothing
     """
 
     name: str
@@ -67,6 +72,7 @@ class Destination:
     retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(max_elapsed_s=3 * 86400.0))
     commitment: RetryPolicy | None = None
     report_sop_class: str | None = None
+    tls: ClientTLS | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +238,7 @@ def _association(
     ------
     DestinationUnreachable, AssociationRejected, ContextsRejected
     """
+    secured = _tls_of(destination)
     _config.STORE_SEND_CHUNKED_DATASET = True  # a path is sent byte for byte and never decoded
     ae = AE(ae_title=destination.calling_ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -246,6 +253,7 @@ def _association(
         ae_title=destination.ae_title,
         max_pdu=MAX_PDU_BYTES,
         evt_handlers=list(handlers),
+        tls_args=secured,
     )
     if not assoc.is_established:
         raise _why_not(destination, assoc)
@@ -265,7 +273,45 @@ def _why_not(destination: Destination, assoc: Any) -> errors.DeliveryFailed:
         return errors.AssociationRejected(f"{where} rejected the association: {answer.reason_str}.")
     if assoc.acceptor.primitive is not None:
         return errors.ContextsRejected(f"{where} accepted none of the proposed presentation contexts.")
+    if destination.tls is not None and (why := why_no_handshake(destination)) is not None:
+        return errors.DestinationUnreachable(f"{where} cannot be reached: {why}")
     return errors.DestinationUnreachable(f"{where} cannot be reached.")
+
+
+def _tls_of(destination: Destination) -> tuple[ssl.SSLContext, str] | None:
+    """Read the files anew for each association: a certificate that is renewed holds from the next one on.
+
+    Raises
+    ------
+    DestinationUnreachable
+    """
+    if destination.tls is None:
+        return None
+    try:
+        return client_context(destination.tls), destination.tls.server_name or destination.host
+    except errors.TLSUnusable as error:
+        raise errors.DestinationUnreachable(f"{destination.name} cannot be reached: {error}") from error
+
+
+def why_no_handshake(destination: Destination) -> str | None:
+    """Why TLS with the destination fails, tried once more, since pynetdicom does not say; None if it does not."""
+    secured = _tls_of(destination)
+    if secured is None:
+        return None
+    context, name = secured
+    address = (destination.host, destination.port)
+    try:
+        with (
+            socket.create_connection(address, destination.connection_timeout_s) as connection,
+            context.wrap_socket(connection, server_hostname=name) as answered,
+        ):
+            answered.settimeout(REFUSAL_S)
+            answered.recv(1)  # in TLS 1.3 our certificate is refused only after our part of the handshake
+    except TimeoutError:
+        return None
+    except OSError as error:
+        return f"the TLS handshake failed: {reason_of(error)}."
+    return None
 
 
 def _contexts_for(objects: Sequence[Outgoing], syntaxes: Sequence[str | None]) -> list[PresentationContext]:

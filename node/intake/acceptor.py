@@ -17,7 +17,6 @@ time-out              AA-8: A-ABORT, no reason given
 A release that comes while a request is worked on waits in the socket until that is answered.
 """
 
-import socket
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -138,8 +137,7 @@ class Acceptor:
     def stop(self) -> None:
         """End it at its next read; from another thread."""
         self._is_stopping = True
-        with suppress(OSError):  # it has ended already
-            self._wire.socket.shutdown(socket.SHUT_RD)
+        self._wire.end_reading()
 
     def _serve_pdu(self) -> None:
         if self._is_stopping:  # a fast sender's bytes come after the end of the connection too

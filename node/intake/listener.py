@@ -6,19 +6,23 @@ was accepted takes a place, and gets a thread.
 
 import selectors
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from ipaddress import ip_address, ip_network
 from time import monotonic
 
 import structlog
 
 from survnode.node import errors
+from survnode.node.contexts import WATCHDOG_AE_TITLE
 from survnode.node.intake.acceptor import AbortReason
 from survnode.node.intake.negotiation import MAX_REQUEST_BYTES
 from survnode.node.state.records import AssociationEnd
+from survnode.node.tls import RenewedTLS, ServerTLS, reason_of
 
 log = structlog.get_logger()
 
@@ -32,10 +36,20 @@ MAX_ADDRESSES = 1024  # that are remembered for that
 NOT_ACCEPTED_S = 0.1  # before the next try
 
 _ASSOCIATE_RQ = 0x01
+_TLS_HANDSHAKE = 0x16  # the first byte of a ClientHello's record (RFC 8446 5.1)
 _HEADER_BYTES = 6
 
 OnRequest = Callable[[socket.socket, str, bytes, bytes], None]  # connection, address, the request, what came after it
 OnNoRequest = Callable[[str, AssociationEnd, str], object]  # address, how it ended, why
+
+
+class _Stage(Enum):
+    """What a connection waits for."""
+
+    FIRST_BYTES = "of TLS"
+    HANDSHAKE = "the rest of it"
+    REQUEST = "for an association"
+    END = "of the connection, since the last PDU was sent"
 
 
 @dataclass
@@ -45,8 +59,19 @@ class _Waiting:
     connection: socket.socket
     address: str
     deadline: float
-    is_over: bool = False
+    stage: _Stage
     received: bytearray = field(default_factory=bytearray)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is expected of it."""
+        return self.stage is _Stage.END
+
+    def read(self) -> bytes:
+        """What has come; after the end it is not looked at, so it need not be decrypted, which might fail."""
+        if self.is_over:
+            return socket.socket.recv(self.connection, READ_BYTES)
+        return self.connection.recv(READ_BYTES)
 
     @property
     def request_bytes(self) -> int | None:
@@ -66,6 +91,7 @@ class Listener:
     on_request : gets each request, in the listening thread; the connection is its own from then on
     on_no_request : gets each connection that asked for no association; of an address that does so again and again,
         one in `QUIET_S`
+    tls : what connections must begin with, within the same ``timeout_s``; None: nothing
     """
 
     def __init__(
@@ -74,8 +100,10 @@ class Listener:
         timeout_s: float,
         on_request: OnRequest,
         on_no_request: OnNoRequest,
+        tls: ServerTLS | None = None,
     ) -> None:
         self._networks = [ip_network(network, strict=False) for network in networks]
+        self._tls = None if tls is None else RenewedTLS(tls)
         self._timeout_s, self._on_request, self._on_no_request = timeout_s, on_request, on_no_request
         self._selector = selectors.DefaultSelector()
         self._waiting: dict[socket.socket, _Waiting] = {}  # the oldest first
@@ -162,7 +190,7 @@ class Listener:
             self._wakened.recv(READ_BYTES)
             self._linger_all()
         elif isinstance(ready, socket.socket) and ready in self._waiting:  # else it was closed just now
-            self._read(self._waiting[ready])
+            self._go_on(self._waiting[ready])
 
     def _accept(self, listening: socket.socket) -> None:
         try:
@@ -180,7 +208,48 @@ class Listener:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._close_oldest(MAX_WAITING - 1)
-        self._wait(_Waiting(connection, address, monotonic() + self._timeout_s))
+        self._await_request(connection, address)
+
+    def _await_request(self, connection: socket.socket, address: str) -> None:
+        deadline = monotonic() + self._timeout_s
+        if self._tls is None:
+            self._wait(_Waiting(connection, address, deadline, _Stage.REQUEST))
+            return
+        context = self._tls.context()
+        try:
+            secured = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        except OSError:  # the peer has gone again
+            connection.close()
+            return
+        self._wait(_Waiting(secured, address, deadline, _Stage.FIRST_BYTES))
+
+    def _speaks_tls(self, waiting: _Waiting) -> bool:
+        """Whether the first byte is of TLS; a peer that speaks plain DICOM is told so in its own words."""
+        with suppress(OSError):  # it has gone, which the handshake finds too
+            said = socket.socket.recv(waiting.connection, READ_BYTES, socket.MSG_PEEK)  # it is not read yet
+            if said and said[0] != _TLS_HANDSHAKE:
+                if WATCHDOG_AE_TITLE.encode() not in said:  # of this node's own service: that it is answered will do
+                    self._tell(waiting.address, AssociationEnd.TLS_REFUSED, "The peer does not speak TLS.")
+                self._forget(waiting)
+                socket.socket.send(waiting.connection, AbortReason.NOT_SPECIFIED.pdu)
+                self._linger(waiting.connection)
+                return False
+        waiting.stage = _Stage.HANDSHAKE
+        return True
+
+    def _shake_hands(self, connection: ssl.SSLSocket, waiting: _Waiting) -> None:
+        """Go on with a handshake as far as the peer's bytes reach; our part fits into a new socket's buffer."""
+        try:
+            connection.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError as error:
+            self._tell(waiting.address, AssociationEnd.TLS_REFUSED, f"The TLS handshake failed: {reason_of(error)}.")
+            self._forget(waiting)
+            self._linger(connection)
+            return
+        waiting.stage = _Stage.REQUEST
+        self._read(waiting)
 
     def _is_welcome(self, address: str) -> bool:
         return not self._networks or any(ip_address(address) in network for network in self._networks)
@@ -205,17 +274,26 @@ class Listener:
     def _linger(self, connection: socket.socket) -> None:
         try:
             connection.setblocking(False)
-            connection.shutdown(socket.SHUT_WR)
+            _end_writing(connection)
         except OSError:  # it is closed already
             connection.close()
             return
         self._close_oldest(MAX_WAITING - 1)
-        self._wait(_Waiting(connection, "", monotonic() + LINGER_S, is_over=True))
+        self._wait(_Waiting(connection, "", monotonic() + LINGER_S, _Stage.END))
+
+    def _go_on(self, waiting: _Waiting) -> None:
+        if waiting.stage is _Stage.FIRST_BYTES and not self._speaks_tls(waiting):
+            return
+        if waiting.stage is _Stage.HANDSHAKE and isinstance(waiting.connection, ssl.SSLSocket):
+            self._shake_hands(waiting.connection, waiting)
+        else:
+            self._read(waiting)
 
     def _read(self, waiting: _Waiting) -> None:
+        """Read what has come; of TLS no more than a record is read at once, so that none stays behind unseen."""
         try:
-            content = waiting.connection.recv(READ_BYTES)
-        except BlockingIOError:
+            content = waiting.read()
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError:
             content = b""
@@ -266,3 +344,11 @@ class Listener:
         waiting.connection.close()
         if why and not waiting.is_over:
             self._tell(waiting.address, AssociationEnd.NO_REQUEST, why)
+
+
+def _end_writing(connection: socket.socket) -> None:
+    """Tell the peer that nothing follows, in TLS too; its answer is not waited for."""
+    if isinstance(connection, ssl.SSLSocket):
+        with suppress(OSError, ValueError):  # it has nothing to end, or waits for the answer
+            connection.unwrap()
+    socket.socket.shutdown(connection, socket.SHUT_WR)

@@ -37,6 +37,7 @@ from survnode.node.intake.places import Places
 from survnode.node.intake.serving import RequestServer, Sink, Spool
 from survnode.node.intake.wire import ConnectionEnded, PeerTooSlow, Wire
 from survnode.node.state.records import AssociationEnd
+from survnode.node.tls import ServerTLS
 
 log = structlog.get_logger()
 
@@ -59,6 +60,7 @@ class Listening:
     max_associations : at once; the next is rejected as a passing condition
     acse_timeout_s : from connection to the request for an association
     idle_timeout_s : without any PDU in an association
+    tls : what a connection must begin with, within ``acse_timeout_s``; None: nothing
     """
 
     ae_title: str
@@ -70,6 +72,7 @@ class Listening:
     acse_timeout_s: float = 10.0
     idle_timeout_s: float = 60.0
     also_called: tuple[str, ...] = ()
+    tls: ServerTLS | None = None
 
     @property
     def ae_titles(self) -> tuple[str, ...]:
@@ -128,6 +131,10 @@ class Receiver:
     on_commitment : gets event type and information of each answer to a request for storage commitment, and says what
         the peer is told; without it such associations are not taken
     on_association : gets the record of each association that has ended, and of each connection that did not become one
+
+    Raises
+    ------
+    TLSUnusable
     """
 
     def __init__(
@@ -143,7 +150,9 @@ class Receiver:
         self._contexts = contexts if on_commitment is None else {**contexts, COMMITMENT: RESULT_TRANSFER_SYNTAXES}
         self._places = Places(listening.max_associations, listening.calling_ae_titles)
         self._threads: dict[threading.Thread, Acceptor] = {}
-        self._listener = Listener(listening.networks, listening.acse_timeout_s, self._on_request, self._on_no_request)
+        self._listener = Listener(
+            listening.networks, listening.acse_timeout_s, self._on_request, self._on_no_request, listening.tls
+        )
         self._port: int | None = None
 
     def start(self) -> None:

@@ -1,6 +1,7 @@
 """Bytes to and from a peer, none of them waited for without end."""
 
 import socket
+from contextlib import suppress
 from time import monotonic
 
 BUFFER_BYTES = 256 * 1024  # of one read; the pages of an idle peer's buffer are never touched, and cost nothing
@@ -62,6 +63,14 @@ class Wire:
             self._fill()
         start, self._start = self._start, min(self._start + count, self._end)
         return self._buffer[start : self._start]
+
+    def end_reading(self) -> None:
+        """Let the next read find the end of the connection; from any thread.
+
+        Not `ssl.SSLSocket.shutdown`, after which whatever is still sent goes out in the clear.
+        """
+        with suppress(OSError):  # it has ended already
+            socket.socket.shutdown(self.socket, socket.SHUT_RD)
 
     def send(self, content: bytes, timeout_s: float) -> None:
         """Hand ``content`` to the peer.

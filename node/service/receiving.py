@@ -17,7 +17,7 @@ import structlog
 from pydicom import Dataset
 
 from survnode.node import errors
-from survnode.node.config import NodeConfig, OtherInstances
+from survnode.node.config import NodeConfig, OtherInstances, ReceiverTLSConfig
 from survnode.node.contexts import EventStatus, accepted_contexts
 from survnode.node.delivery.commitment import record_answer
 from survnode.node.errors import NodeError
@@ -33,6 +33,7 @@ from survnode.node.logs import configure_logging
 from survnode.node.service.lifetime import refuse_to_start
 from survnode.node.state.database import Database
 from survnode.node.state.files import replace_durably
+from survnode.node.tls import ServerTLS
 
 log = structlog.get_logger()
 
@@ -66,6 +67,7 @@ def receive(config: NodeConfig, ready: Connection) -> None:
         networks=tuple(str(network) for network in settings.networks),
         max_associations=settings.max_associations,
         also_called=settings.also_called,
+        tls=server_tls(settings.tls) if settings.tls else None,
     )
     storage = Storage(
         folder=config.received_dir,
@@ -89,6 +91,11 @@ def receive(config: NodeConfig, ready: Connection) -> None:
         config.port_file.unlink(missing_ok=True)
 
 
+def server_tls(settings: ReceiverTLSConfig) -> ServerTLS:
+    """The receiver's side of TLS that ``settings`` describe."""
+    return ServerTLS(settings.certificate, settings.key, settings.client_ca)
+
+
 def run_receiver(
     listening: Listening,
     storage: Storage,
@@ -106,7 +113,7 @@ def run_receiver(
 
     Raises
     ------
-    StoreInUse, ReceiverFailed, DatabaseFailed
+    StoreInUse, ReceiverFailed, DatabaseFailed, TLSUnusable
     """
     parent = os.getppid()
     stop = threading.Event()

@@ -8,7 +8,7 @@ import time
 import structlog
 
 from survnode.model.checkpoint import Card
-from survnode.node.config import DestinationConfig, NodeConfig
+from survnode.node.config import DestinationConfig, DestinationTLSConfig, NodeConfig
 from survnode.node.delivery.commitment import Commitments
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import Profiles
@@ -27,6 +27,7 @@ from survnode.node.service.loops import Loop
 from survnode.node.service.watchdog import ReceiverWatchdog
 from survnode.node.state.database import Database
 from survnode.node.state.retention import delete_associations, delete_expired, delete_reports
+from survnode.node.tls import ClientTLS
 
 log = structlog.get_logger()
 
@@ -135,6 +136,7 @@ def destination_of(settings: DestinationConfig, calling_ae_title: str) -> Destin
         host=settings.host,
         port=settings.port,
         calling_ae_title=calling_ae_title,
+        tls=client_tls(settings.tls) if settings.tls else None,
         connection_timeout_s=settings.timeout_s,
         acse_timeout_s=settings.timeout_s,
         dimse_timeout_s=settings.timeout_s,
@@ -142,3 +144,8 @@ def destination_of(settings: DestinationConfig, calling_ae_title: str) -> Destin
         commitment=unanswered if settings.commitment else None,
         report_sop_class=REPORT_CLASSES.get(settings.report_class),
     )
+
+
+def client_tls(settings: DestinationTLSConfig) -> ClientTLS:
+    """The node's side of TLS to a destination that ``settings`` describe."""
+    return ClientTLS(settings.ca, settings.server_name, settings.certificate, settings.key)

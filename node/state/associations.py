@@ -11,7 +11,7 @@ from survnode.node.state.records import Association, AssociationEnd
 from survnode.node.state.summaries import AssociationSummary, Listing, Page
 from survnode.node.state.tables import associations
 
-TURNED_AWAY = (AssociationEnd.REJECTED, AssociationEnd.ADDRESS_REFUSED)
+TURNED_AWAY = (AssociationEnd.REJECTED, AssociationEnd.ADDRESS_REFUSED, AssociationEnd.TLS_REFUSED)
 
 _columns = select(
     associations.c.id.label("association"),

@@ -72,6 +72,7 @@ class AssociationEnd(Explained):
     CONNECTION_LOST = "CONNECTION_LOST", "The connection ended without a release."
     REJECTED = "REJECTED", "This node rejected it: see the detail."
     ADDRESS_REFUSED = "ADDRESS_REFUSED", "The peer's address is not in the receiver's networks."
+    TLS_REFUSED = "TLS_REFUSED", "The TLS handshake failed: see the detail."
     NO_REQUEST = "NO_REQUEST", "The peer connected, but did not ask for an association."
 
 

@@ -184,6 +184,21 @@ def test_a_node_listens_where_it_says_who_may_send(said: str, tmp_path: Path) ->
     load_config(write(tmp_path, f'data_dir = "x"\n[receiver]\n{said}\n'))
 
 
+def test_client_certificates_say_who_may_send_and_tls_alone_does_not(tmp_path: Path) -> None:
+    beyond = 'data_dir = "x"\n[receiver]\nhost = "0.0.0.0"\n'
+    tls = 'tls = { certificate = "node.crt", key = "/k" '
+    config = load_config(write(tmp_path, beyond + tls + ', client_ca = "ca.crt" }'))
+    assert config.receiver.tls is not None
+    assert (config.receiver.tls.certificate, config.receiver.tls.key) == (tmp_path / "node.crt", Path("/k"))
+    assert "would take images from everybody" in refusal(tmp_path, beyond + tls + "}")
+
+
+def test_a_certificate_for_a_destination_needs_its_key(tmp_path: Path) -> None:
+    told = refusal(tmp_path, 'data_dir = "x"\n' + DESTINATION + 'tls = { ca = "c", certificate = "d" }\n')
+    assert "destinations.0.tls" in told
+    assert "needs certificate and key, or neither of them" in told
+
+
 def test_the_example_of_a_rule_is_one(tmp_path: Path) -> None:
     text = EXAMPLE.read_text()
     rule = "".join(line.removeprefix("# ") for line in text[text.index("# [[rules]]") :].splitlines(keepends=True))

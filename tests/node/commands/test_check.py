@@ -2,14 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from pydicom.uid import EnhancedSRStorage, KeyObjectSelectionDocumentStorage, SecondaryCaptureImageStorage
 
-from survnode.node.commands.check import Finding, _check_destination
-from survnode.node.config import DestinationConfig, ReceiverConfig
+from survnode.node.commands.check import Finding, _check_destination, _check_tls
+from survnode.node.config import (
+    DestinationConfig,
+    DestinationTLSConfig,
+    NodeConfig,
+    ReceiverConfig,
+    ReceiverTLSConfig,
+)
 from survnode.node.contexts import RESULT_TRANSFER_SYNTAXES, VERIFICATION, Contexts
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.roles import ResultRole
+from survnode.node.tls import ServerTLS
+
+from ...integration.certificates import Authority, Pair
 
 ENHANCED, CAPTURES, KEY_OBJECTS = (
     str(uid) for uid in (EnhancedSRStorage, SecondaryCaptureImageStorage, KeyObjectSelectionDocumentStorage)
@@ -17,9 +28,9 @@ ENHANCED, CAPTURES, KEY_OBJECTS = (
 
 
 @contextmanager
-def destination(*sop_classes: str, **settings: object) -> Iterator[DestinationConfig]:
+def destination(*sop_classes: str, tls: ServerTLS | None = None, **settings: object) -> Iterator[DestinationConfig]:
     contexts: Contexts = dict.fromkeys((*sop_classes, VERIFICATION), RESULT_TRANSFER_SYNTAXES)
-    receiver = Receiver(Listening("PACS"), contexts, lambda _: None)
+    receiver = Receiver(Listening("PACS", tls=tls), contexts, lambda _: None)
     receiver.start()
     try:
         where = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": receiver.port}
@@ -50,6 +61,46 @@ def test_a_class_that_was_set_and_is_not_accepted_is_a_fault() -> None:
     with destination(ENHANCED, objects=(ResultRole.REPORT,), report_class="comprehensive") as settings:
         (_, classes) = findings(settings).values()
     assert (classes.ok, "does not accept Comprehensive SR" in classes.detail) == (False, True)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority.found(tmp_path)
+
+
+def tls_finding(folder: Path, own: Pair, client_ca: Path | None = None) -> Finding:
+    tls = ReceiverTLSConfig(certificate=own.certificate, key=own.key, client_ca=client_ca)
+    (found,) = _check_tls(NodeConfig(data_dir=folder, receiver=ReceiverConfig(tls=tls)))
+    return found
+
+
+def test_a_certificate_is_good_until_thirty_days_before_its_end(tmp_path: Path, authority: Authority) -> None:
+    found = tls_finding(tmp_path, authority.sign("node", days=40), authority.certificate)
+    assert found.ok
+    assert "39 days; senders need a certificate by" in found.detail
+    found = tls_finding(tmp_path, authority.sign("node", days=29))
+    assert not found.ok
+    assert "28 days; senders need no certificate" in found.detail
+    found = tls_finding(tmp_path, authority.sign("node", days=-1))
+    assert not found.ok
+    assert "certificate has expired" in found.detail
+
+
+def test_a_key_that_others_can_read_is_a_fault(tmp_path: Path, authority: Authority) -> None:
+    own = authority.sign("node")
+    own.key.chmod(0o640)
+    found = tls_finding(tmp_path, own)
+    assert not found.ok
+    assert f"{own.key} can be read by others" in found.detail
+
+
+def test_a_destination_that_fails_the_handshake_says_why(tmp_path: Path, authority: Authority) -> None:
+    foreign = Authority.found(tmp_path, "foreign")
+    own = authority.sign("pacs")
+    with destination(tls=ServerTLS(own.certificate, own.key)) as settings:
+        for ca, words in ((authority.certificate, "answers C-ECHO"), (foreign.certificate, "TLS handshake failed")):
+            secured = settings.model_copy(update={"tls": DestinationTLSConfig(ca=ca)})
+            assert words in findings(secured)["destination pacs"].detail
 
 
 def test_a_destination_that_is_to_commit_must_be_able_to_and_be_let_in() -> None:
