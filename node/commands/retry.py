@@ -1,4 +1,4 @@
-"""What failed is taken up again, for one job or one study."""
+"""What failed is taken up again and what waits is hastened, for one job or one study."""
 
 import time
 
@@ -14,7 +14,7 @@ from survnode.node.work import jobs
 
 
 def retry_job(database: Database, number: int) -> JobDetail:
-    """Queue a failed or quarantined job again; of a finished one, send or ask for again what has failed.
+    """Queue a failed or quarantined job again; of a finished one, send at once what waits or has failed.
 
     Raises
     ------
@@ -23,14 +23,14 @@ def retry_job(database: Database, number: int) -> JobDetail:
     job = read_job(database, number)
     if job.state is JobState.FINISHED:
         if not _retry_deliveries(database, number, job.deliveries):
-            raise NotRetryable(f"Job {number} is finished, and none of its deliveries has failed.")
+            raise NotRetryable(f"Job {number} is finished, and none of its deliveries waits or has failed.")
     else:
         jobs.retry(database, number, now=time.time())
     return read_job(database, number)
 
 
 def retry_study(database: Database, study_instance_uid: str) -> StudyDetail:
-    """Take up whatever failed in a study: its judgement, its jobs, its deliveries.
+    """Take up what failed in a study (its judgement, its jobs, its deliveries), and send at once what waits.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def retry_study(database: Database, study_instance_uid: str) -> StudyDetail:
             tried += 1
         tried += _retry_deliveries(database, job.job, [row for row in study.deliveries if row.job == job.job])
     if not tried:
-        raise NotRetryable(f"Nothing in study {study_instance_uid} has failed.")
+        raise NotRetryable(f"Nothing in study {study_instance_uid} has failed, and nothing waits to be sent.")
     return read_study(database, study_instance_uid)
 
 
@@ -55,7 +55,7 @@ def _retry_deliveries(
 ) -> int:
     """How many deliveries are sent, or asked to be committed to, again."""
     box = outbox.Outbox(database, database.path.parent)
-    failed = [row for row in deliveries if row.state in outbox.RETRYABLE]
-    for row in failed:
+    unsent = [row for row in deliveries if row.state in outbox.RETRYABLE]
+    for row in unsent:
         box.retry(row.delivery)
-    return len(failed) + Commitments(database).retry(job)
+    return len(unsent) + Commitments(database).retry(job)

@@ -110,6 +110,9 @@ def test_check_goes_on_after_a_fault_and_says_all(tmp_path: Path) -> None:
     findings = {row["what"]: row["ok"] for row in json.loads(done.stdout)}
     assert findings == {
         "configuration": True,
+        "data folder": True,
+        "database": True,
+        "address": True,
         "checkpoint": True,
         "weights": True,
         "free disk": True,
