@@ -1,7 +1,9 @@
 """A data set on its way to disk: written once, hashed while it comes, never whole in memory."""
 
+import errno
 import os
 import threading
+from concurrent.futures import Executor
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +15,8 @@ from survnode.node.state.files import sync_folder
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700  # images of patients are nobody else's
 COPY_BYTES = 1 << 20
+
+_NO_LINK = frozenset({errno.EEXIST, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})  # or: no links here
 
 
 class Budget:
@@ -96,19 +100,28 @@ class IncomingFile:
             peer=request.peer,
         )
 
-    def move_to(self, target: Path) -> None:
-        """Put the file at ``target``, in a durable folder: all of it or nothing, durable on return.
+    def move_to(self, target: Path, beside: Executor) -> None:
+        """Put the file at ``target``, in a durable folder: its bytes and its name are durable on return.
+
+        File and folder are synced at the same time, by this thread and one of ``beside``: where the disk is busy, each
+        sync waits for it anew (20 ms an image one after the other, 12 so). What a power cut leaves of a file that was
+        not whole does not hold the bytes that its name was made of, and is not taken for one.
 
         Raises
         ------
         StorageFailed
         """
+        is_new = False
         try:
-            os.fsync(self._file)
-            self.path.rename(target)
-            self._is_moved = True
-            sync_folder(target.parent)
+            is_new = self._name(target)
+            folder_synced = beside.submit(sync_folder, target.parent)
+            try:
+                os.fsync(self._file)
+            finally:
+                folder_synced.result()
         except OSError as error:
+            if is_new:
+                self._take_back(target)
             raise errors.storage_error(error) from error
 
     def copy_to(self, target: Path) -> None:
@@ -119,6 +132,7 @@ class IncomingFile:
         StorageFailed
         """
         try:
+            self.path.unlink(missing_ok=True)
             copy = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
             try:
                 place = 0
@@ -128,6 +142,7 @@ class IncomingFile:
             finally:
                 os.close(copy)
             self.path.rename(target)
+            self._is_moved = True
             sync_folder(target.parent)
         except OSError as error:
             raise errors.storage_error(error) from error
@@ -142,6 +157,28 @@ class IncomingFile:
         if not self._is_moved:
             with suppress(OSError):
                 self.path.unlink(missing_ok=True)
+
+    def _name(self, target: Path) -> bool:
+        """Let the file be found at ``target``; whether nothing was there.
+
+        What is there has the same name, and so the same bytes, and may have been acknowledged: it is replaced only by
+        a file that is durable.
+        """
+        try:
+            os.link(self.path, target)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+            os.fsync(self._file)
+            self.path.rename(target)
+            self._is_moved = True
+            return False
+        return True
+
+    def _take_back(self, target: Path) -> None:
+        with suppress(OSError):
+            if target.stat().st_ino == os.fstat(self._file).st_ino:  # else somebody else's has replaced it
+                target.unlink()
 
     def _write(self, content: memoryview) -> None:
         try:

@@ -7,13 +7,14 @@
     <folder>/other/       what is not CT, if it is kept: <study>/<series>/<instance>.dcm, deleted with its study's CT
     <folder>/quarantine/  instances that came under a known UID with other bytes; never deleted by the node
 
-The order is: write, fsync, rename, fsync of the folders, row. A crash leaves a file without a row, never a row without
+The order is: write, name, fsync of file and folders, row. A crash leaves a file without a row, never a row without
 a file. What is below ``studies`` is whole, and its row may have been acknowledged and lost since with the database: it
 is `adopted <survnode.node.intake.adoption>`, never removed.
 """
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from survnode.node import errors
@@ -26,6 +27,7 @@ from survnode.node.intake.rules import Routes
 from survnode.node.state.database import Database
 from survnode.node.state.ingest import Ingest
 
+SYNCS_AT_ONCE = 16  # of folders; who comes later waits
 MAX_INCOMING_BYTES = 8 << 30  # of objects that are not whole, on disk: eight of the largest ...
 MAX_INCOMING_BYTES_OF_A_PEER = 4 << 30  # ... and four from one address
 
@@ -56,6 +58,7 @@ class Store:
         self._folders = StoreFolders(folder)
         rules = routes or Routes(quiet_period_s=quiet_period_s)
         self._register = Register(self.rows, self._folders, rules, clock, keep_other=keep_other)
+        self._syncing = ThreadPoolExecutor(SYNCS_AT_ONCE, "sync")
         self._budget = Budget(MAX_INCOMING_BYTES, MAX_INCOMING_BYTES_OF_A_PEER)
 
     def begin(self, request: StoreRequest) -> "Arriving":
@@ -132,6 +135,7 @@ class Store:
 
     def close(self) -> None:
         """Let another process receive."""
+        self._syncing.shutdown()
         self.rows.close()
         self._folders.unlock()
 
@@ -139,12 +143,12 @@ class Store:
         target = self.folder / path
         self._folders.make_durable(target.parent)
         try:
-            file.move_to(target)
+            file.move_to(target, self._syncing)
         except errors.StorageFailed:
             if target.parent.is_dir():
                 raise
             self._folders.make_durable(target.parent)  # it was empty, and was removed meanwhile
-            file.move_to(target)
+            file.move_to(target, self._syncing)
 
 
 class Arriving:

@@ -158,7 +158,7 @@ def test_one_instance_from_many_senders_at_once_is_stored_once(
         (errno.EMFILE, errors.StorageFailed),
     ],
 )
-@pytest.mark.parametrize("call", ["open", "write", "fsync", "rename"])
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "link"])
 def test_a_disk_that_fails_takes_nothing_and_says_so(
     store: Store,
     database: Database,
@@ -173,7 +173,7 @@ def test_a_disk_that_fails_takes_nothing_and_says_so(
 
     with monkeypatch.context() as patch:
         patch.setattr(
-            *{"open": (os, "open"), "write": (os, "write"), "fsync": (os, "fsync"), "rename": (Path, "rename")}[call],
+            *{"open": (os, "open"), "write": (os, "write"), "fsync": (os, "fsync"), "link": (os, "link")}[call],
             fail,
         )
         with pytest.raises(error) as caught:
