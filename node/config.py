@@ -231,6 +231,34 @@ class DestinationConfig(_Section):
         return value
 
 
+class RetrieveMethod(StrEnum):
+    """How images come from a source."""
+
+    MOVE = "move"  # C-MOVE: it calls the receiver, and must know it
+    GET = "get"  # C-GET: on the association of the request
+
+
+class SourceConfig(_Section):
+    """An archive that is asked whether studies came whole, and from which studies are fetched."""
+
+    name: Name
+    ae_title: AETitle
+    host: str
+    port: Port
+    method: RetrieveMethod = RetrieveMethod.MOVE
+    reconcile: bool = False  # ask it how many images it holds of a study that counts as complete
+    fetch_missing: bool = False  # and for those that are missing
+    timeout_s: Seconds = 30.0
+    tls: DestinationTLSConfig | None = None
+
+    @model_validator(mode="after")
+    def _fetches_what_it_knows_to_be_missing(self) -> Self:
+        if self.fetch_missing and not self.reconcile:
+            msg = "fetch_missing needs reconcile = true, which finds what is missing"
+            raise ValueError(msg)
+        return self
+
+
 class Rule(_Section):
     """What is done with the studies that fit it; the first rule that fits decides.
 
@@ -310,6 +338,7 @@ class NodeConfig(_Section):
     results: ResultsConfig = ResultsConfig()
     retention: RetentionConfig = RetentionConfig()
     destinations: tuple[DestinationConfig, ...] = ()
+    sources: tuple[SourceConfig, ...] = ()
     rules: tuple[Rule, ...] = ()
 
     @property
@@ -377,7 +406,7 @@ def _tables(values: Mapping[str, object], key: str) -> list[dict[str, object]]:
 
 def _repeated_names(values: Mapping[str, object]) -> list[Fault]:
     faults = []
-    for key in ("destinations", "rules"):
+    for key in ("destinations", "sources", "rules"):
         names = [str(item.get("name")) for item in _tables(values, key)]
         repeated = sorted({name for name in names if names.count(name) > 1})
         rule = f"each of the {key} needs a name of its own; repeated: {', '.join(repeated)}"

@@ -46,6 +46,9 @@ Contexts = dict[str, tuple[str, ...]]  # SOP class UID -> transfer syntax UIDs, 
 ANY_STORAGE = "*"  # in place of a SOP class UID: every storage class, and every class that the standard does not list
 VERIFICATION = "1.2.840.10008.1.1"
 COMMITMENT = "1.2.840.10008.1.20.1"  # Storage Commitment Push Model (PS3.4 J)
+FIND = "1.2.840.10008.5.1.4.1.2.2.1"  # Study Root Query/Retrieve (PS3.4 C)
+MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
+GET = "1.2.840.10008.5.1.4.1.2.2.3"
 COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"  # the one instance of that class that everybody has
 
 UNCOMPRESSED: tuple[str, ...] = (
@@ -96,6 +99,15 @@ def result_contexts() -> Contexts:
     """What a destination of results takes: every class that the node writes, and C-ECHO."""
     classes = (*RESULT_SOP_CLASSES, VERIFICATION)
     return dict.fromkeys(classes, RESULT_TRANSFER_SYNTAXES)
+
+
+def fetched_contexts() -> list[tuple[str, str]]:
+    """What a source is offered to send in answer to C-GET: SOP class and transfer syntax of each context.
+
+    Each has a context of its own, so that a source can send every file as it lies there; lossy syntaxes too, since a
+    study that was compressed with loss is reported as such.
+    """
+    return [(sop_class, syntax) for sop_class in CT_SOP_CLASSES for syntax in UNCOMPRESSED + LOSSLESS + LOSSY]
 
 
 class ContextResult(IntEnum):

@@ -29,6 +29,10 @@
     ├── LeaseLost                     the job was given to another worker, or ended
     ├── ReceiverFailed                it cannot listen
     ├── TLSUnusable                   a certificate, a key or the certificates of an authority cannot be used
+    ├── QueryFailed                   a source could not be asked, or said no                       (can retry)
+    │   ├── SourceUnreachable         no association with it                                        (can retry)
+    │   ├── SourceRefused             it answered, with a status that says no
+    │   └── TooManyMatches            more fit a question than can be taken at once
     └── DeliveryFailed                nothing of a batch was sent                                   (can retry)
         ├── DestinationUnreachable    no connection                                                 (can retry)
         └── AssociationRejected       a connection, but no association                              (can retry)
@@ -174,6 +178,32 @@ class ReceiverFailed(NodeError):
 
 class TLSUnusable(NodeError):
     """A file that TLS needs cannot be used, or does not fit to another; the message names it."""
+
+
+class QueryFailed(NodeError):
+    """A source could not be asked, or did not answer in time."""
+
+    can_retry = True
+
+
+class SourceUnreachable(QueryFailed):
+    """There is no association with the source."""
+
+
+class SourceRefused(QueryFailed):
+    """The source answered, with a status that says no; ``status`` is that."""
+
+    can_retry = False
+
+    def __init__(self, message: str, status: int) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class TooManyMatches(QueryFailed):
+    """More fit a question than can be taken at once: ask for less."""
+
+    can_retry = False
 
 
 class DeliveryFailed(NodeError):

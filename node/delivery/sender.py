@@ -110,7 +110,7 @@ def echo(destination: Destination) -> None:
         It took the association, but did not answer C-ECHO with success.
     """
     contexts = [build_context(VERIFICATION, list(RESULT_TRANSFER_SYNTAXES))]
-    with _association(destination, contexts) as assoc:
+    with association(destination, contexts) as assoc:
         status = assoc.send_c_echo().get("Status") if assoc.accepted_contexts else None
     if status != 0x0000:
         raise errors.DeliveryFailed(f"{destination.name} answered C-ECHO with {_named(status)}.")
@@ -124,7 +124,7 @@ def probe(destination: Destination, sop_classes: Sequence[str] = RESULT_SOP_CLAS
     DestinationUnreachable, AssociationRejected
     """
     contexts = [build_context(uid, list(RESULT_TRANSFER_SYNTAXES)) for uid in (*sop_classes, VERIFICATION)]
-    with _association(destination, contexts) as assoc:
+    with association(destination, contexts) as assoc:
         accepted = {context.abstract_syntax for context in assoc.accepted_contexts}
     return tuple(uid for uid in sop_classes if uid in accepted)
 
@@ -153,7 +153,7 @@ def request_commitment(
         return int(status), None
 
     contexts = [build_context(COMMITMENT, list(RESULT_TRANSFER_SYNTAXES))]
-    with _association(destination, contexts, [(evt.EVT_N_EVENT_REPORT, answer)]) as assoc:
+    with association(destination, contexts, [(evt.EVT_N_EVENT_REPORT, answer)]) as assoc:
         information = _commitment_request(transaction_uid, objects)
         response, _ = assoc.send_n_action(information, REQUEST_COMMITMENT, COMMITMENT, COMMITMENT_INSTANCE)
         status = response.get("Status")
@@ -194,7 +194,7 @@ def send(destination: Destination, objects: Sequence[Outgoing]) -> Iterator[Send
         yield from (SendOutcome(Answer.REFUSED, None, UNREADABLE) for _ in objects)
         return
     try:
-        with _association(destination, contexts) as assoc:
+        with association(destination, contexts) as assoc:
             for number, (item, transfer_syntax) in enumerate(zip(objects, syntaxes, strict=True)):
                 outcome = _send_one(assoc, item, transfer_syntax, message_id=number % 0xFFFF + 1)
                 yield outcome
@@ -229,10 +229,17 @@ def _not_taken(item: Outgoing, transfer_syntax: str | None) -> SendOutcome:
 
 
 @contextmanager
-def _association(
-    destination: Destination, contexts: list[PresentationContext], handlers: Sequence[Any] = ()
+def association(
+    destination: Destination,
+    contexts: list[PresentationContext],
+    handlers: Sequence[Any] = (),
+    roles: Sequence[Any] = (),
 ) -> Iterator[Any]:
     """An established association, released at the end, or aborted if the block failed.
+
+    Parameters
+    ----------
+    roles : SCP/SCU role selections (PS3.7 D.3.3.4) that go with the contexts
 
     Raises
     ------
@@ -254,6 +261,7 @@ def _association(
         max_pdu=MAX_PDU_BYTES,
         evt_handlers=list(handlers),
         tls_args=secured,
+        ext_neg=list(roles),
     )
     if not assoc.is_established:
         raise _why_not(destination, assoc)

@@ -8,8 +8,9 @@ Judging it again makes a new job, as the next version, if the newest one that st
 model, or was withdrawn: so the newest version in a PACS always tells of the study as it is.
 """
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -21,9 +22,9 @@ from survnode.node import errors
 from survnode.node.intake.evidence import Evidence, FileJudge, Judge
 from survnode.node.intake.judging import JudgedStudy
 from survnode.node.intake.rules import Route, Routes
-from survnode.node.state import claims, images, studies
+from survnode.node.state import checks, claims, images, studies
 from survnode.node.state.database import Database, Transaction
-from survnode.node.state.records import Instance, InstanceState, Job, JobState, Study, StudyState
+from survnode.node.state.records import Completeness, Instance, InstanceState, Job, JobState, Study, StudyState
 
 log = structlog.get_logger()
 
@@ -48,6 +49,8 @@ class Assembly:
     spacing_mm : between the slices that this model sees
     routes : the site's rules
     judge : reads the files of a study; by default in this process
+    patience_s : how long a due study waits until a source has said whether it came whole; None: none is asked
+    uptime_s : since the node started; before, nobody was asked
     """
 
     database: Database
@@ -57,13 +60,20 @@ class Assembly:
     routes: Routes = field(default_factory=Routes)
     judge: Judge | None = None
     _deaths: Counter[tuple[str, int]] = field(default_factory=Counter, init=False)  # by study and revision
+    patience_s: float | None = None
+    uptime_s: Callable[[], float] = lambda: math.inf
 
     def assemble_due(self, now: float) -> list[int]:
         """Judge every study whose quiet period is over; the ids of the new jobs."""
         with self.database.reading() as connection:
-            due = studies.due_studies(connection, now)
+            due = checks.due_studies(connection, now, self._unchecked_before(now))
         created = [self._assemble_or_explain(study, now) for study in due]
         return [job for job in created if job is not None]
+
+    def _unchecked_before(self, now: float) -> float | None:
+        if self.patience_s is None:
+            return None
+        return now - self.patience_s if self.uptime_s() >= self.patience_s else -math.inf
 
     def _assemble_or_explain(self, study: Study, now: float) -> int | None:
         try:
@@ -171,10 +181,18 @@ class Assembly:
             due_at=now,
             destinations=judged.route.destinations,
             reports_refusal=reports,
+            completeness=self._completeness(connection, study, choice, len(uids)),
         )
         job_id = claims.add_job(connection, job)
         log.info("job.created", job=job_id, version=version, reason=choice.reason, **_uids(study, choice))
         return job_id
+
+    def _completeness(
+        self, connection: Transaction, study: Study, choice: SeriesChoice, received: int
+    ) -> Completeness | None:
+        if self.patience_s is None:
+            return None
+        return checks.completeness_of(connection, study, choice.series_instance_uid, received)
 
 
 def standing_of(newest_first: Sequence[Job], wanted: tuple[str, str]) -> tuple[Job | None, list[Job]]:

@@ -14,7 +14,7 @@ from survnode.node.results.documents.key_objects import key_objects
 from survnode.node.results.documents.pdf import pdf
 from survnode.node.results.documents.report import refusal, report
 from survnode.node.results.envelope import Envelope, ResultObject, SourceStudy
-from survnode.node.results.findings import ReportedFindings, findings_of
+from survnode.node.results.findings import ReportedFindings, findings_of, told
 from survnode.node.results.identity import Layout, ResultRun, digest
 from survnode.node.results.pictures.captures import captures
 from survnode.node.results.pictures.curve import curve
@@ -39,7 +39,8 @@ def analysed(
     lungs : (D, H, W) on the grid of ``volume``; without it there is no segmentation
     """
     layout = layout or Layout()
-    findings = findings_of(prediction, analysed_series(source.headers, volume, prediction.coverage), layout.captures)
+    series = analysed_series(source.headers, volume, prediction.coverage, run.completeness)
+    findings = findings_of(prediction, series, layout.captures)
     envelope = Envelope(source, run, layout, prediction.model, digest(findings.values()))
     return (
         report(findings, envelope),
@@ -78,7 +79,9 @@ def not_analysed(
     detail : of the refusal, for people; empty if there is nothing to add
     model : the model that would have been asked; None if none was chosen
     """
-    envelope = Envelope(source, run, layout or Layout(), model, digest([reason, detail]), refused=True)
+    envelope = Envelope(
+        source, run, layout or Layout(), model, digest([reason, detail, *told(run.completeness)]), refused=True
+    )
     return (refusal(reason, detail, envelope),)
 
 

@@ -45,6 +45,7 @@ ATTENTION = Code("ATTENTION", SCHEME, "Share of the model's attention")
 
 
 MODELS_DISAGREE = Code("W-DISAGREE", SCHEME, "The models of the ensemble disagree")
+IMAGES_MISSING = Code("W-MISSING", SCHEME, "Fewer images were received than the PACS holds")
 
 _WARNINGS = {
     CoverageWarning.CUT_BELOW: "W-CUT-BELOW",

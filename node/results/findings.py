@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from survnode.model.ct.volume import SourceImage
 from survnode.model.prediction import ModelIdentity, Prediction
 from survnode.node.results.source.series import AnalysedSeries
+from survnode.node.state.records import Completeness
 
 DECIMALS = 2  # of a percentage
 DEMONSTRATION = "DEMONSTRATION MODEL: trained on phantoms, knows nothing of patients"
@@ -127,8 +128,16 @@ class ReportedFindings:
         yield from self.member_survival.ravel()
         yield from self.attention
         yield from (round(self.series.coverage.height_mm), round(self.series.coverage.volume_ml))
+        yield from told(self.series.completeness)
         for item in self.slices:
             yield from (item.rank, item.index, item.image.sop_instance_uid, item.image.frame_number)
+
+
+def told(completeness: Completeness | None) -> tuple[object, ...]:
+    """What tells one result from another in whether its images came whole."""
+    if completeness is None:
+        return ()
+    return completeness.state, completeness.received, completeness.expected, completeness.others_lacking
 
 
 def findings_of(prediction: Prediction, series: AnalysedSeries, captures: int) -> ReportedFindings:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from pydicom.uid import UID
 
 from survnode.node.roles import SERIES_NUMBERS, ResultRole
+from survnode.node.state.records import Completeness
 
 NAMESPACE = UUID("6ac2ea02-1b16-5b29-9f3e-2d6a1c2d7b54")  # of every UID that the node makes; never changes
 
@@ -44,12 +45,14 @@ class ResultRun:
     version : 1 for a series' first result, then 2, ...; another version is another set of UIDs
     predecessor : the report of the version before
     software_version : of survnode
+    completeness : whether the images came whole; None if no source was to be asked
     """
 
     created: datetime
     version: int
     predecessor: Predecessor | None
     software_version: str
+    completeness: Completeness | None = None
 
     def __post_init__(self) -> None:
         if self.created.tzinfo is None:

@@ -22,11 +22,13 @@ def analysed_summary(
 ) -> dict[str, Any]:
     """What ``prediction.json`` says of an analysis of ``volume``, which was made of ``source``."""
     captures = sum(item.role is ResultRole.CAPTURE for item in objects)
-    findings = findings_of(prediction, analysed_series(source.headers, volume, prediction.coverage), captures)
+    series = analysed_series(source.headers, volume, prediction.coverage, run.completeness)
+    findings = findings_of(prediction, series, captures)
     model = asdict(prediction.model)
     model.pop("cohort_survival")
     return {
         **_head("analysed", objects, run),
+        **_completeness(run),
         "model": model,
         "in_words": {
             "survival": words.estimate(findings),
@@ -81,6 +83,7 @@ def not_analysed_summary(
     """What ``prediction.json`` says where there is no prediction."""
     return {
         **_head("not analysed", objects, run),
+        **_completeness(run),
         "reason": str(reason.value),
         "sentence": reason.sentence,
         "detail": detail,
@@ -107,6 +110,12 @@ def _head(status: str, objects: Sequence[ResultObject], run: ResultRun) -> dict[
             for item in objects
         ],
     }
+
+
+def _completeness(run: ResultRun) -> dict[str, Any]:
+    """Whether the images came whole; nothing where no source was to be asked."""
+    found = run.completeness
+    return {} if found is None else {"completeness": {**asdict(found), "state": str(found.state.value)}}
 
 
 def _image(image: SourceImage) -> dict[str, Any]:

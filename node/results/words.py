@@ -8,6 +8,7 @@ from survnode.model.errors import Reason
 from survnode.model.prediction import ModelIdentity
 from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, ReportedFindings
 from survnode.node.results.identity import ResultRun
+from survnode.node.state.records import CheckState, Completeness
 
 LINE = "\r\n"  # as DICOM text wants it
 LINE_CHARS = 92  # viewers do not wrap preformatted text
@@ -70,10 +71,29 @@ def summary(findings: ReportedFindings) -> str:
     return _wrapped(lines)
 
 
-def refusal(reason: Reason, detail: str) -> str:
+def refusal(reason: Reason, detail: str, completeness: Completeness | None = None) -> str:
     """Why there are no numbers."""
     lines = ["Not analysed: no survival was predicted for this study.", f"Reason: {reason.sentence}"]
-    return _wrapped([*lines, detail] if detail else lines)
+    return _wrapped([*lines, *([detail] if detail else []), *received(completeness)])
+
+
+def received(completeness: Completeness | None) -> Iterator[str]:
+    """Whether all images came, one fact a line; nothing where no source was to be asked."""
+    if completeness is None:
+        return
+    number, expected = completeness.received, completeness.expected
+    if expected is None:
+        unknown = completeness.state is not CheckState.UNANSWERED
+        why = "the PACS does not hold them" if unknown else "the PACS did not answer"
+        yield f"{number} instances, not checked with the PACS: {why}"
+    elif completeness.is_lacking:
+        yield f"WARNING: {number} of {expected} instances, checked with the PACS: the others did not come"
+    elif number > expected:
+        yield f"{number} instances, checked with the PACS, which holds {expected}"
+    else:
+        yield f"{number} of {expected} instances, checked with the PACS"
+    if completeness.others_lacking:
+        yield f"WARNING: other CT series of the study that did not come whole: {completeness.others_lacking}"
 
 
 def _wrapped(lines: Iterable[str]) -> str:
@@ -83,6 +103,8 @@ def _wrapped(lines: Iterable[str]) -> str:
 def brief(findings: ReportedFindings) -> Iterator[str]:
     """What a reader must know of the number, in the few words that a picture has room for."""
     yield from (BRIEF[warning] for warning in findings.series.coverage.warnings)
+    if findings.series.completeness is not None and findings.series.completeness.is_lacking:
+        yield f"{findings.series.completeness.received} of {findings.series.completeness.expected} images"
     if findings.models_disagree:
         yield DISAGREE
 
@@ -142,6 +164,7 @@ def median(findings: ReportedFindings) -> str:
 def _analysed(findings: ReportedFindings) -> Iterator[str]:
     yield f"Analysed: {findings.series.label}"
     yield f"  {findings.series.amount}, {findings.series.coverage.height_mm:.0f} mm from base to apex"
+    yield from (f"  {line}" for line in received(findings.series.completeness))
     yield from (f"  WARNING: {warning.sentence}" for warning in findings.series.coverage.warnings)
 
 

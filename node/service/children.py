@@ -66,6 +66,13 @@ def worker(config: NodeConfig, device: str, name: str, beat: ctypes.c_double, re
     work(database, pipeline, place, Shift(holder_name(name, os.getpid()), stop, show_life))
 
 
+def ask_sources(config: NodeConfig, ready: Connection) -> None:
+    """Ask sources whether studies came whole until SIGTERM."""
+    from survnode.node.service import querying
+
+    querying.ask_sources(config, ready)
+
+
 def layout_of(config: NodeConfig) -> Layout:
     """The site's choices for its results."""
     wanted = {role for destination in config.destinations for role in destination.objects}

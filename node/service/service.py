@@ -4,7 +4,8 @@
 
     service (this process)      sweeps: assembly, leases, outbox, retention
     ├── receiver                associations -> files and rows
-    └── worker, one a device    jobs -> result objects
+    ├── worker, one a device    jobs -> result objects
+    └── querier, if asked for   whether studies came whole, and what is missing
 
 What a process holds in memory is never the only copy: any of them can be killed at any moment.
 """
@@ -112,6 +113,8 @@ class Service:
             )
             for name, device in zip(names, found, strict=True)
         ]
+        if any(source.reconcile for source in self.config.sources):
+            workers.append(Child("querier", children.ask_sources, (self.config,), WORKER_DELAYS_S))
         return receiver, workers
 
     def _start(self, children: Sequence[Child], leases: Leases) -> None:

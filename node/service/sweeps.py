@@ -58,8 +58,16 @@ class Sweeps:
         self._config, self._database = config, database
         routes, spacing_mm = Routes.of(config), model.preprocessing.slice_spacing_mm
         self._judging = JudgingProcess(FileJudge(config.received_dir, routes, spacing_mm), config.log_level)
+        started_at = time.monotonic()
         self._assembly = Assembly(
-            database, config.received_dir, model.device_uid, spacing_mm, routes, judge=self._judging
+            database,
+            config.received_dir,
+            model.device_uid,
+            spacing_mm,
+            routes,
+            judge=self._judging,
+            patience_s=config.assembly.quiet_period_s if any(it.reconcile for it in config.sources) else None,
+            uptime_s=lambda: time.monotonic() - started_at,
         )
         self._outbox = Outbox(database, config.results_dir)
         self._withdrawals = Withdrawals(database, config.results_dir, layout_of(config))

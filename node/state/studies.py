@@ -6,7 +6,7 @@ from survnode.model.errors import Reason
 from survnode.node.state.database import Transaction, fetch, fetch_one
 from survnode.node.state.images import forget_images
 from survnode.node.state.records import OtherSeries, Study, StudyState
-from survnode.node.state.tables import jobs, other_series, results, studies
+from survnode.node.state.tables import checks, jobs, other_series, results, studies
 
 NO_REPORT = "No report is made: its headers name no chest, or the configuration asks for none."
 
@@ -14,11 +14,6 @@ NO_REPORT = "No report is made: its headers name no chest, or the configuration 
 def find_study(connection: Transaction, study_instance_uid: str) -> Study | None:
     """One study; None if there is none of that UID."""
     return fetch_one(connection, Study, select(studies).where(studies.c.study_instance_uid == study_instance_uid))
-
-
-def due_studies(connection: Transaction, now: float) -> list[Study]:
-    """The studies whose quiet period is over, those first that wait longest."""
-    return fetch(connection, Study, select(studies).where(studies.c.due_at <= now).order_by(studies.c.due_at))
 
 
 def other_series_of_study(connection: Transaction, study_instance_uid: str) -> list[OtherSeries]:
@@ -62,6 +57,7 @@ def ignore_study(connection: Transaction, study_instance_uid: str, reason: Reaso
 def forget_study(connection: Transaction, study_instance_uid: str) -> None:
     """Delete what was received of a study, as if it had never come; its row remains if it ever had a job."""
     forget_images(connection, study_instance_uid)
+    connection.execute(delete(checks).where(checks.c.study_instance_uid == study_instance_uid))
     connection.execute(delete(other_series).where(other_series.c.study_instance_uid == study_instance_uid))
     of_study = studies.c.study_instance_uid == study_instance_uid
     has_jobs = exists().where(jobs.c.study_instance_uid == studies.c.study_instance_uid)

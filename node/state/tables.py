@@ -32,15 +32,18 @@ from survnode.model.errors import Reason
 from survnode.node.roles import ResultRole
 from survnode.node.state.records import (
     AssociationEnd,
+    CheckState,
     CommitmentState,
+    Completeness,
     DeliveryState,
+    ExpectedSeries,
     InstanceState,
     JobState,
     Keeping,
     StudyState,
 )
 
-SCHEMA_VERSION = 4  # grows with every change below
+SCHEMA_VERSION = 6  # grows with every change below
 
 
 class Member(TypeDecorator[StrEnum]):
@@ -100,6 +103,35 @@ class _Verdicts(TypeDecorator[tuple[SeriesVerdict, ...]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[SeriesVerdict, ...]:  # noqa: ARG002
         found = json.loads(value or "[]")
         return tuple(SeriesVerdict(**{**row, "reason": row["reason"] and Reason[row["reason"]]}) for row in found)
+
+
+class _ExpectedSeries(TypeDecorator[tuple[ExpectedSeries, ...]]):
+    """What a source holds of a study, stored as JSON: instances by series."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[ExpectedSeries] | None, dialect: Dialect) -> str:  # noqa: ARG002
+        return json.dumps({series.series_instance_uid: series.instances for series in value or ()})
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[ExpectedSeries, ...]:  # noqa: ARG002
+        return tuple(ExpectedSeries(uid, number) for uid, number in json.loads(value or "{}").items())
+
+
+class _Completeness(TypeDecorator[Completeness]):
+    """Whether a job's images came whole, stored as JSON."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Completeness | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else json.dumps(asdict(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Completeness | None:  # noqa: ARG002
+        if value is None:
+            return None
+        row = json.loads(value)
+        return Completeness(**{**row, "state": CheckState[row["state"]]})
 
 
 metadata = MetaData()
@@ -221,6 +253,7 @@ jobs = Table(
     Column("error", String, nullable=False, default=""),
     Column("destinations", _Lines),
     Column("reports_refusal", Boolean, nullable=False, default=True),
+    Column("completeness", _Completeness),
     UniqueConstraint("study_instance_uid", "version"),
     Index("jobs_to_claim", "state", "due_at"),
     Index("jobs_by_end", "state", "ended_at"),
@@ -274,6 +307,20 @@ deliveries = Table(
     Index("deliveries_by_end", "destination", "state", "settled_at"),
     Index("deliveries_of_state", "state"),
     sqlite_autoincrement=True,
+)
+
+checks = Table(
+    "checks",
+    metadata,
+    Column("study_instance_uid", ForeignKey("studies.study_instance_uid"), primary_key=True),
+    Column("source", String, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("state", Member(CheckState), nullable=False),
+    Column("asked_at", Float, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("received", Integer, nullable=False),
+    Column("series", _ExpectedSeries, nullable=False),
+    Column("error", String, nullable=False),
 )
 
 profiles = Table(

@@ -174,6 +174,7 @@ def _run_of(database: Database, place: Workplace, job: Job) -> ResultRun:
         version=job.version,
         predecessor=predecessor,
         software_version=place.software_version,
+        completeness=job.completeness,
     )
 
 

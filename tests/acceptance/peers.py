@@ -166,6 +166,51 @@ def storescp(home: Path, sop_classes: Sequence[str]) -> Iterator[Folder]:
         yield peer
 
 
+@dataclass(frozen=True)
+class Archive:
+    """A peer that can be queried."""
+
+    ae_title: str
+    port: int
+
+    def send(self, paths: Sequence[Path]) -> None:
+        """Store files there."""
+        command = [dcmtk("dcmsend"), "-aec", self.ae_title, "127.0.0.1", str(self.port), *map(str, paths)]
+        subprocess.run(command, check=True, env=FAST, capture_output=True)
+
+
+@contextmanager
+def dcmqrscp(home: Path, node_port: int, node_title: str = "SURVNODE") -> Iterator[Archive]:
+    """DCMTK's image archive, which knows the node as a destination."""
+    tool = dcmtk("dcmqrscp")
+    home.mkdir()
+    peer = Archive("QRSCP", free_port())
+    (home / "images").mkdir()
+    (home / "dcmqrscp.cfg").write_text(
+        "\n".join(
+            [
+                f"NetworkTCPPort = {peer.port}",
+                "MaxPDUSize = 131072",
+                "MaxAssociations = 16",
+                "HostTable BEGIN",
+                f"survnode = ({node_title}, localhost, {node_port})",
+                "HostTable END",
+                "VendorTable BEGIN",
+                "VendorTable END",
+                "AETable BEGIN",
+                f"{peer.ae_title} {home / 'images'} RW (200, 1024mb) ANY",
+                "AETable END",
+                "",
+            ]
+        )
+    )
+    command = [tool, "-c", str(home / "dcmqrscp.cfg"), str(peer.port)]
+    with (home / "dcmqrscp.log").open("wb") as log, _running(command, stdout=log, stderr=log, env=FAST):
+        probe = Destination("dcmqrscp", peer.ae_title, "127.0.0.1", peer.port)
+        until("the start of dcmqrscp", lambda: True if _echoes(probe) else None, START_S)
+        yield peer
+
+
 def _echoes(peer: Destination) -> bool:
     """Whether it takes an association; one that accepts no C-ECHO rejects it, which is an answer too."""
     try:

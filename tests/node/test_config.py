@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from survnode.node.config import Rule, load_config
+from survnode.node.config import Rule, SourceConfig, load_config
 from survnode.node.errors import ConfigurationRefused
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "survnode.toml"
@@ -156,7 +156,7 @@ def test_the_example_is_valid_and_shows_every_key_with_its_default(tmp_path: Pat
     text = EXAMPLE.read_text()
     sections = ("receiver", "assembly", "model", "work", "results", "retention")
     keys = [key for section in sections for key in type(getattr(bare, section)).model_fields]
-    keys += [*type(example.destinations[0]).model_fields, *Rule.model_fields]
+    keys += [*type(example.destinations[0]).model_fields, *SourceConfig.model_fields, *Rule.model_fields]
     assert [key for key in keys if f"{key} = " not in text] == []
 
 
@@ -204,3 +204,29 @@ def test_the_example_of_a_rule_is_one(tmp_path: Path) -> None:
     rule = "".join(line.removeprefix("# ") for line in text[text.index("# [[rules]]") :].splitlines(keepends=True))
     config = load_config(write(tmp_path, text + rule))
     assert config.rules[0].model_fields_set == set(Rule.model_fields)
+
+
+SOURCE = '[[sources]]\nname = "pacs"\nae_title = "P"\nhost = "h"\nport = 104\n'
+
+
+def test_a_source_asks_nothing_by_itself(tmp_path: Path) -> None:
+    (source,) = load_config(write(tmp_path, 'data_dir = "x"\n' + SOURCE)).sources
+    assert (source.method, source.reconcile, source.fetch_missing) == ("move", False, False)
+
+
+def test_what_is_missing_is_known_only_where_it_is_asked_for(tmp_path: Path) -> None:
+    words = refusal(tmp_path, 'data_dir = "x"\n' + SOURCE + "fetch_missing = true\n")
+    assert "fetch_missing needs reconcile = true" in words
+
+
+def test_a_source_is_refused_as_a_destination_is(tmp_path: Path) -> None:
+    words = refusal(tmp_path, 'data_dir = "x"\n' + SOURCE + 'method = "push"\n' + SOURCE)
+    assert "sources.0.method = 'push'" in words
+    assert "each of the sources needs a name of its own; repeated: pacs" in words
+
+
+def test_the_example_of_a_source_is_one(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text()
+    lines = text[text.index("# [[sources]]") : text.index("\n\n# Rules")].splitlines(keepends=True)
+    config = load_config(write(tmp_path, text + "".join(line.removeprefix("# ") for line in lines)))
+    assert config.sources[0].model_fields_set == set(SourceConfig.model_fields)

@@ -21,6 +21,8 @@ def test_only_what_may_pass_by_itself_can_be_retried() -> None:
         "StorageFailed",
         "StorageFull",
         "DatabaseBusy",
+        "QueryFailed",
+        "SourceUnreachable",
         "DeliveryFailed",
         "DestinationUnreachable",
         "AssociationRejected",

@@ -40,6 +40,7 @@ from survnode.node.results import codes, words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text
 from survnode.node.results.findings import RankedSlice, ReportedFindings
 from survnode.node.roles import ResultRole
+from survnode.node.state.records import Completeness
 
 CONSTRUCTORS: dict[str, type[Dataset]] = {
     Comprehensive3DSRStorage: Comprehensive3DSR,
@@ -69,12 +70,13 @@ def report(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
 
 def refusal(reason: Reason, detail: str, envelope: Envelope) -> ResultObject:
     """The report of a study that was not analysed: the reason as a code and in words, and no numbers."""
-    finding = CodeContentItem(codes.FINDING, codes.not_analysed(reason), "CONTAINS")
+    completeness = envelope.run.completeness
+    found = [codes.not_analysed(reason), *_missing(completeness)]
     evaluations = container(
         codes.QUALITATIVE_EVALUATIONS,
         [
-            finding,
-            text(codes.FINDING, words.refusal(reason, detail)),
+            *(CodeContentItem(codes.FINDING, code, "CONTAINS") for code in found),
+            text(codes.FINDING, words.refusal(reason, detail, completeness)),
             *(text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
         ],
     )
@@ -111,8 +113,14 @@ def _warnings(findings: ReportedFindings) -> Iterator[Code]:
     if any(item is not CoverageWarning.SHORT for item in coverage.warnings):
         yield codes.COVERAGE_INCOMPLETE
     yield from (codes.warning(item) for item in coverage.warnings)
+    yield from _missing(findings.series.completeness)
     if findings.models_disagree:
         yield codes.MODELS_DISAGREE
+
+
+def _missing(completeness: Completeness | None) -> Iterator[Code]:
+    if completeness is not None and completeness.is_lacking:
+        yield codes.IMAGES_MISSING
 
 
 def _slice_group(item: RankedSlice, envelope: Envelope) -> MeasurementsAndQualitativeEvaluations:

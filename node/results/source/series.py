@@ -12,6 +12,7 @@ from pydicom.config import disable_value_validation
 from survnode.model.ct.coverage import Coverage
 from survnode.model.ct.volume import Volume
 from survnode.node.results.source.values import clean
+from survnode.node.state.records import Completeness
 
 IDENTIFIERS = ("PatientName", "PatientID", "OtherPatientNames", "PatientBirthDate")
 DATES = ("AcquisitionDate", "SeriesDate", "ContentDate", "StudyDate")  # the first that is there is that of the CT
@@ -28,6 +29,7 @@ class AnalysedSeries:
     positions_mm : (D) of its slices along the patient's axis, feet to head, in the CT's own coordinates (z in LPS)
     extent_mm : from the lower face of the lowest slice to the upper face of the highest
     coverage : what of the lungs it shows
+    completeness : whether it came whole; None if no source was to be asked
     """
 
     uid: str
@@ -37,6 +39,7 @@ class AnalysedSeries:
     positions_mm: tuple[float, ...]
     extent_mm: float
     coverage: Coverage
+    completeness: Completeness | None = None
 
     @property
     def name(self) -> str:
@@ -55,7 +58,9 @@ class AnalysedSeries:
         return f"{len(self.positions_mm)} slices, {self.extent_mm:.0f} mm; lungs {self.coverage.volume_ml:.0f} ml"
 
 
-def analysed_series(headers: Sequence[Dataset], volume: Volume, coverage: Coverage) -> AnalysedSeries:
+def analysed_series(
+    headers: Sequence[Dataset], volume: Volume, coverage: Coverage, completeness: Completeness | None = None
+) -> AnalysedSeries:
     """What ``headers`` and ``volume`` say of the series that they are of."""
     first = volume.images[0].sop_instance_uid
     ds = next((ds for ds in headers if str(ds.SOPInstanceUID) == first), headers[0])
@@ -72,6 +77,7 @@ def analysed_series(headers: Sequence[Dataset], volume: Volume, coverage: Covera
             ),
             extent_mm=len(volume.images) * volume.spacing_mm[0],
             coverage=coverage,
+            completeness=completeness,
         )
 
 

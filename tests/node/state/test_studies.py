@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import insert
 
 from survnode.model.errors import Reason
-from survnode.node.state import claims, studies
+from survnode.node.state import checks, claims, studies
 from survnode.node.state.database import Database, row_of
 from survnode.node.state.images import images_of_study
 from survnode.node.state.records import Instance, JobState, Keeping, OtherSeries, Study, StudyState
@@ -37,7 +37,7 @@ def test_those_are_due_whose_time_has_come_the_longest_waiting_first(database: D
         replace(DUE, study_instance_uid="1.4", due_at=None),
     )
     with database.reading() as connection:
-        due = studies.due_studies(connection, 60.0)
+        due = checks.due_studies(connection, 60.0)
     assert [study.study_instance_uid for study in due] == ["1.2", "1.1"]
 
 
