@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.main import get_command
 
-from survnode.node.commands.administration import (
+from survnode.node.commands.cli_administration import (
     associations_app,
     check,
     deliveries_app,
@@ -20,10 +20,10 @@ from survnode.node.commands.administration import (
     status,
     studies_app,
 )
-from survnode.node.commands.analysis import demo, predict
-from survnode.node.commands.ending import EXIT_CODES, Commands, run
+from survnode.node.commands.cli_analysis import demo, predict
+from survnode.node.commands.cli_send import send
+from survnode.node.commands.exit_codes import EXIT_CODES, Commands, run
 from survnode.node.commands.options import Config, Json
-from survnode.node.commands.sending import send
 
 
 class _Commands(Commands):
@@ -72,7 +72,7 @@ def _show_version(wanted: bool) -> None:
 
 
 def main() -> None:
-    """Run a command; how it ends is in `survnode.node.commands.ending`."""
+    """Run a command; how it ends is in `survnode.node.commands.exit_codes`."""
     run(app, _refusals_of_training)
 
 
@@ -118,7 +118,7 @@ def try_rules(
 ) -> None:
     """Say of each study in a folder what would become of it; nothing is sent or stored."""
     from survnode.node.commands.printing import print_json
-    from survnode.node.commands.rules import foresee, lines_of
+    from survnode.node.commands.try_rules import foresee, lines_of
     from survnode.node.config import load_config
 
     settings = load_config(config)

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from survnode.model.phantom.phantom import Tumour, make_phantom, write_dicom
-from survnode.node.commands.folders import make_folder
 from survnode.node.commands.predict import optional_roles
+from survnode.node.commands.study_folders import make_folder
 from survnode.node.commands.terminal import show_prediction
 from survnode.node.contexts import CT_SOP_CLASSES, result_contexts
 from survnode.node.delivery.sender import Destination, Outgoing, send
@@ -35,8 +35,8 @@ from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.results.bundle import preview_png
 from survnode.node.roles import DEFAULT_ROLES, ResultRole
 from survnode.node.state.database import Database
-from survnode.node.state.overview import list_jobs, read_job
 from survnode.node.state.records import DeliveryState, JobState
+from survnode.node.state.study_summaries import list_jobs, read_job
 from survnode.node.state.summaries import JobDetail
 
 QUIET_PERIOD_S = 2.0

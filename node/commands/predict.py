@@ -14,7 +14,7 @@ from survnode.model.checkpoint import checkpoint_folder
 from survnode.model.ct.selection import choose
 from survnode.model.ct.volume import read_series
 from survnode.model.errors import ModelError
-from survnode.node.commands.folders import StudyFiles, make_folder, studies_in
+from survnode.node.commands.study_folders import StudyFiles, make_folder, studies_in
 from survnode.node.errors import InputRefused, NodeError, trace_of
 from survnode.node.results.identity import Layout, ResultRun
 from survnode.node.results.source.dates import newest_time

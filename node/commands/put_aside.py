@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from survnode.node import errors
-from survnode.node.state import images, studies
+from survnode.node.state import image_rows, study_rows
 from survnode.node.state.database import Database, Transaction
 from survnode.node.state.files import sync_folder
 from survnode.node.state.records import Instance, InstanceState, Quarantined, StudyState
@@ -28,18 +28,18 @@ def put_aside(database: Database, folder: Path, study_instance_uid: str, *, now:
     RecordNotFound, PatientsAgree
     """
     with database.transaction() as connection:  # while it lasts no instance can be stored
-        study = studies.find_study(connection, study_instance_uid)
+        study = study_rows.find_study(connection, study_instance_uid)
         if study is None:
             raise errors.RecordNotFound(f"There is no study {study_instance_uid}.")
         if study.state is not StudyState.PATIENT_CONFLICT:
             raise errors.PatientsAgree(
                 f"Its images do not name several patients: it is {study.state}. {study.state.sentence}"
             )
-        received = images.images_of_study(connection, study_instance_uid)
+        received = image_rows.images_of_study(connection, study_instance_uid)
         present = [image for image in received if image.state is not InstanceState.DELETED]
         moved = [_keep(connection, folder, image, now) for image in present]
         sync_folder(folder / "quarantine")
-        studies.forget_study(connection, study_instance_uid)
+        study_rows.forget_study(connection, study_instance_uid)
         for path in moved:
             path.unlink(missing_ok=True)
     return len(moved)
@@ -54,5 +54,5 @@ def _keep(connection: Transaction, folder: Path, instance: Instance, now: float)
     record = Quarantined(
         instance.sop_instance_uid, instance.study_instance_uid, instance.calling_ae_title, instance.sha256, kept, now
     )
-    images.record_quarantined(connection, record)
+    image_rows.record_quarantined(connection, record)
     return first

@@ -6,9 +6,9 @@ from survnode.node.delivery import outbox
 from survnode.node.delivery.commitment import Commitments
 from survnode.node.errors import NotRetryable
 from survnode.node.state.database import Database
-from survnode.node.state.overview import read_job, read_study
 from survnode.node.state.records import JobState, StudyState
 from survnode.node.state.rejudging import judge_again
+from survnode.node.state.study_summaries import read_job, read_study
 from survnode.node.state.summaries import DeliverySummary, JobDetail, StudyDetail
 from survnode.node.work import jobs
 

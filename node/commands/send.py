@@ -15,10 +15,10 @@ from survnode.node.errors import InputRefused, RecordNotFound
 from survnode.node.results.identity import Layout
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database
-from survnode.node.state.made import originals_of
 from survnode.node.state.records import RecordedObject
 from survnode.node.state.reissuing import FinishedJob, Selection, is_withdrawn, selected_jobs, sent_objects
 from survnode.node.state.rejudging import judge_again
+from survnode.node.state.result_rows import originals_of
 
 DELETED = "Its files were deleted after their retention time."
 RECALLED = "Withdrawn. Some of it may be on its way: a note on that follows if it arrives."

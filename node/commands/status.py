@@ -9,8 +9,8 @@ from survnode.node.service.lock import NAME as LOCK
 from survnode.node.service.lock import is_locked
 from survnode.node.state.associations import list_associations
 from survnode.node.state.database import Database
-from survnode.node.state.deliveries import read_destinations
-from survnode.node.state.overview import count_standing, count_studies, oldest_waiting
+from survnode.node.state.delivery_summaries import read_destinations
+from survnode.node.state.study_summaries import count_standing, count_studies, oldest_waiting
 from survnode.node.state.summaries import (
     AssociationSummary,
     DestinationSummary,

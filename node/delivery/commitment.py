@@ -17,10 +17,10 @@ from survnode.node import errors
 from survnode.node.contexts import EventStatus
 from survnode.node.delivery.sender import Destination, OnCommitment, request_commitment
 from survnode.node.retry import GiveUp, RetryPolicy, TryAgain, decide
-from survnode.node.state import outgoing
+from survnode.node.state import delivery_rows
 from survnode.node.state.database import Database, Transaction
-from survnode.node.state.made import results_by_id
 from survnode.node.state.records import CommitmentState, Delivery
+from survnode.node.state.result_rows import results_by_id
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ class Commitments:
         with self.database.transaction() as connection:  # before the request goes out: the answer may be faster
             asked = [
                 delivery
-                for delivery in outgoing.due_commitments(connection, destination.name, self.clock(), MAX_OBJECTS)
+                for delivery in delivery_rows.due_commitments(connection, destination.name, self.clock(), MAX_OBJECTS)
                 if self._is_asked(connection, destination.commitment, delivery, transaction_uid)
             ]
             objects = _references(connection, asked)
@@ -83,7 +83,7 @@ class Commitments:
     def retry(self, job_id: int) -> int:
         """Ask again at once for whatever of a job failed; how many."""
         with self.database.transaction() as connection:
-            return outgoing.unask_failed(connection, job_id)
+            return delivery_rows.unask_failed(connection, job_id)
 
     def _is_asked(self, connection: Transaction, policy: RetryPolicy, delivery: Delivery, transaction_uid: str) -> bool:
         """Record that a delivery is asked for with this request, or that it was asked for often enough."""
@@ -98,7 +98,7 @@ class Commitments:
             given_up = replace(
                 delivery, commitment=CommitmentState.FAILED, commitment_due_at=None, commitment_error=error
             )
-            outgoing.update_delivery(connection, delivery, given_up)
+            delivery_rows.update_delivery(connection, delivery, given_up)
             return False
         if error:
             log.warning("commitment.asked_again", **fields, tries=tries, error=error)
@@ -111,16 +111,16 @@ class Commitments:
             commitment_due_at=now + delay,
             commitment_error=error,
         )
-        outgoing.update_delivery(connection, delivery, asked)
+        delivery_rows.update_delivery(connection, delivery, asked)
         return True
 
     def _not_asked(self, destination: Destination, transaction_uid: str, error: str, tries: int) -> None:
         """A destination that cannot be asked now is asked as soon as one that could not be sent to."""
         due_at = self.clock() + destination.retry.delay_s(tries, self.random())
         with self.database.transaction() as connection:
-            for item in outgoing.asked_in(connection, transaction_uid):
+            for item in delivery_rows.asked_in(connection, transaction_uid):
                 if item.delivery.commitment is CommitmentState.REQUESTED:
-                    outgoing.update_delivery(connection, item.delivery, _failed(item.delivery, error, due_at))
+                    delivery_rows.update_delivery(connection, item.delivery, _failed(item.delivery, error, due_at))
 
 
 def record_answer(database: Database, event_type: int, information: Dataset) -> EventStatus:
@@ -136,12 +136,12 @@ def record_answer(database: Database, event_type: int, information: Dataset) -> 
         for item in information.get("FailedSOPSequence") or []
     }
     with database.transaction() as connection:
-        asked = outgoing.asked_in(connection, transaction_uid)
+        asked = delivery_rows.asked_in(connection, transaction_uid)
         for item in asked:
             uid, before = item.result.sop_instance_uid, item.delivery
             kept = uid in committed - failed.keys() or before.commitment is CommitmentState.COMMITTED
             after = _committed(before) if kept else _failed(before, _why(uid, failed), before.commitment_due_at)
-            outgoing.update_delivery(connection, before, after)
+            delivery_rows.update_delivery(connection, before, after)
     fields = {"transaction_uid": transaction_uid, "committed": len(committed), "failed": len(failed)}
     if not asked:
         log.warning("commitment.unknown", **fields)  # of an older request; told success, or it would come for ever

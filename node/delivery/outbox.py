@@ -17,9 +17,9 @@ from survnode.node.contexts import Answer
 from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome, send
 from survnode.node.retry import TryAgain, decide
 from survnode.node.roles import ResultRole
-from survnode.node.state import made, outgoing
+from survnode.node.state import delivery_rows, result_rows
 from survnode.node.state.database import Database
-from survnode.node.state.outgoing import Due
+from survnode.node.state.delivery_rows import Due
 from survnode.node.state.records import Delivery, DeliveryState
 
 log = structlog.get_logger()
@@ -66,7 +66,7 @@ class Outbox:
     def due_batches(self, destination: str) -> list[list[Due]]:
         """What is due to a destination, see `in_order`."""
         with self.database.reading() as connection:
-            return in_order(outgoing.due_deliveries(connection, destination, self.clock()))
+            return in_order(delivery_rows.due_deliveries(connection, destination, self.clock()))
 
     def retry(self, delivery_id: int) -> None:
         """Let a delivery that was refused or given up, or that waits for its next try, be tried at once.
@@ -78,28 +78,28 @@ class Outbox:
         RecordNotFound, NotRetryable
         """
         with self.database.transaction() as connection:
-            delivery = outgoing.find_delivery(connection, delivery_id)
+            delivery = delivery_rows.find_delivery(connection, delivery_id)
             if delivery is None:
                 raise errors.RecordNotFound(f"There is no delivery {delivery_id}.")
             if delivery.state not in RETRYABLE:
                 raise errors.NotRetryable(f"Delivery {delivery_id} is {delivery.state}: {delivery.state.sentence}")
             if delivery.state is DeliveryState.WAITING:  # perhaps it is being sent: what comes of that still counts
-                outgoing.update_waiting(connection, delivery, replace(delivery, due_at=self.clock()))
+                delivery_rows.update_waiting(connection, delivery, replace(delivery, due_at=self.clock()))
             else:
-                outgoing.start_anew(connection, delivery_id, self.clock())
+                delivery_rows.start_anew(connection, delivery_id, self.clock())
 
     def resend(self, job_id: int, destination: str, roles: Collection[ResultRole]) -> int:
         """Send a job's objects of those roles to a destination, whether or not they were sent before; how many."""
         with self.database.transaction() as connection:
-            originals = made.originals_of(connection, job_id, roles)
+            originals = result_rows.originals_of(connection, job_id, roles)
             for result in originals:
-                outgoing.deliver_again(connection, result.id, job_id, destination, self.clock())
+                delivery_rows.deliver_again(connection, result.id, job_id, destination, self.clock())
         return len(originals)
 
     def counts(self) -> dict[str, dict[DeliveryState, int]]:
         """The number of deliveries in each state, for each destination that ever had one."""
         with self.database.reading() as connection:
-            return outgoing.count_deliveries(connection)
+            return delivery_rows.count_deliveries(connection)
 
     def _deliver(self, destination: Destination, batch: Sequence[Due], send: Send) -> int:
         """Send one batch; the number of objects that were stored."""
@@ -135,7 +135,7 @@ class Outbox:
             return [
                 item
                 for item in batch
-                if outgoing.update_waiting(connection, item.delivery, _perhaps_there(item.delivery, now))
+                if delivery_rows.update_waiting(connection, item.delivery, _perhaps_there(item.delivery, now))
             ]
 
     def _record(
@@ -163,8 +163,8 @@ class Outbox:
         One that was recalled meanwhile learns whether it may have arrived.
         """
         with self.database.transaction() as connection:
-            if not outgoing.update_waiting(connection, before, after):
-                outgoing.update_recalled(connection, after)
+            if not delivery_rows.update_waiting(connection, before, after):
+                delivery_rows.update_recalled(connection, after)
 
 
 def in_order(due: Iterable[Due]) -> list[list[Due]]:

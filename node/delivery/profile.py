@@ -17,11 +17,11 @@ from survnode.node import errors
 from survnode.node.delivery.sender import Destination, probe
 from survnode.node.results.documents.variant import variant
 from survnode.node.roles import ResultRole, best_report_class
-from survnode.node.state import made, outgoing
+from survnode.node.state import delivery_rows, result_rows
 from survnode.node.state.database import Database
+from survnode.node.state.delivery_rows import Due
 from survnode.node.state.files import replace_durably
-from survnode.node.state.outgoing import Due
-from survnode.node.state.profiles import find_profile, keep_profile
+from survnode.node.state.profile_rows import find_profile, keep_profile
 from survnode.node.state.records import DeliveryState, Profile, RecordedObject, StoredObject
 
 log = structlog.get_logger()
@@ -53,7 +53,7 @@ class Profiles:
         class of report, the reports stay what they are, and sending them says why they do not arrive.
         """
         with self.database.reading() as connection:
-            due = outgoing.due_deliveries(connection, destination.name, self.clock(), REPORTS)
+            due = delivery_rows.due_deliveries(connection, destination.name, self.clock(), REPORTS)
         if not due:
             return 0
         wanted = destination.report_sop_class or best_report_class(self.accepted(destination, probe))
@@ -84,7 +84,7 @@ class Profiles:
         rules in its other class is not sent at all.
         """
         with self.database.reading() as connection:
-            original = made.find_result(connection, due.result.variant_of or due.result.id)
+            original = result_rows.find_result(connection, due.result.variant_of or due.result.id)
         context = {"job": original.job_id, "destination": due.delivery.destination, "sop_class_uid": sop_class}
         try:
             other = self._write(original, sop_class)
@@ -96,15 +96,15 @@ class Profiles:
             log.error("report.not_changed", **context, error=type(error).__name__)
             return False
         with self.database.transaction() as connection:
-            result_id = made.record_result(connection, other, original.job_id, self.clock(), original.id)
-            outgoing.carry_instead(connection, due.delivery, result_id)
+            result_id = result_rows.record_result(connection, other, original.job_id, self.clock(), original.id)
+            delivery_rows.carry_instead(connection, due.delivery, result_id)
         log.info("report.changed", **context)
         return True
 
     def _refuse(self, due: Due, error: str) -> None:
         refused = replace(due.delivery, state=DeliveryState.REFUSED, settled_at=self.clock(), error=error)
         with self.database.transaction() as connection:
-            outgoing.update_waiting(connection, due.delivery, refused)
+            delivery_rows.update_waiting(connection, due.delivery, refused)
 
     def _write(self, original: RecordedObject, sop_class: str) -> StoredObject:
         """The report in another class, on disk; the original itself if it is of that class."""

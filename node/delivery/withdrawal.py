@@ -23,11 +23,11 @@ from survnode.node.results.envelope import SourceStudy
 from survnode.node.results.identity import Layout, ResultRun
 from survnode.node.results.inspection.inspection import inspect
 from survnode.node.roles import ResultRole
-from survnode.node.state import made, outgoing
-from survnode.node.state.claims import find_job
+from survnode.node.state import delivery_rows, result_rows
 from survnode.node.state.database import Database
+from survnode.node.state.delivery_rows import Due
 from survnode.node.state.files import replace_durably
-from survnode.node.state.outgoing import Due
+from survnode.node.state.job_rows import find_job
 from survnode.node.state.records import Delivery, DeliveryState, RecordedObject, StoredObject
 from survnode.node.state.reissuing import FinishedJob, hold_back, queue_note, sent_objects
 
@@ -90,7 +90,7 @@ class Withdrawals:
         To be called when nothing is on its way to the destination: what became of it is known then, or never.
         """
         with self.database.reading() as connection:
-            recalled = outgoing.recalled_deliveries(connection, destination)
+            recalled = delivery_rows.recalled_deliveries(connection, destination)
         for job_id, of_job in groupby(recalled, key=lambda item: item.delivery.job_id):
             self._settle(job_id, destination, list(of_job))
         return len(recalled)
@@ -105,14 +105,14 @@ class Withdrawals:
             if note is not None:
                 queue_note(connection, note, job_id, destination, self.clock())
             for item in recalled:
-                outgoing.update_delivery(connection, item.delivery, _settled(item.delivery, note))
+                delivery_rows.update_delivery(connection, item.delivery, _settled(item.delivery, note))
         say = log.error if note is None else log.warning
         say("delivery.recalled", job=job_id, destination=destination, objects=len(recalled), note=note is not None)
 
     def _note(self, job_id: int, version: int, results: Sequence[RecordedObject]) -> StoredObject | None:
         """The note on ``results``, on disk; None if the report, which says whom they are about, is gone."""
         with self.database.reading() as connection:
-            (report,) = made.originals_of(connection, job_id, [ResultRole.REPORT])
+            (report,) = result_rows.originals_of(connection, job_id, [ResultRole.REPORT])
         if not (self.folder / report.path).exists():
             return None
         header = dcmread(self.folder / report.path)

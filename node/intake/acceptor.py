@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from time import monotonic
 
-from survnode.node.intake.associations import Tally
+from survnode.node.intake.association_log import Tally
 from survnode.node.intake.dimse import (
     ANSWER,
     MAX_COMMAND_BYTES,
@@ -34,7 +34,7 @@ from survnode.node.intake.dimse import (
     read_command,
 )
 from survnode.node.intake.negotiation import Agreement
-from survnode.node.intake.serving import Request, RequestServer
+from survnode.node.intake.request_server import Request, RequestServer
 from survnode.node.intake.wire import ConnectionEnded, PeerTooSlow, Wire
 from survnode.node.state.records import AssociationEnd
 

@@ -20,9 +20,9 @@ import structlog
 from survnode.model.ct.selection import SeriesChoice
 from survnode.node import errors
 from survnode.node.intake.evidence import Evidence, FileJudge, Judge
-from survnode.node.intake.judging import JudgedStudy
+from survnode.node.intake.judgement import JudgedStudy
 from survnode.node.intake.rules import Route, Routes
-from survnode.node.state import checks, claims, images, studies
+from survnode.node.state import check_rows, image_rows, job_rows, study_rows
 from survnode.node.state.database import Database, Transaction
 from survnode.node.state.records import Completeness, Instance, InstanceState, Job, JobState, Study, StudyState
 
@@ -66,7 +66,7 @@ class Assembly:
     def assemble_due(self, now: float) -> list[int]:
         """Judge every study whose quiet period is over; the ids of the new jobs."""
         with self.database.reading() as connection:
-            due = checks.due_studies(connection, now, self._unchecked_before(now))
+            due = check_rows.due_studies(connection, now, self._unchecked_before(now))
         created = [self._assemble_or_explain(study, now) for study in due]
         return [job for job in created if job is not None]
 
@@ -104,8 +104,8 @@ class Assembly:
 
     def _assemble(self, study: Study, now: float) -> int | None:
         with self.database.reading() as connection:
-            found = images.images_of_study(connection, study.study_instance_uid)
-            others = studies.other_series_of_study(connection, study.study_instance_uid)
+            found = image_rows.images_of_study(connection, study.study_instance_uid)
+            others = study_rows.other_series_of_study(connection, study.study_instance_uid)
         obstacle = obstacle_of(study, found)
         if obstacle is not None:
             log.error("study.not_judged", study_instance_uid=study.study_instance_uid, state=obstacle)
@@ -117,14 +117,14 @@ class Assembly:
         if self._is_still_quiet(study, judged.route, now):
             return None
         with self.database.transaction() as connection:
-            replaces = studies.has_results(connection, study.study_instance_uid)
+            replaces = study_rows.has_results(connection, study.study_instance_uid)
             ignored = judged.ignored(replaces=replaces) if found else judged.without_ct(others)
             state = StudyState.IGNORED if ignored else StudyState.ASSEMBLED
-            if not studies.settle_study(connection, study, state, detail=ignored, rule=judged.route.rule):
+            if not study_rows.settle_study(connection, study, state, detail=ignored, rule=judged.route.rule):
                 return None  # an image came while the headers were read: its quiet period has begun
             for uid in verdict.unreadable:
                 log.error("instance.unreadable", sop_instance_uid=uid)
-            images.mark_unreadable(connection, verdict.unreadable)
+            image_rows.mark_unreadable(connection, verdict.unreadable)
             if ignored:
                 log.info("study.ignored", study_instance_uid=study.study_instance_uid, rule=judged.route.rule)
                 return None
@@ -136,12 +136,12 @@ class Assembly:
         if due_at <= now or route.quiet_period_s <= self.routes.quiet_period_s:
             return False
         with self.database.transaction() as connection:
-            studies.postpone_study(connection, study, due_at)
+            study_rows.postpone_study(connection, study, due_at)
         return True
 
     def _end(self, study: Study, state: StudyState, error: str = "") -> None:
         with self.database.transaction() as connection:
-            studies.settle_study(connection, study, state, error=error)
+            study_rows.settle_study(connection, study, state, error=error)
 
     def _add_job(
         self, connection: Transaction, study: Study, judged: JudgedStudy, uids: Sequence[str], now: float
@@ -149,20 +149,20 @@ class Assembly:
         """The id of the job that the choice calls for; None if there is one already."""
         choice = judged.choice
         digest = input_digest(choice, uids)
-        known = claims.jobs_of_study(connection, study.study_instance_uid)
-        withdrawn = claims.withdrawn_among(connection, [job.id for job in known])
+        known = job_rows.jobs_of_study(connection, study.study_instance_uid)
+        withdrawn = job_rows.withdrawn_among(connection, [job.id for job in known])
         wanted = (self.device_uid, digest)
         standing, replaced = standing_of([job for job in known if job.id not in withdrawn], wanted)
-        claims.supersede(connection, [job.id for job in replaced], now)
-        reports = judged.reports(replaces=studies.has_results(connection, study.study_instance_uid))
+        job_rows.supersede(connection, [job.id for job in replaced], now)
+        reports = judged.reports(replaces=study_rows.has_results(connection, study.study_instance_uid))
         if standing is not None and (standing.device_uid, standing.input_digest) == wanted:
             unsaid = standing.reason if standing.state is JobState.FINISHED and not standing.reports_refusal else None
             if unsaid is not None and not reports:
-                studies.ignore_study(connection, study.study_instance_uid, unsaid, standing.detail)
+                study_rows.ignore_study(connection, study.study_instance_uid, unsaid, standing.detail)
             standing = None if unsaid is not None and reports else standing
         if standing is not None and (standing.device_uid, standing.input_digest) == wanted:
             log.info("study.unchanged", study_instance_uid=study.study_instance_uid, job=standing.id)
-            claims.requeue_failed(connection, standing, now)
+            job_rows.requeue_failed(connection, standing, now)
             return None
         version = known[0].version + 1 if known else 1
         job = Job(
@@ -183,7 +183,7 @@ class Assembly:
             reports_refusal=reports,
             completeness=self._completeness(connection, study, choice, len(uids)),
         )
-        job_id = claims.add_job(connection, job)
+        job_id = job_rows.add_job(connection, job)
         log.info("job.created", job=job_id, version=version, reason=choice.reason, **_uids(study, choice))
         return job_id
 
@@ -192,7 +192,7 @@ class Assembly:
     ) -> Completeness | None:
         if self.patience_s is None:
             return None
-        return checks.completeness_of(connection, study, choice.series_instance_uid, received)
+        return check_rows.completeness_of(connection, study, choice.series_instance_uid, received)
 
 
 def standing_of(newest_first: Sequence[Job], wanted: tuple[str, str]) -> tuple[Job | None, list[Job]]:

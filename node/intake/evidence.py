@@ -8,7 +8,7 @@ from typing import Protocol
 from pydicom import Dataset
 
 from survnode.model.ct.volume import read_headers
-from survnode.node.intake.judging import JudgedStudy, judge_study
+from survnode.node.intake.judgement import JudgedStudy, judge_study
 from survnode.node.intake.rules import Routes
 from survnode.node.state.records import Instance, InstanceState, OtherSeries, Study
 

@@ -20,7 +20,8 @@ from pydicom.uid import UID
 from survnode.node import errors
 from survnode.node.contexts import COMMITMENT, RESULT_TRANSFER_SYNTAXES, Contexts, EventStatus
 from survnode.node.intake.acceptor import AbortReason, Acceptor
-from survnode.node.intake.associations import OnAssociation, Tally, rejection_of
+from survnode.node.intake.association_limit import Places
+from survnode.node.intake.association_log import OnAssociation, Tally, rejection_of
 from survnode.node.intake.dimse import Command
 from survnode.node.intake.instance import Received, StoreRequest
 from survnode.node.intake.listener import Listener
@@ -33,8 +34,7 @@ from survnode.node.intake.negotiation import (
     read_proposal,
     read_titles,
 )
-from survnode.node.intake.places import Places
-from survnode.node.intake.serving import RequestServer, Sink, Spool
+from survnode.node.intake.request_server import RequestServer, Sink, Spool
 from survnode.node.intake.wire import ConnectionEnded, PeerTooSlow, Wire
 from survnode.node.state.records import AssociationEnd
 from survnode.node.tls import ServerTLS

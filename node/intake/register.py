@@ -8,9 +8,9 @@ from pathlib import Path
 import structlog
 
 from survnode.node import errors
-from survnode.node.intake.folders import StoreFolders
 from survnode.node.intake.instance import Header, Received, Spooled
 from survnode.node.intake.rules import Routes, StudyFacts
+from survnode.node.intake.store_folders import StoreFolders
 from survnode.node.state.files import hashed, other_folder, sync_folder
 from survnode.node.state.ingest import GroupCommit, Ingest
 from survnode.node.state.records import Instance, InstanceState, Keeping, OtherSeries, Quarantined, Study, StudyState

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from survnode.node.config import NodeConfig, NotAnalysed, Rule, RuleAction
-from survnode.node.intake.facts import Facts
+from survnode.node.intake.header_facts import Facts
 
 # Words in Body Part Examined (PS3.16 Annex L) and in the names that people give to series, protocols and studies, in
 # the languages of the scanners' own protocols; a part of a word is enough ("CHESTABDOMEN", "Thoraxbasis").

@@ -4,7 +4,7 @@ A source is asked once for each revision of a study, when its quiet period is ov
 study waits for another quiet period, `MAX_TRIES` times at most and only as long as something came in the last; with
 ``fetch_missing`` the series that are not whole are asked for each time. Then the study is judged as it is, and its
 report says what is missing. A source that does not answer holds up nothing: after one quiet period a study is judged
-without it, see `survnode.node.state.checks.due_studies`.
+without it, see `survnode.node.state.check_rows.due_studies`.
 """
 
 import time
@@ -15,7 +15,7 @@ import structlog
 
 from survnode.node import errors
 from survnode.node.query.source import Keep, Source, find_ct_series, retrieve_series
-from survnode.node.state import checks
+from survnode.node.state import check_rows
 from survnode.node.state.database import Database
 from survnode.node.state.records import Check, CheckState, ExpectedSeries, Study
 
@@ -79,7 +79,7 @@ class Reconciliation:
     def check_due(self) -> None:
         """Check every study that is due; if the source cannot be reached, none of them is asked for again."""
         with self.database.reading() as connection:
-            due = checks.unchecked_studies(connection, self.clock())
+            due = check_rows.unchecked_studies(connection, self.clock())
         mine = [study for study in due if self.ae_titles[source_of(study, self.ae_titles)] == self.source.peer.ae_title]
         for number, study in enumerate(mine):
             try:
@@ -95,9 +95,9 @@ class Reconciliation:
     def _check(self, study: Study) -> None:
         expected = find_ct_series(self.source, study.study_instance_uid)
         with self.database.reading() as connection:
-            received = checks.received_by_series(connection, study.study_instance_uid)
-            last = checks.find_check(connection, study.study_instance_uid)
-        before = last if last is not None and last.state in checks.OPEN else None
+            received = check_rows.received_by_series(connection, study.study_instance_uid)
+            last = check_rows.find_check(connection, study.study_instance_uid)
+        before = last if last is not None and last.state in check_rows.OPEN else None
         state = judged_answer(received, expected, before, fetches=self.fetches)
         check = replace(
             self._begin(study),
@@ -105,7 +105,7 @@ class Reconciliation:
             received=sum(received.values()),
             series=expected,
         )
-        if state not in checks.OPEN:
+        if state not in check_rows.OPEN:
             self._record(check, state)
             return
         check = replace(check, tries=check.tries + 1)
@@ -113,10 +113,10 @@ class Reconciliation:
         if state is CheckState.FETCHING and not self._fetch(study, check, lacking(received, expected)):
             return
         with self.database.transaction() as connection:
-            if not checks.wait_on(connection, study, self.clock() + self.quiet_period_s) and not checks.is_due(
+            if not check_rows.wait_on(connection, study, self.clock() + self.quiet_period_s) and not check_rows.is_due(
                 connection, study
             ):
-                checks.record_check(connection, replace(check, state=CheckState.INCOMPLETE, error=TOO_LATE))
+                check_rows.record_check(connection, replace(check, state=CheckState.INCOMPLETE, error=TOO_LATE))
 
     def _fetch(self, study: Study, check: Check, series: Sequence[str]) -> bool:
         """Ask for series; False if the source does not send them."""
@@ -136,4 +136,4 @@ class Reconciliation:
         say("study.checked", study_instance_uid=check.study_instance_uid, source=check.source, state=str(state.value),
             received=check.received, expected=sum(it.instances for it in check.series), error=error)  # fmt: skip
         with self.database.transaction() as connection:
-            checks.record_check(connection, replace(check, state=state, error=error))
+            check_rows.record_check(connection, replace(check, state=state, error=error))

@@ -26,7 +26,7 @@ from survnode.node.config import NodeConfig
 from survnode.node.errors import NodeError, StartRefused
 from survnode.node.logs import configure_logging
 from survnode.node.retry import outlast
-from survnode.node.service import children, light
+from survnode.node.service import children, light_receiver
 from survnode.node.service.child import SPAWN, Child, OutOfMemory
 from survnode.node.service.leases import Leases
 from survnode.node.service.lock import lock_data_dir
@@ -101,7 +101,7 @@ class Service:
 
     def _children(self) -> tuple[Child, list[Child]]:
         found = _devices(self.config.work.device)
-        receiver = Child("receiver", light.receive, (pickle.dumps(self.config),), RECEIVER_DELAYS_S)
+        receiver = Child("receiver", light_receiver.receive, (pickle.dumps(self.config),), RECEIVER_DELAYS_S)
         names = [f"worker-{device.replace(':', '-')}" for device in found]
         workers = [
             Child(

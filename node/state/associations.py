@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from sqlalchemy import func, insert, select
 
 from survnode.node.state.database import Database, Transaction, row_of
-from survnode.node.state.listing import listing
-from survnode.node.state.readable import moment
+from survnode.node.state.paging import listing
+from survnode.node.state.readable_columns import moment
 from survnode.node.state.records import Association, AssociationEnd
 from survnode.node.state.summaries import AssociationSummary, Listing, Page
 from survnode.node.state.tables import associations

@@ -11,7 +11,7 @@ from dataclasses import replace
 from survnode.model.errors import Reason
 from survnode.node import errors
 from survnode.node.retry import Decision, GiveUp
-from survnode.node.state import claims, made, outgoing, studies
+from survnode.node.state import delivery_rows, job_rows, result_rows, study_rows
 from survnode.node.state.database import Database, Transaction
 from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredObject
 
@@ -31,8 +31,8 @@ def claim(
     Jobs of one study run one after the other, and an older version never after a newer one.
     """
     with database.transaction() as connection:
-        claims.supersede_older(connection, now)
-        job = claims.oldest_due_job(connection, now)
+        job_rows.supersede_older(connection, now)
+        job = job_rows.oldest_due_job(connection, now)
         if job is None:
             return None
         claimed = replace(
@@ -45,7 +45,7 @@ def claim(
             started_at=now,
             ended_at=None,
         )
-        claims.update_job(connection, job, claimed)
+        job_rows.update_job(connection, job, claimed)
         return claimed
 
 
@@ -87,11 +87,11 @@ def finish(
     with database.transaction() as connection:
         end = replace(_ended(job, JobState.FINISHED, now), error="")
         _report(connection, job, end if reason is None else replace(end, reason=reason, detail=detail))
-        ids = {item.sop_instance_uid: made.record_result(connection, item, job.id, now) for item in objects}
+        ids = {item.sop_instance_uid: result_rows.record_result(connection, item, job.id, now) for item in objects}
         for item in planned:
-            outgoing.plan_delivery(connection, ids[item.sop_instance_uid], job.id, item.destination, now)
+            delivery_rows.plan_delivery(connection, ids[item.sop_instance_uid], job.id, item.destination, now)
         if reason is not None and not objects:
-            studies.ignore_study(connection, job.study_instance_uid, reason, detail)
+            study_rows.ignore_study(connection, job.study_instance_uid, reason, detail)
 
 
 def fail(database: Database, job: Job, error: str, decision: Decision, *, now: float) -> JobState:
@@ -122,7 +122,7 @@ def release_worker(database: Database, worker: str, *, now: float, by_others: bo
     by_others : whether somebody else ended it, which is not held against the job
     """
     with database.transaction() as connection:
-        lost = [job for job in claims.running_jobs(connection) if job.worker == worker]
+        lost = [job for job in job_rows.running_jobs(connection) if job.worker == worker]
         return [_take_back(connection, job, now, kills=0 if by_others else 1) for job in lost]
 
 
@@ -134,7 +134,9 @@ def expire_leases(database: Database, *, now: float, uptime_s: float, living: Co
     living : workers that are known to live, whatever their lease says
     """
     with database.transaction() as connection:
-        lost = [job for job in claims.running_jobs(connection) if job.worker not in living and is_silent(job, uptime_s)]
+        lost = [
+            job for job in job_rows.running_jobs(connection) if job.worker not in living and is_silent(job, uptime_s)
+        ]
         return [_take_back(connection, job, now, kills=1) for job in lost]
 
 
@@ -149,7 +151,7 @@ def recover(database: Database, *, now: float) -> list[Job]:
     A death of the node or of its machine is not held against a job.
     """
     with database.transaction() as connection:
-        return [_take_back(connection, job, now, kills=0) for job in claims.running_jobs(connection)]
+        return [_take_back(connection, job, now, kills=0) for job in job_rows.running_jobs(connection)]
 
 
 def retry(database: Database, job_id: int, *, now: float) -> Job:
@@ -164,7 +166,7 @@ def retry(database: Database, job_id: int, *, now: float) -> Job:
         if job.state not in RETRYABLE:
             raise errors.NotRetryable(f"Job {job_id} is {job.state}: {job.state.sentence}")
         again = replace(_queued(job, now), attempts=0, failures=0, kills=0, ended_at=None)
-        claims.update_job(connection, job, again)
+        job_rows.update_job(connection, job, again)
         return again
 
 
@@ -182,11 +184,11 @@ def get(database: Database, job_id: int) -> Job:
 def counts(database: Database) -> dict[JobState, int]:
     """The number of jobs in each state."""
     with database.reading() as connection:
-        return claims.count_jobs(connection)
+        return job_rows.count_jobs(connection)
 
 
 def _get(connection: Transaction, job_id: int) -> Job:
-    job = claims.find_job(connection, job_id)
+    job = job_rows.find_job(connection, job_id)
     if job is None:
         raise errors.RecordNotFound(f"There is no job {job_id}.")
     return job
@@ -194,7 +196,7 @@ def _get(connection: Transaction, job_id: int) -> Job:
 
 def _report(connection: Transaction, job: Job, after: Job) -> None:
     """Write what became of a job for the holder of its newest token."""
-    if not claims.update_claimed(connection, job, after):
+    if not job_rows.update_claimed(connection, job, after):
         raise errors.LeaseLost(f"Claim {job.token} on job {job.id} is no longer valid.")
 
 
@@ -204,7 +206,7 @@ def _take_back(connection: Transaction, job: Job, now: float, *, kills: int) -> 
         after = _set_aside(after, now, f"Its worker died or fell silent {after.kills} times.")
     elif job.attempts >= MAX_ATTEMPTS:
         after = _set_aside(after, now, f"Its worker, or the node, was ended {job.attempts} times while it ran.")
-    claims.update_job(connection, job, after)
+    job_rows.update_job(connection, job, after)
     return after
 
 

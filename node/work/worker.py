@@ -21,10 +21,10 @@ from survnode.node import errors
 from survnode.node.results.identity import Predecessor, ResultRun
 from survnode.node.retry import Decision, Guard, RetryPolicy, decide, outlast
 from survnode.node.roles import ResultRole
-from survnode.node.state import made
+from survnode.node.state import result_rows
 from survnode.node.state.database import Database
 from survnode.node.state.files import is_as_received, replace_durably, sync_folder
-from survnode.node.state.images import images_of_study, mark_unreadable
+from survnode.node.state.image_rows import images_of_study, mark_unreadable
 from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredObject
 from survnode.node.work import jobs as queue
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline
@@ -164,7 +164,7 @@ def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job)
 def _run_of(database: Database, place: Workplace, job: Job) -> ResultRun:
     """The job's own time and predecessor: whoever runs it again makes the same objects."""
     with database.reading() as connection:
-        before = made.last_report_before(connection, job)
+        before = result_rows.last_report_before(connection, job)
     predecessor = None
     if before is not None:
         uids = (before.sop_class_uid, before.sop_instance_uid, before.series_instance_uid)

@@ -41,7 +41,7 @@ ASSOCIATIONS = (1, 8)
 RECEIVE = """
 import sys
 from pathlib import Path
-from survnode.node.service.light import import_nothing_heavy
+from survnode.node.service.light_receiver import import_nothing_heavy
 
 import_nothing_heavy()
 

@@ -24,7 +24,7 @@ from survnode.node.contexts import result_contexts
 from survnode.node.delivery.sender import Destination, Outgoing, send
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
-from survnode.node.state import overview
+from survnode.node.state import study_summaries
 from survnode.node.state.database import Database
 
 START_S = 120.0
@@ -185,19 +185,19 @@ class Shown:
     database: Database
 
     def studies(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = plain(overview.list_studies(self.database).rows)
+        rows: list[dict[str, Any]] = plain(study_summaries.list_studies(self.database).rows)
         return rows
 
     def study(self, uid: str) -> dict[str, Any]:
-        row: dict[str, Any] = plain(overview.read_study(self.database, uid))
+        row: dict[str, Any] = plain(study_summaries.read_study(self.database, uid))
         return row
 
     def jobs(self) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = plain(overview.list_jobs(self.database).rows)
+        rows: list[dict[str, Any]] = plain(study_summaries.list_jobs(self.database).rows)
         return rows
 
     def job(self, number: int) -> dict[str, Any]:
-        row: dict[str, Any] = plain(overview.read_job(self.database, number))
+        row: dict[str, Any] = plain(study_summaries.read_job(self.database, number))
         return row
 
 

@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from survnode.node.contexts import accepted_contexts
-from survnode.node.intake import acceptor, listener, serving
+from survnode.node.intake import acceptor, listener, request_server
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.intake.store import Store
 from survnode.node.intake.watermark import DiskWatermark
@@ -223,7 +223,7 @@ def test_an_object_larger_than_the_buffers_is_never_whole_in_memory(
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 96 MiB that do not end, and then do, next to nothing is held."""
-    monkeypatch.setattr(serving, "MAX_OBJECT_BYTES", 200 << 20)
+    monkeypatch.setattr(request_server, "MAX_OBJECT_BYTES", 200 << 20)
     content = ct("1.2.3.1.7", size=96 << 20)
     with associated(receiver.port, timeout_s=120) as peer:
         peer.send(p_data(value(CT, store_command("1.2.3.1.7"), command=True, last=True)))

@@ -29,7 +29,7 @@ from pynetdicom.sop_class import _STORAGE_CLASSES
 from sqlalchemy import select
 
 from survnode.node.contexts import accepted_contexts
-from survnode.node.intake import serving
+from survnode.node.intake import request_server
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.intake.store import Store
@@ -424,7 +424,7 @@ def test_a_pdu_that_claims_four_gigabytes_is_cut_off(make_node: MakeNode) -> Non
 def test_fragments_without_end_are_cut_off(
     make_node: MakeNode, send_raw: SendRaw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "MAX_OBJECT_BYTES", 300_000)
+    monkeypatch.setattr(request_server, "MAX_OBJECT_BYTES", 300_000)
     node = make_node()
     with association(node) as assoc:
         assert send_raw(assoc, ct(EncapsulatedDocument=bytes(1_000_000))) is None

@@ -15,7 +15,7 @@ import pytest
 from typer.main import get_command
 
 from survnode.node import cli
-from survnode.node.commands.ending import run
+from survnode.node.commands.exit_codes import run
 
 AT_LEAST = 20  # commands: a walk that met none has tested nothing
 UNREADABLE = bytes(range(256)) * 4

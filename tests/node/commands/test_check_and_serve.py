@@ -15,8 +15,8 @@ from survnode.model.checkpoint import checkpoint_folder
 from survnode.node.commands.check import Finding, run_checks
 from survnode.node.contexts import accepted_contexts
 from survnode.node.errors import ReceiverFailed
-from survnode.node.intake.folders import StoreFolders
 from survnode.node.intake.receiver import Listening, Receiver
+from survnode.node.intake.store_folders import StoreFolders
 from survnode.node.service.lock import lock_data_dir
 from survnode.node.state.database import Database
 from survnode.node.state.tables import SCHEMA_VERSION

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from survnode.node import errors
 from survnode.node.commands.put_aside import put_aside
 from survnode.node.intake.assembly import Assembly
-from survnode.node.intake.incoming import IncomingFile
+from survnode.node.intake.incoming_file import IncomingFile
 from survnode.node.intake.instance import Received
 from survnode.node.intake.register import Stored
 from survnode.node.intake.store import Store

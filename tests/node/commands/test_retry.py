@@ -9,8 +9,8 @@ from sqlalchemy import update
 from survnode.node.commands.retry import retry_job, retry_study
 from survnode.node.errors import NotRetryable
 from survnode.node.state.database import Database
-from survnode.node.state.overview import read_job
 from survnode.node.state.records import DeliveryState, Job, JobState, StudyState
+from survnode.node.state.study_summaries import read_job
 from survnode.node.state.tables import deliveries, jobs, studies
 
 FinishJob = Callable[..., Job]

@@ -22,8 +22,8 @@ from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.overview import read_job
 from survnode.node.state.records import CommitmentState, Delivery, Job
+from survnode.node.state.study_summaries import read_job
 from survnode.node.state.tables import deliveries
 
 FinishJob = Callable[..., Job]

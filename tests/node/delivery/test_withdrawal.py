@@ -15,7 +15,7 @@ from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.results.identity import Layout
 from survnode.node.results.inspection.content import references
 from survnode.node.roles import ResultRole
-from survnode.node.state import made, outgoing
+from survnode.node.state import delivery_rows, result_rows
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Delivery, DeliveryState, Job, RecordedObject
 from survnode.node.state.reissuing import FinishedJob
@@ -31,7 +31,7 @@ def job(finish_job: Callable[..., Job], database: Database, tmp_path: Path) -> F
     """One whose five files are on disk."""
     job = finish_job("1.1", "pacs")
     with database.reading() as connection:
-        for result in made.originals_of(connection, job.id, tuple(ResultRole)):
+        for result in result_rows.originals_of(connection, job.id, tuple(ResultRole)):
             write(tmp_path / result.path, "1.1", result)
     return FinishedJob(job.id, job.study_instance_uid, job.version)
 
@@ -170,6 +170,6 @@ def test_without_a_report_a_person_is_told_that_there_is_no_note(
     withdrawals.settle("pacs")
     with database.reading() as connection:
         rows = fetch(connection, Delivery, select(deliveries).where(deliveries.c.error != ""))
-        assert outgoing.recalled_deliveries(connection, "pacs") == []
+        assert delivery_rows.recalled_deliveries(connection, "pacs") == []
     assert [(row.state, "no note" in row.error) for row in rows] == [(DeliveryState.WITHDRAWN, True)]
     assert Answer.STORED not in {meaning_of(row.status) for row in rows}

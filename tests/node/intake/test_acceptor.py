@@ -9,7 +9,7 @@ from pydicom.uid import CTImageStorage
 
 from survnode.node import errors
 from survnode.node.contexts import accepted_contexts
-from survnode.node.intake import acceptor, serving
+from survnode.node.intake import acceptor, request_server
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.state.records import Association, AssociationEnd
@@ -317,7 +317,7 @@ def test_an_object_in_ever_smaller_pieces_is_not_waited_for(inbox: Inbox, monkey
 
 
 def test_an_object_without_end_is_cut_off(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "MAX_OBJECT_BYTES", 10_000)
+    monkeypatch.setattr(request_server, "MAX_OBJECT_BYTES", 10_000)
     with associated(inbox.port) as scu:
         scu.send(whole(store("1.2.3.1.1"), is_command=True))
         for _ in range(3):

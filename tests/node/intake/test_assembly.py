@@ -305,7 +305,7 @@ def test_an_image_that_comes_while_its_study_is_judged_starts_a_new_quiet_period
         add(store, make_received, 4)
         return choose(*args, **options)  # type: ignore[arg-type]  # whatever it was called with
 
-    monkeypatch.setattr("survnode.node.intake.judging.choose", choose_slowly)
+    monkeypatch.setattr("survnode.node.intake.judgement.choose", choose_slowly)
     assert assembly.assemble_due(100.0) == []
     assert (study_of(database).state, study_of(database).due_at) == (StudyState.RECEIVING, 160.0)
     assert assembly.assemble_due(160.0) == [1]
@@ -325,7 +325,7 @@ def test_a_study_that_breaks_the_judge_is_shown_and_the_next_is_judged(
 
     add(store, make_received, 1, 2, 3)
     add(store, make_received, 1, 2, 3, study="1.5", series="1.5.1")
-    monkeypatch.setattr("survnode.node.intake.judging.choose", break_once)
+    monkeypatch.setattr("survnode.node.intake.judgement.choose", break_once)
     assembly.assemble_due(1e3)
     with database.reading() as connection:
         found = fetch(connection, Study, select(studies).order_by(studies.c.study_instance_uid))

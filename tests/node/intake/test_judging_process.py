@@ -15,7 +15,7 @@ from survnode.node.intake.instance import Received
 from survnode.node.intake.judging_process import JudgingLimits, JudgingProcess
 from survnode.node.intake.rules import Routes
 from survnode.node.intake.store import Store
-from survnode.node.state import overview
+from survnode.node.state import study_summaries
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Instance, InstanceState, Study, StudyState
 from survnode.node.state.rejudging import judge_again
@@ -107,10 +107,10 @@ def test_study_that_twice_ends_its_judging_is_set_aside_and_the_others_are_judge
     spoil(file_of(database, store, HARMFUL))
     assembly = assembly_of(database, store, make_judging(limits))
     assert len(assembly.assemble_due(1.0)) == 1
-    assert overview.read_study(database, HARMLESS).state is StudyState.ASSEMBLED
-    assert overview.read_study(database, HARMFUL).state is StudyState.RECEIVING
+    assert study_summaries.read_study(database, HARMLESS).state is StudyState.ASSEMBLED
+    assert study_summaries.read_study(database, HARMFUL).state is StudyState.RECEIVING
     assert assembly.assemble_due(2.0) == []
-    study = overview.read_study(database, HARMFUL)
+    study = study_summaries.read_study(database, HARMFUL)
     assert study.state is StudyState.UNASSEMBLED
     assert told in study.error
     assert assembly.assemble_due(3.0) == []
@@ -138,7 +138,7 @@ def test_one_death_is_not_held_against_a_study(database: Database, store: Store,
     assembly.assemble_due(1.0)
     file.write_bytes(whole)
     assert len(assembly.assemble_due(2.0)) == 1
-    assert overview.read_study(database, HARMFUL).state is StudyState.ASSEMBLED
+    assert study_summaries.read_study(database, HARMFUL).state is StudyState.ASSEMBLED
 
 
 def test_what_nobody_expected_sets_a_study_aside_without_its_words(database: Database, store: Store) -> None:
@@ -147,7 +147,7 @@ def test_what_nobody_expected_sets_a_study_aside_without_its_words(database: Dat
         assembly_of(database, store, judging).assemble_due(1.0)
     finally:
         judging.close()
-    assert overview.read_study(database, HARMFUL).error == "Judging it failed: TypeError."
+    assert study_summaries.read_study(database, HARMFUL).error == "Judging it failed: TypeError."
 
 
 def test_unreadable_file_is_told_of_its_instance(database: Database, store: Store, make_judging: MakeJudging) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from survnode.node.config import NotAnalysed, Rule
-from survnode.node.intake.facts import Facts
+from survnode.node.intake.header_facts import Facts
 from survnode.node.intake.rules import Routes, StudyFacts, fits, may_be_chest, wants_report
 
 CHEST = Facts(modality="CT", body_part="CHEST", series_description="Lung 3.0 B70f", age_years=63.4)

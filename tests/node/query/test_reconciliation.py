@@ -17,7 +17,7 @@ from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.intake.store import Store
 from survnode.node.query.reconciliation import MAX_TRIES, Reconciliation, judged_answer, lacking, source_of
 from survnode.node.query.source import Source
-from survnode.node.state import checks
+from survnode.node.state import check_rows
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import (
     Check,
@@ -90,7 +90,7 @@ class Node:
             self.database, source, titles, QUIET_S, fetches, self.store.add, clock=lambda: self.now
         ).check_due()
         with self.database.reading() as connection:
-            found = checks.find_check(connection, "1.2.3")
+            found = check_rows.find_check(connection, "1.2.3")
         assert found is not None
         return found
 
@@ -243,7 +243,7 @@ def test_one_unreachable_archive_costs_one_time_out_for_all_studies(node: Node, 
         with pytest.raises(TimeoutError):
             silent.accept()
     with node.database.reading() as connection:
-        assert checks.unchecked_studies(connection, node.now) == []
+        assert check_rows.unchecked_studies(connection, node.now) == []
 
 
 def test_a_late_image_is_checked_anew(

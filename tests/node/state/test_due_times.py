@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
-from survnode.node.state import outgoing
+from survnode.node.state import delivery_rows
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.due_times import shift_due_times
 from survnode.node.state.records import CommitmentState, DeliveryState, Job, Study
@@ -21,15 +21,18 @@ def test_everything_that_is_due_moves_with_the_clock(
     finish_job("1.1", "pacs", now=10.0)
     number = add_job("1.2", due_at=30.0)
     with database.transaction() as connection:
-        first, second, *_ = [item.delivery for item in outgoing.due_deliveries(connection, "pacs", 10.0)]
-        outgoing.update_waiting(connection, first, replace(first, first_tried_at=5.0, due_at=40.0))
+        first, second, *_ = [item.delivery for item in delivery_rows.due_deliveries(connection, "pacs", 10.0)]
+        delivery_rows.update_waiting(connection, first, replace(first, first_tried_at=5.0, due_at=40.0))
         asked = replace(second, state=DeliveryState.SENT, commitment=CommitmentState.REQUESTED, commitment_due_at=50.0)
-        outgoing.update_delivery(connection, second, asked)
+        delivery_rows.update_delivery(connection, second, asked)
         connection.execute(studies.update().where(studies.c.study_instance_uid == "1.2").values(due_at=60.0))
     shift_due_times(database, step_s, stepped_after=1e6, now=1e6 + 1)
     assert queue.get(database, number).due_at == 30.0 + step_s
     with database.reading() as connection:
-        moved, also = outgoing.find_delivery(connection, first.id), outgoing.find_delivery(connection, second.id)
+        moved, also = (
+            delivery_rows.find_delivery(connection, first.id),
+            delivery_rows.find_delivery(connection, second.id),
+        )
         (due,) = fetch(connection, Study, select(studies).where(studies.c.due_at.is_not(None)))
         ended = connection.execute(select(jobs.c.ended_at).where(jobs.c.id == 1)).scalar_one()
     assert moved is not None

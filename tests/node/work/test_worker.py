@@ -16,7 +16,7 @@ from survnode.model.errors import Reason
 from survnode.node import errors
 from survnode.node.retry import RetryPolicy
 from survnode.node.state.database import Database, row_of
-from survnode.node.state.images import images_of_study
+from survnode.node.state.image_rows import images_of_study
 from survnode.node.state.records import Instance, InstanceState, Job, JobState
 from survnode.node.state.tables import instances
 from survnode.node.state.tables import jobs as jobs_table

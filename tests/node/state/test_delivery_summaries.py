@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from survnode.node.state.database import Database
-from survnode.node.state.deliveries import FAILED, list_deliveries, read_destinations
+from survnode.node.state.delivery_summaries import FAILED, list_deliveries, read_destinations
 from survnode.node.state.records import DeliveryState, Job
 from survnode.node.state.summaries import DestinationSummary, Page
 from survnode.node.state.tables import deliveries

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from sqlalchemy import insert, select
 
-from survnode.node.state import images
+from survnode.node.state import image_rows
 from survnode.node.state.database import Database, fetch, row_of
 from survnode.node.state.records import Instance, InstanceState, Quarantined, Study, StudyState
 from survnode.node.state.tables import instances, quarantined, studies
@@ -23,28 +23,28 @@ def put_images(database: Database) -> None:
 def test_the_images_of_a_study_are_its_own_wherever_their_files_stand(database: Database) -> None:
     put_images(database)
     with database.reading() as connection:
-        assert images.images_of_study(connection, "1.1") == [FIRST, SECOND]
+        assert image_rows.images_of_study(connection, "1.1") == [FIRST, SECOND]
 
 
 def test_an_image_whose_file_is_gone_anyway_is_not_marked_unreadable(database: Database) -> None:
     put_images(database)
     with database.transaction() as connection:
-        images.mark_unreadable(connection, ["1.1.1.1", "1.1.1.2"])
-        marked = {image.path: image.state for image in images.images_of_study(connection, "1.1")}
+        image_rows.mark_unreadable(connection, ["1.1.1.1", "1.1.1.2"])
+        marked = {image.path: image.state for image in image_rows.images_of_study(connection, "1.1")}
     assert marked == {"studies/1": InstanceState.UNREADABLE, "studies/2": InstanceState.DELETED}
 
 
 def test_forgetting_the_images_of_a_study_spares_other_studies(database: Database) -> None:
     put_images(database)
     with database.transaction() as connection:
-        images.forget_images(connection, "1.1")
-        assert images.images_of_study(connection, "1.1") == []
-        assert images.images_of_study(connection, "1.2") == [OTHERS]
+        image_rows.forget_images(connection, "1.1")
+        assert image_rows.images_of_study(connection, "1.1") == []
+        assert image_rows.images_of_study(connection, "1.2") == [OTHERS]
 
 
 def test_the_same_bytes_are_quarantined_once(database: Database) -> None:
     record = Quarantined("1.1.1.1", "1.1", "SENDER", "0" * 64, "quarantine/1", 1.0)
     with database.transaction() as connection:
-        images.record_quarantined(connection, record)
-        images.record_quarantined(connection, replace(record, received_at=9.0))
+        image_rows.record_quarantined(connection, record)
+        image_rows.record_quarantined(connection, replace(record, received_at=9.0))
         assert fetch(connection, Quarantined, select(quarantined)) == [record]

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from survnode.model.errors import CheckpointRefused
-from survnode.node.commands.ending import EXIT_CODES, Commands, ExitCode, run
+from survnode.node.commands.exit_codes import EXIT_CODES, Commands, ExitCode, run
 from survnode.node.errors import InputRefused
 
 CLI = [sys.executable, "-m", "survnode.node.cli"]

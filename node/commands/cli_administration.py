@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from survnode.node.commands.asked import asked_node, warn
+from survnode.node.commands.configured_node import asked_node, warn
 from survnode.node.commands.options import (
     Accession,
     Config,
@@ -37,8 +37,8 @@ def check(config: Config, as_json: Json = False) -> None:
     from rich.console import Console
 
     from survnode.node.commands.check import run_checks
-    from survnode.node.commands.layouts import FINDINGS
     from survnode.node.commands.printing import print_json, print_table
+    from survnode.node.commands.table_layouts import FINDINGS
 
     findings = list(run_checks(config))
     if as_json:
@@ -51,7 +51,7 @@ def check(config: Config, as_json: Json = False) -> None:
 
 def status(config: Config, as_json: Json = False) -> None:
     """How the node does: today at a glance, what waits, each destination, who was turned away."""
-    from survnode.node.commands.glance import print_status
+    from survnode.node.commands.print_status import print_status
     from survnode.node.commands.printing import print_json
     from survnode.node.commands.status import read_status
 
@@ -78,20 +78,20 @@ def list_studies(  # noqa: PLR0913, PLR0917  each is an option of the command
     as_json: Json = False,
 ) -> None:
     """The studies and where they stand, the one that received last first."""
-    from survnode.node.commands.layouts import of_studies
-    from survnode.node.state import overview
+    from survnode.node.commands.table_layouts import of_studies
+    from survnode.node.state import study_summaries
     from survnode.node.state.summaries import Page, Search, Standing
 
     node = asked_node(config)
     search = Search(accession, patient_id, *_moments(since, until))
-    found = overview.list_studies(node.database, search, _member(Standing, state), Page(limit, page))
+    found = study_summaries.list_studies(node.database, search, _member(Standing, state), Page(limit, page))
     node.show_listing(found, of_studies, title="studies", wide=wide, as_json=as_json)
 
 
 @studies_app.command("show")
 def show_study(study: StudyName, config: Config, wide: Wide = False, as_json: Json = False) -> None:
     """One study with its series, jobs, results and deliveries."""
-    from survnode.node.state.overview import read_study
+    from survnode.node.state.study_summaries import read_study
 
     node = asked_node(config)
     node.show_study(read_study(node.database, node.find(study)), as_json, wide)
@@ -135,14 +135,14 @@ def list_jobs(  # noqa: PLR0913, PLR0917  each is an option of the command
     as_json: Json = False,
 ) -> None:
     """The jobs and where they stand, newest first; the times are those of their studies."""
-    from survnode.node.commands.layouts import of_jobs
-    from survnode.node.state import overview
+    from survnode.node.commands.table_layouts import of_jobs
+    from survnode.node.state import study_summaries
     from survnode.node.state.records import JobState
     from survnode.node.state.summaries import Page, Search
 
     node = asked_node(config)
     search = Search(accession, patient_id, *_moments(since, until))
-    found = overview.list_jobs(node.database, search, _member(JobState, state), Page(limit, page))
+    found = study_summaries.list_jobs(node.database, search, _member(JobState, state), Page(limit, page))
     node.show_listing(found, of_jobs, title="jobs", wide=wide, as_json=as_json)
 
 
@@ -151,7 +151,7 @@ def show_job(
     number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, wide: Wide = False, as_json: Json = False
 ) -> None:
     """One job with its results and deliveries."""
-    from survnode.node.state.overview import read_job
+    from survnode.node.state.study_summaries import read_job
 
     node = asked_node(config)
     node.show_job(read_job(node.database, number), as_json, wide)
@@ -180,14 +180,14 @@ def list_deliveries(  # noqa: PLR0913, PLR0917  each is an option of the command
     as_json: Json = False,
 ) -> None:
     """Each result object on its way to each destination, newest first."""
-    from survnode.node.commands.layouts import of_deliveries
-    from survnode.node.state import deliveries
+    from survnode.node.commands.table_layouts import of_deliveries
+    from survnode.node.state import delivery_summaries
     from survnode.node.state.records import DeliveryState
     from survnode.node.state.summaries import Page
 
     node = asked_node(config)
-    states = (*((DeliveryState.WAITING,) if waiting else ()), *(deliveries.FAILED if failed else ()))
-    found = deliveries.list_deliveries(node.database, states, destination, Page(limit, page))
+    states = (*((DeliveryState.WAITING,) if waiting else ()), *(delivery_summaries.FAILED if failed else ()))
+    found = delivery_summaries.list_deliveries(node.database, states, destination, Page(limit, page))
     node.show_listing(found, of_deliveries, title="deliveries", wide=wide, as_json=as_json)
 
 
@@ -201,7 +201,7 @@ def list_associations(
     as_json: Json = False,
 ) -> None:
     """The associations that ended, newest first."""
-    from survnode.node.commands.layouts import ASSOCIATIONS
+    from survnode.node.commands.table_layouts import ASSOCIATIONS
     from survnode.node.state import associations
     from survnode.node.state.summaries import Page
 
@@ -214,8 +214,8 @@ def show_reissued(rows: Sequence[Any], as_json: bool) -> None:
     """Print what was sent again, withdrawn or had made anew."""
     from rich.console import Console
 
-    from survnode.node.commands.layouts import REISSUED
     from survnode.node.commands.printing import print_json, print_table
+    from survnode.node.commands.table_layouts import REISSUED
 
     if as_json:
         print_json(rows)

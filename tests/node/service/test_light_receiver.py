@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from survnode.node.config import NodeConfig
-from survnode.node.service import light
+from survnode.node.service import light_receiver
 
 from ...integration.scu import associated
 
@@ -20,7 +20,7 @@ MAX_MB = 150
 
 IMPORT = """
 import sys
-from survnode.node.service.light import HEAVY, import_nothing_heavy
+from survnode.node.service.light_receiver import HEAVY, import_nothing_heavy
 import_nothing_heavy()
 import survnode.node.service.receiving
 print([name for name in HEAVY if sys.modules.get(name)])
@@ -37,7 +37,7 @@ def test_the_receiving_process_loads_no_numerical_package_and_stays_small(tmp_pa
     config.received_dir.mkdir()
     spawn = multiprocessing.get_context("spawn")
     ready, theirs = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=light.receive, args=(pickle.dumps(config), theirs))
+    process = spawn.Process(target=light_receiver.receive, args=(pickle.dumps(config), theirs))
     process.start()
     try:
         assert ready.poll(START_S)
@@ -59,8 +59,8 @@ def test_the_receiving_process_loads_no_numerical_package_and_stays_small(tmp_pa
     assert process.exitcode == 0
 
 
-@pytest.mark.parametrize("heavy", light.HEAVY)
+@pytest.mark.parametrize("heavy", light_receiver.HEAVY)
 def test_a_heavy_import_by_oversight_is_told_at_once(heavy: str) -> None:
-    code = f"from survnode.node.service import light; light.import_nothing_heavy(); import {heavy}"
+    code = f"from survnode.node.service import light; light_receiver.import_nothing_heavy(); import {heavy}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=START_S)
     assert f"import of {heavy} halted" in done.stderr

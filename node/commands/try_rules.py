@@ -13,8 +13,8 @@ from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.model.ct.verdict import SeriesVerdict
 from survnode.node.config import NodeConfig
 from survnode.node.errors import InputRefused
-from survnode.node.intake.facts import facts_of, text_of
-from survnode.node.intake.judging import JudgedStudy, judge_study, numbers_of
+from survnode.node.intake.header_facts import facts_of, text_of
+from survnode.node.intake.judgement import JudgedStudy, judge_study, numbers_of
 from survnode.node.intake.rules import Routes
 from survnode.node.state.records import Keeping, OtherSeries, Study, StudyState
 

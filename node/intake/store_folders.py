@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from survnode.node import errors
-from survnode.node.intake.incoming import FILE_MODE, FOLDER_MODE
+from survnode.node.intake.incoming_file import FILE_MODE, FOLDER_MODE
 from survnode.node.state.files import sync_folder
 
 REMEMBERED_FOLDERS = 4096

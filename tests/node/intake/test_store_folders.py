@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from survnode.node import errors
-from survnode.node.intake.folders import StoreFolders
+from survnode.node.intake.store_folders import StoreFolders
 
 
 def test_folders_are_for_their_owner_alone(tmp_path: Path) -> None:

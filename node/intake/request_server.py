@@ -10,7 +10,7 @@ import structlog
 
 from survnode.node import errors
 from survnode.node.contexts import COMMITMENT, VERIFICATION, EventStatus, StoreStatus, status_of
-from survnode.node.intake.associations import Tally
+from survnode.node.intake.association_log import Tally
 from survnode.node.intake.dimse import Command, CommandField
 from survnode.node.intake.instance import StoreRequest
 from survnode.node.intake.negotiation import AgreedContext, Agreement

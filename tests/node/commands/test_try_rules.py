@@ -8,7 +8,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from typer.testing import CliRunner
 
 from survnode.node.cli import app
-from survnode.node.commands.rules import Fate, foresee, lines_of
+from survnode.node.commands.try_rules import Fate, foresee, lines_of
 from survnode.node.config import NodeConfig, load_config
 from survnode.node.errors import InputRefused
 

@@ -2,7 +2,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
 
-from survnode.node.intake.facts import Facts, facts_of, field_mm_of, text_of
+from survnode.node.intake.header_facts import Facts, facts_of, field_mm_of, text_of
 
 
 def of(**attributes: object) -> Facts:

@@ -4,7 +4,7 @@ from sqlalchemy import delete, exists, select, update
 
 from survnode.model.errors import Reason
 from survnode.node.state.database import Transaction, fetch, fetch_one
-from survnode.node.state.images import forget_images
+from survnode.node.state.image_rows import forget_images
 from survnode.node.state.records import OtherSeries, Study, StudyState
 from survnode.node.state.tables import checks, jobs, other_series, results, studies
 

@@ -8,7 +8,7 @@ from sqlalchemy import insert, update
 
 from survnode.model.errors import Reason
 from survnode.node.errors import RecordNotFound
-from survnode.node.state import overview
+from survnode.node.state import study_summaries
 from survnode.node.state.database import Database, row_of
 from survnode.node.state.records import Instance, Job, JobState, Study, StudyState
 from survnode.node.state.summaries import Page, Search, Standing
@@ -45,18 +45,18 @@ def many(database: Database) -> Database:
 
 
 def test_a_page_holds_the_newest_and_says_how_many_come_after(many: Database) -> None:
-    found = overview.list_studies(many, page=Page(limit=10, number=3))
+    found = study_summaries.list_studies(many, page=Page(limit=10, number=3))
     assert [row.study_instance_uid for row in found.rows] == [f"1.2.{n}" for n in range(MANY - 21, MANY - 31, -1)]
     assert found.more == MANY - 30
     assert [row.images for row in found.rows] == [1] * 10
-    assert overview.list_studies(many, page=Page(limit=10, number=1000)).more == 0
+    assert study_summaries.list_studies(many, page=Page(limit=10, number=1000)).more == 0
 
 
 def test_a_list_walks_an_index_and_sorts_nothing(many: Database) -> None:
     with plans(many) as steps:
-        overview.list_studies(many)
-        overview.list_studies(many, Search(since=100.0, until=200.0))
-        overview.list_jobs(many)
+        study_summaries.list_studies(many)
+        study_summaries.list_studies(many, Search(since=100.0, until=200.0))
+        study_summaries.list_jobs(many)
     assert any("studies_by_time" in step for step in steps)
     assert not [step for step in steps if "TEMP B-TREE" in step]
     counted = [step for step in steps if step.startswith("SCAN") and "INDEX" not in step]
@@ -68,16 +68,16 @@ def test_a_list_walks_an_index_and_sorts_nothing(many: Database) -> None:
 )
 def test_a_search_looks_up_an_index(many: Database, search: Search) -> None:
     with plans(many) as steps:
-        overview.list_studies(many, search)
-        overview.list_jobs(many, search)
+        study_summaries.list_studies(many, search)
+        study_summaries.list_jobs(many, search)
     assert steps
     assert not [step for step in steps if step.startswith(("SCAN studies", "SCAN jobs"))]
 
 
 def test_one_study_and_one_job_touch_their_own_rows(many: Database) -> None:
     with plans(many) as steps:
-        overview.read_study(many, "1.2.77")
-        overview.read_job(many, 77)
+        study_summaries.read_study(many, "1.2.77")
+        study_summaries.read_job(many, 77)
     assert steps
     assert not [step for step in steps if step.startswith("SCAN")]
 
@@ -85,17 +85,17 @@ def test_one_study_and_one_job_touch_their_own_rows(many: Database) -> None:
 def test_the_few_that_wait_or_failed_are_found_without_looking_at_all(many: Database) -> None:
     with plans(many) as steps:
         for standing in (Standing.RECEIVING, Standing.WAITING, Standing.FAILED, Standing.IGNORED):
-            assert overview.list_studies(many, standing=standing).rows == ()
-        overview.oldest_waiting(many)
+            assert study_summaries.list_studies(many, standing=standing).rows == ()
+        study_summaries.oldest_waiting(many)
     assert not [step for step in steps if step.startswith("SCAN studies")]
 
 
 def test_a_search_means_what_fulfils_all_of_it(many: Database) -> None:
-    found = overview.list_studies(many, Search(accession_number="A7", since=1000.0, until=2007.0))
+    found = study_summaries.list_studies(many, Search(accession_number="A7", since=1000.0, until=2007.0))
     assert [row.study_instance_uid for row in found.rows] == ["1.2.1007"]
-    assert overview.list_jobs(many, Search(accession_number="A7", patient_id="P1")).more == 0
-    assert len(overview.list_jobs(many, Search(accession_number="A7")).rows) == 3
-    assert overview.list_studies(many, Search(patient_id="P2")).rows == ()
+    assert study_summaries.list_jobs(many, Search(accession_number="A7", patient_id="P1")).more == 0
+    assert len(study_summaries.list_jobs(many, Search(accession_number="A7")).rows) == 3
+    assert study_summaries.list_studies(many, Search(patient_id="P2")).rows == ()
 
 
 STANDINGS = {
@@ -120,9 +120,9 @@ def one_of_each(database: Database, add_job: AddJob) -> Database:
 
 @pytest.mark.parametrize("standing", Standing)
 def test_study_and_job_together_say_where_a_study_stands(one_of_each: Database, standing: Standing) -> None:
-    (found,) = overview.list_studies(one_of_each, standing=standing).rows
+    (found,) = study_summaries.list_studies(one_of_each, standing=standing).rows
     assert (found.study_instance_uid, found.standing) == (f"1.{standing.value}", standing)
-    assert overview.count_standing(one_of_each, standing) == 1
+    assert study_summaries.count_standing(one_of_each, standing) == 1
 
 
 @pytest.mark.parametrize("state", [StudyState.PATIENT_CONFLICT, StudyState.UNASSEMBLED, StudyState.PARTLY_DELETED])
@@ -131,23 +131,23 @@ def test_a_study_that_needs_a_person_has_failed_whatever_became_of_its_job(
 ) -> None:
     put(database, study("1.2.3", state=state))
     add_job(state=JobState.FINISHED)
-    assert [row.state for row in overview.list_studies(database, standing=Standing.FAILED).rows] == [state]
+    assert [row.state for row in study_summaries.list_studies(database, standing=Standing.FAILED).rows] == [state]
 
 
 def test_studies_are_counted_from_a_time_on(one_of_each: Database) -> None:
-    counts = overview.count_studies(one_of_each, received_since=0.0)
+    counts = study_summaries.count_studies(one_of_each, received_since=0.0)
     each = dict.fromkeys(("receiving", "waiting", "analysed", "not_analysed", "failed", "ignored"), 1)
     assert row_of(counts) == {"received": 6, **each}
-    assert overview.count_studies(one_of_each, received_since=2.0).received == 4
+    assert study_summaries.count_studies(one_of_each, received_since=2.0).received == 4
 
 
 def test_the_oldest_that_waits_may_wait_for_images_or_for_a_worker(one_of_each: Database) -> None:
-    oldest = overview.oldest_waiting(one_of_each)
+    oldest = study_summaries.oldest_waiting(one_of_each)
     assert oldest is not None
     assert (oldest.study_instance_uid, oldest.due) == ("1.RECEIVING", datetime.fromtimestamp(60, UTC))
     with one_of_each.transaction() as connection:
         connection.execute(update(studies).values(state=StudyState.ASSEMBLED))
-    oldest = overview.oldest_waiting(one_of_each)
+    oldest = study_summaries.oldest_waiting(one_of_each)
     assert oldest is not None
     assert oldest.study_instance_uid == "1.WAITING"
 
@@ -155,23 +155,23 @@ def test_the_oldest_that_waits_may_wait_for_images_or_for_a_worker(one_of_each: 
 def test_a_job_that_was_superseded_hides_none_that_stands(database: Database, add_job: AddJob) -> None:
     first = add_job(version=1, state=JobState.FINISHED)
     add_job(version=2, state=JobState.SUPERSEDED)
-    (found,) = overview.list_studies(database).rows
+    (found,) = study_summaries.list_studies(database).rows
     assert (found.job, found.standing) == (first, Standing.ANALYSED)
 
 
 def test_a_study_is_shown_with_its_jobs_and_deliveries(database: Database, finish_job: Callable[..., Job]) -> None:
     finish_job("1.1", "pacs"), finish_job("1.2", "pacs", "archive"), finish_job("1.2", version=2)
-    found = overview.read_study(database, "1.2")
+    found = study_summaries.read_study(database, "1.2")
     assert [job.version for job in found.jobs] == [1, 2]
     assert {row.study_instance_uid for row in found.deliveries} == {"1.2"}
     assert {row.destination for row in found.deliveries} == {"pacs", "archive"}
     assert len(found.deliveries) == 10
-    job = overview.read_job(database, found.jobs[0].job)
+    job = study_summaries.read_job(database, found.jobs[0].job)
     assert (len(job.results), len(job.deliveries), job.images) == (5, 10, 1)
 
 
 def test_what_is_not_there_is_named(database: Database) -> None:
     with pytest.raises(RecordNotFound, match=r"study 7\.7"):
-        overview.read_study(database, "7.7")
+        study_summaries.read_study(database, "7.7")
     with pytest.raises(RecordNotFound, match="job 7"):
-        overview.read_job(database, 7)
+        study_summaries.read_job(database, 7)

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from survnode.node.state import claims
+from survnode.node.state import job_rows
 from survnode.node.state.database import Database
 from survnode.node.state.records import Job, JobState
 
@@ -10,10 +10,10 @@ AddJob = Callable[..., int]
 
 def run(database: Database, number: int) -> Job:
     with database.transaction() as connection:
-        job = claims.find_job(connection, number)
+        job = job_rows.find_job(connection, number)
         assert job is not None
         running = replace(job, state=JobState.RUNNING, token=job.token + 1, worker="w1")
-        claims.update_job(connection, job, running)
+        job_rows.update_job(connection, job, running)
     return running
 
 
@@ -22,7 +22,7 @@ def test_a_job_is_not_due_while_another_of_its_study_runs(database: Database, ad
     add_job("1.1", 2)
     other = add_job("1.2", 1)
     with database.reading() as connection:
-        due = claims.oldest_due_job(connection, 10.0)
+        due = job_rows.oldest_due_job(connection, 10.0)
     assert due is not None
     assert due.id == other
 
@@ -31,18 +31,18 @@ def test_only_the_newest_claim_is_written(database: Database, add_job: AddJob) -
     claimed = run(database, add_job())
     old = replace(claimed, token=0)
     with database.transaction() as connection:
-        assert not claims.update_claimed(connection, old, replace(old, lease_until=9.0))
-        assert claims.update_claimed(connection, claimed, replace(claimed, lease_until=8.0))
-        assert claims.update_claimed(connection, claimed, claimed)  # nothing to write, and the claim still holds
+        assert not job_rows.update_claimed(connection, old, replace(old, lease_until=9.0))
+        assert job_rows.update_claimed(connection, claimed, replace(claimed, lease_until=8.0))
+        assert job_rows.update_claimed(connection, claimed, claimed)  # nothing to write, and the claim still holds
     with database.reading() as connection:
-        assert [job.lease_until for job in claims.running_jobs(connection)] == [8.0]
+        assert [job.lease_until for job in job_rows.running_jobs(connection)] == [8.0]
 
 
 def test_what_waits_behind_a_newer_version_is_dropped(database: Database, add_job: AddJob) -> None:
     add_job("1.1", 1), add_job("1.1", 2), add_job("1.2", 1)
     with database.transaction() as connection:
-        claims.supersede_older(connection, 5.0)
-        numbers = claims.count_jobs(connection)
+        job_rows.supersede_older(connection, 5.0)
+        numbers = job_rows.count_jobs(connection)
     assert {state: number for state, number in numbers.items() if number} == {
         JobState.SUPERSEDED: 1,
         JobState.QUEUED: 2,
@@ -54,18 +54,18 @@ def test_a_new_job_gets_a_number_of_its_own_and_stands_before_older_versions(
 ) -> None:
     first = add_job("1.1", 1)
     with database.transaction() as connection:
-        job = claims.find_job(connection, first)
+        job = job_rows.find_job(connection, first)
         assert job is not None
-        number = claims.add_job(connection, replace(job, id=0, version=2))
-        assert claims.jobs_of_study(connection, "1.1") == [replace(job, id=number, version=2), job]
+        number = job_rows.add_job(connection, replace(job, id=0, version=2))
+        assert job_rows.jobs_of_study(connection, "1.1") == [replace(job, id=number, version=2), job]
     assert number > first
 
 
 def test_a_superseded_job_waits_no_longer_and_says_when_it_ended(database: Database, add_job: AddJob) -> None:
     first, second = add_job("1.1", 1), add_job("1.1", 2)
     with database.transaction() as connection:
-        claims.supersede(connection, [first], 7.0)
-        ends = {job.id: (job.state, job.ended_at) for job in claims.jobs_of_study(connection, "1.1")}
+        job_rows.supersede(connection, [first], 7.0)
+        ends = {job.id: (job.state, job.ended_at) for job in job_rows.jobs_of_study(connection, "1.1")}
     assert ends == {first: (JobState.SUPERSEDED, 7.0), second: (JobState.QUEUED, None)}
 
 
@@ -74,4 +74,4 @@ def test_a_job_whose_results_stand_is_not_among_the_withdrawn(
 ) -> None:
     job = finish_job("1.1", "pacs")
     with database.reading() as connection:
-        assert claims.withdrawn_among(connection, [job.id]) == set()
+        assert job_rows.withdrawn_among(connection, [job.id]) == set()

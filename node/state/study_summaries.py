@@ -6,9 +6,9 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select, true, type_
 
 from survnode.node.errors import RecordNotFound
 from survnode.node.state.database import Database, fetch, fetch_one, row_of
-from survnode.node.state.deliveries import of_job, of_study
-from survnode.node.state.listing import listing
-from survnode.node.state.readable import moment
+from survnode.node.state.delivery_summaries import of_job, of_study
+from survnode.node.state.paging import listing
+from survnode.node.state.readable_columns import moment
 from survnode.node.state.records import Job, JobState, OtherSeries, StudyState
 from survnode.node.state.summaries import (
     JobDetail,

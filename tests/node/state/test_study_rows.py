@@ -5,9 +5,9 @@ import pytest
 from sqlalchemy import insert
 
 from survnode.model.errors import Reason
-from survnode.node.state import checks, claims, studies
+from survnode.node.state import check_rows, job_rows, study_rows
 from survnode.node.state.database import Database, row_of
-from survnode.node.state.images import images_of_study
+from survnode.node.state.image_rows import images_of_study
 from survnode.node.state.records import Instance, JobState, Keeping, OtherSeries, Study, StudyState
 from survnode.node.state.tables import instances, other_series
 from survnode.node.state.tables import studies as study_table
@@ -26,7 +26,7 @@ def put(database: Database, *records: Study) -> None:
 
 def read(database: Database, study_instance_uid: str = "1.1") -> Study | None:
     with database.reading() as connection:
-        return studies.find_study(connection, study_instance_uid)
+        return study_rows.find_study(connection, study_instance_uid)
 
 
 def test_those_are_due_whose_time_has_come_the_longest_waiting_first(database: Database) -> None:
@@ -37,14 +37,14 @@ def test_those_are_due_whose_time_has_come_the_longest_waiting_first(database: D
         replace(DUE, study_instance_uid="1.4", due_at=None),
     )
     with database.reading() as connection:
-        due = checks.due_studies(connection, 60.0)
+        due = check_rows.due_studies(connection, 60.0)
     assert [study.study_instance_uid for study in due] == ["1.2", "1.1"]
 
 
 def test_a_settled_study_is_off_the_clock_with_its_words(database: Database) -> None:
     put(database, DUE)
     with database.transaction() as connection:
-        assert studies.settle_study(connection, DUE, StudyState.IGNORED, detail="why", rule="heads")
+        assert study_rows.settle_study(connection, DUE, StudyState.IGNORED, detail="why", rule="heads")
     assert read(database) == replace(DUE, due_at=None, state=StudyState.IGNORED, detail="why", rule="heads")
 
 
@@ -52,27 +52,27 @@ def test_a_settled_study_is_off_the_clock_with_its_words(database: Database) -> 
 def test_a_study_that_changed_since_it_was_read_is_not_settled(database: Database, now: Study) -> None:
     put(database, now)
     with database.transaction() as connection:
-        assert not studies.settle_study(connection, DUE, StudyState.ASSEMBLED)
+        assert not study_rows.settle_study(connection, DUE, StudyState.ASSEMBLED)
     assert read(database) == now
 
 
 def test_a_study_is_postponed_unless_an_image_came(database: Database) -> None:
     put(database, DUE)
     with database.transaction() as connection:
-        studies.postpone_study(connection, replace(DUE, revision=0), 90.0)
-        studies.postpone_study(connection, DUE, 80.0)
+        study_rows.postpone_study(connection, replace(DUE, revision=0), 90.0)
+        study_rows.postpone_study(connection, DUE, 80.0)
     assert read(database) == replace(DUE, due_at=80.0)
 
 
 def test_only_a_judged_study_is_ignored(database: Database) -> None:
     put(database, DUE, replace(DUE, study_instance_uid="1.2", due_at=None, state=StudyState.ASSEMBLED))
     with database.transaction() as connection:
-        studies.ignore_study(connection, "1.1", Reason.NO_LUNGS, "")
-        studies.ignore_study(connection, "1.2", Reason.NO_LUNGS, "")
+        study_rows.ignore_study(connection, "1.1", Reason.NO_LUNGS, "")
+        study_rows.ignore_study(connection, "1.2", Reason.NO_LUNGS, "")
     assert read(database) == DUE
     ignored = read(database, "1.2")
     assert ignored is not None
-    assert (ignored.state, ignored.detail.startswith(studies.NO_REPORT)) == (StudyState.IGNORED, True)
+    assert (ignored.state, ignored.detail.startswith(study_rows.NO_REPORT)) == (StudyState.IGNORED, True)
 
 
 def test_a_forgotten_study_leaves_nothing_if_it_never_had_a_job(database: Database) -> None:
@@ -80,17 +80,17 @@ def test_a_forgotten_study_leaves_nothing_if_it_never_had_a_job(database: Databa
     with database.transaction() as connection:
         connection.execute(insert(instances).values(row_of(IMAGE)))
         connection.execute(insert(other_series).values(row_of(OTHER)))
-        studies.forget_study(connection, "1.1")
+        study_rows.forget_study(connection, "1.1")
         assert images_of_study(connection, "1.1") == []
-        assert studies.other_series_of_study(connection, "1.1") == []
+        assert study_rows.other_series_of_study(connection, "1.1") == []
     assert read(database) is None
 
 
 def test_a_forgotten_study_remains_as_deleted_if_it_had_a_job(database: Database, add_job: AddJob) -> None:
     number = add_job("1.1")
     with database.transaction() as connection:
-        studies.forget_study(connection, "1.1")
-        job = claims.find_job(connection, number)
+        study_rows.forget_study(connection, "1.1")
+        job = job_rows.find_job(connection, number)
     study = read(database)
     assert study is not None
     assert (study.state, study.due_at) == (StudyState.DELETED, None)
@@ -104,5 +104,5 @@ def test_only_a_study_with_a_finished_job_has_results(
     finish_job("1.2")
     add_job("1.1")
     with database.reading() as connection:
-        assert not studies.has_results(connection, "1.1")
-        assert studies.has_results(connection, "1.2")
+        assert not study_rows.has_results(connection, "1.1")
+        assert study_rows.has_results(connection, "1.2")

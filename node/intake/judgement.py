@@ -8,7 +8,7 @@ from pydicom import Dataset
 
 from survnode.model.ct.selection import SeriesChoice, choose
 from survnode.node.contexts import name_of
-from survnode.node.intake.facts import Facts, facts_of, field_mm_of
+from survnode.node.intake.header_facts import Facts, facts_of, field_mm_of
 from survnode.node.intake.rules import Route, Routes, StudyFacts, may_be_chest, wants_report
 from survnode.node.state.records import Keeping, OtherSeries, Study
 

@@ -5,9 +5,9 @@ from dataclasses import fields
 
 from rich.console import Console
 
-from survnode.node.commands.layouts import ASSOCIATIONS, DESTINATIONS
 from survnode.node.commands.printing import cell, print_table
 from survnode.node.commands.status import NodeStatus
+from survnode.node.commands.table_layouts import ASSOCIATIONS, DESTINATIONS
 from survnode.node.state.summaries import StudyCounts
 
 WIDTH = 10

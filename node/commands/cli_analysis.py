@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from survnode.node.commands.ending import ExitCode
+from survnode.node.commands.exit_codes import ExitCode
 from survnode.node.commands.options import Json
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from sqlalchemy.dialects import sqlite
 
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Transaction, changes, fetch, fetch_one
-from survnode.node.state.made import results_by_id
 from survnode.node.state.records import CommitmentState, Delivery, DeliveryState, RecordedObject
+from survnode.node.state.result_rows import results_by_id
 from survnode.node.state.tables import deliveries, results
 
 _DEFAULTS = {field.name: field.default for field in fields(Delivery) if field.default is not MISSING}

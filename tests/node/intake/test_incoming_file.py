@@ -11,7 +11,7 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from survnode.node import errors
-from survnode.node.intake.incoming import Budget, IncomingFile
+from survnode.node.intake.incoming_file import Budget, IncomingFile
 from survnode.node.intake.instance import StoreRequest
 
 from ...integration.scu import ct

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from survnode.node.state.database import Database, fetch
-from survnode.node.state.listing import listing
-from survnode.node.state.readable import hexadecimal, moment
+from survnode.node.state.paging import listing
+from survnode.node.state.readable_columns import hexadecimal, moment
 from survnode.node.state.records import Delivery, DeliveryState
 from survnode.node.state.summaries import DeliverySummary, DestinationSummary, Listing, Page
 from survnode.node.state.tables import deliveries, jobs, results

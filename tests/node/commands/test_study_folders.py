@@ -8,7 +8,7 @@ from pydicom import dcmread
 from pydicom.config import disable_value_validation
 
 from survnode.model.phantom.phantom import make_phantom, write_dicom
-from survnode.node.commands.folders import make_folder, studies_in
+from survnode.node.commands.study_folders import make_folder, studies_in
 from survnode.node.errors import InputRefused
 
 

@@ -1,4 +1,4 @@
-from survnode.node.intake.places import Places
+from survnode.node.intake.association_limit import Places
 
 
 def test_there_are_so_many_places_and_one_given_back_is_taken_again() -> None:

@@ -1,5 +1,5 @@
 from survnode.node.state.database import Database
-from survnode.node.state.profiles import find_profile, keep_profile
+from survnode.node.state.profile_rows import find_profile, keep_profile
 from survnode.node.state.records import Profile
 
 

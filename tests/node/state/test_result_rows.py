@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 from survnode.node.roles import ResultRole
-from survnode.node.state import made
+from survnode.node.state import result_rows
 from survnode.node.state.database import Database
 from survnode.node.state.records import Job, StoredObject
 
@@ -16,8 +16,8 @@ def test_the_predecessor_is_the_report_of_the_last_version_that_made_one(
     finish_job("1.2")
     third = finish_job("1.1", version=3)
     with database.reading() as connection:
-        before = made.last_report_before(connection, third)
-        assert made.last_report_before(connection, first) is None
+        before = result_rows.last_report_before(connection, third)
+        assert result_rows.last_report_before(connection, first) is None
     assert before is not None
     assert (before.job_id, before.role) == (second.id, ResultRole.REPORT)
 
@@ -25,9 +25,9 @@ def test_the_predecessor_is_the_report_of_the_last_version_that_made_one(
 def test_an_object_is_recorded_once_and_a_variant_is_no_original(database: Database, finish_job: FinishJob) -> None:
     job = finish_job("1.1")
     with database.transaction() as connection:
-        (report,) = made.originals_of(connection, job.id, [ResultRole.REPORT])
-        number = made.record_result(connection, VARIANT, job.id, 20.0, report.id)
-        assert made.record_result(connection, VARIANT, job.id, 30.0, report.id) == number
-        assert made.originals_of(connection, job.id, [ResultRole.REPORT]) == [report]
-        assert made.find_result(connection, number).variant_of == report.id
-        assert made.results_by_id(connection, [report.id]) == {report.id: report}
+        (report,) = result_rows.originals_of(connection, job.id, [ResultRole.REPORT])
+        number = result_rows.record_result(connection, VARIANT, job.id, 20.0, report.id)
+        assert result_rows.record_result(connection, VARIANT, job.id, 30.0, report.id) == number
+        assert result_rows.originals_of(connection, job.id, [ResultRole.REPORT]) == [report]
+        assert result_rows.find_result(connection, number).variant_of == report.id
+        assert result_rows.results_by_id(connection, [report.id]) == {report.id: report}

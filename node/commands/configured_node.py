@@ -65,7 +65,7 @@ class AskedNode:
 
     def show_study(self, study: "StudyDetail", as_json: bool, wide: bool) -> None:
         """Print one study."""
-        from survnode.node.commands.layouts import OTHER_SERIES, SERIES, of_deliveries, of_jobs
+        from survnode.node.commands.table_layouts import OTHER_SERIES, SERIES, of_deliveries, of_jobs
 
         short = self.short([study.study_instance_uid])
         tables: dict[str, TableLayout[Any]] = {
@@ -78,7 +78,7 @@ class AskedNode:
 
     def show_job(self, job: "JobDetail", as_json: bool, wide: bool) -> None:
         """Print one job."""
-        from survnode.node.commands.layouts import RESULTS, of_deliveries
+        from survnode.node.commands.table_layouts import RESULTS, of_deliveries
 
         short = self.short([job.study_instance_uid])
         _show(job, {"results": RESULTS, "deliveries": of_deliveries(short)}, as_json, wide)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from survnode.node.commands.administration import show_reissued
-from survnode.node.commands.asked import database_of
+from survnode.node.commands.cli_administration import show_reissued
+from survnode.node.commands.configured_node import database_of
 from survnode.node.commands.options import Config, Json
 from survnode.node.errors import InputRefused
 
