@@ -2,9 +2,10 @@
 
 import socket
 from contextlib import suppress
+from mmap import mmap
 from time import monotonic
 
-BUFFER_BYTES = 256 * 1024  # of one read; the pages of an idle peer's buffer are never touched, and cost nothing
+BUFFER_BYTES = 128 * 1024  # of one read
 
 
 class ConnectionEnded(Exception):
@@ -27,7 +28,8 @@ class Wire:
 
     def __init__(self, connection: socket.socket, received: bytes = b"") -> None:
         self.socket = connection
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        # Pages that are never touched cost nothing, and an idle peer touches one; a bytearray would touch them all.
+        self._buffer = memoryview(mmap(-1, BUFFER_BYTES))
         self._start, self._end = 0, len(received)
         self._buffer[: self._end] = received
         self._deadline = 0.0
