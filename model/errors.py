@@ -47,6 +47,7 @@ class Reason(Explained):
     DUPLICATE_POSITIONS = "DUPLICATE_POSITIONS", "Several slices lie at one position."
     IRREGULAR_SPACING = "IRREGULAR_SPACING", "The slices are not evenly spaced: some are missing or misplaced."
     MISSING_RESCALE = "MISSING_RESCALE", "A slice lacks its rescale to Hounsfield units."
+    TOO_LARGE = "TOO_LARGE", "The images are larger than can be analysed."
     UNREADABLE_PIXELS = "UNREADABLE_PIXELS", "The pixels of a slice cannot be read."
     NO_LUNGS = "NO_LUNGS", "No lungs were found in the images."
     LUNGS_INCOMPLETE = "LUNGS_INCOMPLETE", "A part of the lungs is missing in the images."

@@ -16,6 +16,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID
 
+from survnode.model.ct.budget import bytes_as_read, check_claims, check_compressed, check_files
 from survnode.model.ct.frames import Frame, frames_of, listed
 from survnode.model.errors import Reason, SeriesUnsuitable
 
@@ -118,13 +119,26 @@ class Volume:
 
 
 def read_series(paths: Iterable[Path]) -> list[Dataset]:
-    """The data sets at ``paths`` with their pixels."""
+    """The data sets at ``paths`` with their pixels.
+
+    Raises
+    ------
+    SeriesUnsuitable
+        They are too large, see `survnode.model.ct.budget`.
+    """
+    paths = list(paths)
+    check_files(paths)
     return [dcmread(path) for path in paths]
 
 
 def read_headers(paths: Iterable[Path]) -> list[Dataset]:
-    """The data sets at ``paths`` without their pixels."""
-    return [dcmread(path, stop_before_pixels=True) for path in paths]
+    """The data sets at ``paths`` without their pixels; raises `SeriesUnsuitable` where one is too large."""
+    return [_read_header(path) for path in paths]
+
+
+def _read_header(path: Path) -> Dataset:
+    bytes_as_read(path)  # the whole of a deflated file is inflated, whatever is wanted of it
+    return dcmread(path, stop_before_pixels=True)
 
 
 def arrange(datasets: Iterable[Dataset]) -> Arrangement:
@@ -139,7 +153,9 @@ def arrange(datasets: Iterable[Dataset]) -> Arrangement:
     SeriesUnsuitable
         Its reason says which rule was broken, its detail where.
     """
+    datasets = list(datasets)
     frames = [frame for ds in datasets for frame in frames_of(ds)]
+    check_claims(datasets)
     if len(frames) < MIN_SLICES:
         raise SeriesUnsuitable(Reason.TOO_FEW_SLICES, f"Found {len(frames)}, at least {MIN_SLICES} are needed.")
     return stack(frames)
@@ -272,7 +288,10 @@ def _canonical(
 def _decoded(ds: Dataset) -> Iterable[NDArray[np.integer[Any]]]:
     """The stored matrices of a data set, frame by frame."""
     try:
+        check_compressed(ds)
         yield from iter_pixels(ds, raw=True)
+    except SeriesUnsuitable:
+        raise
     except Exception as error:
         undecoded = f"Image {ds.get('InstanceNumber')} cannot be decoded ({UID(ds.file_meta.TransferSyntaxUID).name})."
         raise SeriesUnsuitable(Reason.UNREADABLE_PIXELS, undecoded) from error

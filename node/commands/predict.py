@@ -13,7 +13,7 @@ import structlog
 from survnode.model.checkpoint import checkpoint_folder
 from survnode.model.ct.selection import choose
 from survnode.model.ct.volume import read_series
-from survnode.model.errors import ModelError
+from survnode.model.errors import ModelError, SeriesUnsuitable
 from survnode.node.commands.study_folders import StudyFiles, make_folder, studies_in
 from survnode.node.errors import InputRefused, NodeError, trace_of
 from survnode.node.results.identity import Layout, ResultRun
@@ -198,7 +198,10 @@ def _predict(study: StudyFiles, pipeline: Pipeline, told: Callable[[str], None])
     if choice.reason is not None:
         return pipeline.refuse([study.headers[path] for path in paths], choice.reason, choice.detail, run)
     told(f"reading {len(paths)} images")
-    datasets = read_series(paths)
+    try:
+        datasets = read_series(paths)
+    except SeriesUnsuitable as refusal:
+        return pipeline.refuse([study.headers[path] for path in paths], refusal.reason, refusal.detail, run)
     told(f"analysing {len(paths)} images")
     return pipeline.analyse(datasets, run)
 

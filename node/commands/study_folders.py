@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.config import disable_value_validation
 from pydicom.errors import InvalidDicomError
 
+from survnode.model.ct.volume import read_headers
+from survnode.model.errors import SeriesUnsuitable
 from survnode.node.errors import InputRefused
 
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
@@ -98,9 +100,9 @@ def _header(path: Path) -> Dataset | None:
     try:
         with disable_value_validation(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ds = dcmread(path, stop_before_pixels=True)
+            (ds,) = read_headers([path])
             for keyword in IDENTIFIERS:
                 ds.get(keyword)  # decoded here, where its warnings are not shown
             return ds
-    except (InvalidDicomError, EOFError, OSError):
+    except (InvalidDicomError, SeriesUnsuitable, EOFError, OSError):
         return None

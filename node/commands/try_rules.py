@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
 from survnode.model.checkpoint import checkpoint_folder, read_card
 from survnode.model.ct.frames import CT_SOP_CLASSES
 from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.model.ct.verdict import SeriesVerdict
+from survnode.model.ct.volume import read_headers
 from survnode.node.config import NodeConfig
 from survnode.node.errors import InputRefused
 from survnode.node.intake.header_facts import facts_of, text_of
@@ -93,7 +94,7 @@ def lines_of(study: ForeseenStudy) -> Iterator[str]:
 def _headers_in(folder: Path) -> Iterator[Dataset]:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
-            ds = dcmread(path, stop_before_pixels=True)
+            (ds,) = read_headers([path])
             uids = (ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPClassUID, ds.SOPInstanceUID)
         except Exception:  # noqa: BLE001, S112  it is no DICOM instance, whatever pydicom says at it
             continue

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,8 +15,9 @@ from pathlib import Path
 import structlog
 from pydicom import Dataset, dcmread
 
+from survnode.model.ct.budget import bytes_as_read
 from survnode.model.ct.volume import read_series
-from survnode.model.errors import ModelError
+from survnode.model.errors import ModelError, SeriesUnsuitable
 from survnode.node import errors
 from survnode.node.results.identity import Predecessor, ResultRun
 from survnode.node.retry import Decision, Guard, RetryPolicy, decide, outlast
@@ -151,14 +152,15 @@ def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job)
     run = _run_of(database, place, job)
     paths, altered = _checked_paths(database, place, job)
     if job.reason is not None:
-        headers = [ds for path in paths if (ds := _header(path)) is not None]
-        if not headers:
-            raise errors.StudyUnreadable("None of the study's files can be read, so no report can name its patient.")
-        return pipeline.refuse(headers, job.reason, job.detail, run)
+        return pipeline.refuse(_headers(paths), job.reason, job.detail, run)
     if altered:
         number = f"{altered} of its {len(paths) + altered} images"
         raise errors.ImagesAltered(f"On disk, {number} are gone or not what was received: send the study again.")
-    return pipeline.analyse(read_series(paths), run)
+    try:
+        datasets = read_series(paths)
+    except SeriesUnsuitable as refusal:
+        return pipeline.refuse(_headers(paths), refusal.reason, refusal.detail, run)
+    return pipeline.analyse(datasets, run)
 
 
 def _run_of(database: Database, place: Workplace, job: Job) -> ResultRun:
@@ -201,9 +203,23 @@ def _checked_paths(database: Database, place: Workplace, job: Job) -> tuple[list
     return [place.received / it.path for it in wanted if it.sop_instance_uid not in altered], len(altered)
 
 
+def _headers(paths: Iterable[Path]) -> list[Dataset]:
+    """The headers for a refusal to point at, of those files that can be read.
+
+    Raises
+    ------
+    StudyUnreadable
+    """
+    headers = [ds for path in paths if (ds := _header(path)) is not None]
+    if not headers:
+        raise errors.StudyUnreadable("None of the study's files can be read, so no report can name its patient.")
+    return headers
+
+
 def _header(path: Path) -> Dataset | None:
-    """A header for a refusal to point at; None if even that cannot be read."""
+    """None if it cannot be read."""
     try:
+        bytes_as_read(path)
         return dcmread(path, stop_before_pixels=True, force=True)
     except Exception as error:  # noqa: BLE001  pydicom raises what a broken file happens to break
         log.warning("instance.unreadable", file=path.name, error=described(error))

@@ -83,6 +83,7 @@ SPOILT: dict[Reason, Spoil] = {
     Reason.DUPLICATE_POSITIONS: at_one_place,
     Reason.IRREGULAR_SPACING: lambda images: images[:10] + images[11:],
     Reason.MISSING_RESCALE: without("RescaleSlope"),
+    Reason.TOO_LARGE: every(Rows=65535, Columns=65535),
     Reason.UNREADABLE_PIXELS: one(PixelData=b"\0\0"),
     Reason.NO_LUNGS: of_water,
     Reason.LUNGS_INCOMPLETE: lambda images: images[9:],
