@@ -87,7 +87,8 @@ def test_two_hundred_who_ask_for_nothing_keep_nobody_out(tmp_path: Path, said: b
     with receiving(tmp_path, acse_timeout_s=3.0) as receiver, ExitStack() as stack:
         peers = [stack.enter_context(connected(receiver.port)) for _ in range(PEERS)]
         for peer in peers:
-            peer.send(said)
+            with suppress(ConnectionError):  # on a slow machine its time is over already
+                peer.send(said)
         a_good_sender_works(receiver.port)
         assert threading.active_count() < before + 20  # no thread for any of them
         assert all(peer.is_closed() for peer in peers)
