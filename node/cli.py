@@ -21,6 +21,7 @@ from survnode.node.commands.cli_administration import (
     studies_app,
 )
 from survnode.node.commands.cli_analysis import demo, predict
+from survnode.node.commands.cli_fetch import fetch
 from survnode.node.commands.cli_send import send
 from survnode.node.commands.exit_codes import EXIT_CODES, Commands, run
 from survnode.node.commands.options import Config, Json
@@ -146,6 +147,7 @@ def show_model(name: Annotated[str, typer.Argument(metavar="CKPT")] = "demo", as
 
 
 app.command()(send)
+app.command()(fetch)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,22 @@ from pydicom.uid import UID
 
 from survnode.model.checkpoint import Card, checkpoint_folder, read_card
 from survnode.model.errors import ModelError
-from survnode.node.config import DestinationConfig, NodeConfig, ReceiverConfig, load_config
-from survnode.node.contexts import COMMITMENT
+from survnode.node.config import (
+    DestinationConfig,
+    NodeConfig,
+    ReceiverConfig,
+    RetrieveMethod,
+    SourceConfig,
+    load_config,
+)
+from survnode.node.contexts import COMMITMENT, FIND, GET, MOVE
 from survnode.node.delivery.sender import echo, probe
 from survnode.node.errors import DatabaseFailed, DeliveryFailed, DeviceMissing, StartRefused, TLSUnusable
 from survnode.node.roles import RESULT_SOP_CLASSES, best_report_class
 from survnode.node.service.children import layout_of
 from survnode.node.service.lock import NAME as LOCK
 from survnode.node.service.lock import is_locked, lock_data_dir
+from survnode.node.service.querying import source_of_settings
 from survnode.node.service.receiving import server_tls
 from survnode.node.service.sweeps import client_tls, destination_of
 from survnode.node.state.database import Database
@@ -63,6 +71,8 @@ def run_checks(path: Path) -> Iterator[Finding]:
     yield from _check_tls(config)
     for settings in config.destinations:
         yield from _check_destination(settings, config.receiver)
+    for source in config.sources:
+        yield from _check_source(source, config.receiver)
     if not config.destinations:
         yield Finding("destinations", False, "none: results would go nowhere")
 
@@ -221,6 +231,25 @@ def _check_destination(settings: DestinationConfig, receiver: ReceiverConfig) ->
     lacks = f"does not accept {_named(missing)}, but is to get it; " if missing else ""
     takes = f"accepts {_named(accepted)}; reports go as {_named({report_class})}"
     yield Finding(f"{name}: classes", not missing, lacks + takes)
+
+
+def _check_source(settings: SourceConfig, receiver: ReceiverConfig) -> Iterator[Finding]:
+    """Whether it can be asked, and may send; whether it knows the node, only a study that it sends can show."""
+    name, method = f"source {settings.name}", settings.method.upper()
+    moves = settings.method is RetrieveMethod.MOVE
+    if moves and receiver.calling_ae_titles and settings.ae_title not in receiver.calling_ae_titles:
+        refused = f"receiver.calling_ae_titles must hold {settings.ae_title}, or what it sends is refused"
+        yield Finding(f"{name}: calling", False, refused)
+    needed = (FIND, MOVE if moves else GET)
+    try:
+        accepted = probe(source_of_settings(settings, receiver.ae_title).peer, needed)
+    except DeliveryFailed as error:
+        yield Finding(name, False, str(error))
+        return
+    where = f"{settings.ae_title} at {settings.host}:{settings.port}"
+    missing = ", ".join(UID(uid).name for uid in needed if uid not in accepted)
+    detail = f"{where} does not accept {missing}" if missing else f"{where} can be asked by C-FIND and C-{method}"
+    yield Finding(name, not missing, detail)
 
 
 def _named(sop_classes: Iterable[str | None]) -> str:

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 from survnode.model.ct.verdict import SeriesVerdict
 from survnode.node.commands.check import Finding
+from survnode.node.commands.fetch import Fetched
 from survnode.node.commands.printing import Column, TableLayout, cell
 from survnode.node.commands.send import Reissued
 from survnode.node.state.records import DeliveryState, OtherSeries, StudyState
 from survnode.node.state.summaries import (
     AssociationSummary,
+    ComparedSeries,
     DeliverySummary,
     DestinationSummary,
     JobSummary,
@@ -128,6 +130,20 @@ REISSUED: TableLayout[Reissued] = TableLayout(
     note=lambda row: row.note,
 )
 
+FETCHED: TableLayout[Fetched] = TableLayout(
+    (
+        Column("study", lambda row: row.study_instance_uid, shrinks=True),
+        Column("date", lambda row: row.study_date),
+        Column("accession", lambda row: row.accession_number, shrinks=True),
+        Column("series", lambda row: row.series),
+        Column("held", lambda row: row.instances),
+        Column("here", lambda row: row.received),
+        Column("standing", lambda row: row.standing),
+    ),
+    note=lambda row: row.note,
+    style=lambda row: "red" if row.note else "",
+)
+
 FINDINGS: TableLayout[Finding] = TableLayout(
     (Column("what", lambda row: row.what), Column("ok", lambda row: row.ok)),
     note=lambda row: row.detail,
@@ -141,6 +157,15 @@ SERIES: TableLayout[SeriesVerdict] = TableLayout(
         Column("chosen", lambda row: row.chosen),
     ),
     note=lambda row: _joined(row.reason.sentence if row.reason else "", row.detail),
+)
+
+EXPECTED_SERIES: TableLayout[ComparedSeries] = TableLayout(
+    (
+        Column("series", lambda row: row.series_instance_uid),
+        Column("here", lambda row: row.received),
+        Column("held by the source", lambda row: row.expected),
+    ),
+    style=lambda row: "yellow" if row.received < row.expected else "",
 )
 
 OTHER_SERIES: TableLayout[OtherSeries] = TableLayout(

@@ -1,16 +1,19 @@
 """The queries for what a person is shown of studies and jobs; each reads the rows that it shows and no more."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, true, type_coerce
 
 from survnode.node.errors import RecordNotFound
-from survnode.node.state.database import Database, fetch, fetch_one, row_of
+from survnode.node.state import check_rows
+from survnode.node.state.database import Database, Transaction, fetch, fetch_one, row_of
 from survnode.node.state.delivery_summaries import of_job, of_study
 from survnode.node.state.paging import listing
 from survnode.node.state.readable_columns import moment
 from survnode.node.state.records import Job, JobState, OtherSeries, StudyState
 from survnode.node.state.summaries import (
+    ComparedSeries,
     JobDetail,
     JobSummary,
     Listing,
@@ -158,11 +161,29 @@ def read_study(database: Database, study_instance_uid: str) -> StudyDetail:
         return StudyDetail(
             **row_of(summary),
             sentence=summary.state.sentence,
+            **_check_of(connection, study_instance_uid),
             series=last.verdicts if last else (),
             other_series=tuple(fetch(connection, OtherSeries, others)),
             jobs=tuple(fetch(connection, JobSummary, _job_columns.where(mine).order_by(jobs.c.id))),
             deliveries=of_study(connection, study_instance_uid),
         )
+
+
+def _check_of(connection: Transaction, study_instance_uid: str) -> dict[str, Any]:
+    """The fields of a study that tell of its last check."""
+    check = check_rows.find_check(connection, study_instance_uid)
+    if check is None:
+        return {}
+    here = check_rows.received_by_series(connection, study_instance_uid)
+    compared = [
+        ComparedSeries(it.series_instance_uid, here.get(it.series_instance_uid, 0), it.instances) for it in check.series
+    ]
+    return {
+        "check": check.state,
+        "checked_with": check.source,
+        "check_error": check.error,
+        "expected_series": tuple(compared),
+    }
 
 
 def read_job(database: Database, number: int) -> JobDetail:

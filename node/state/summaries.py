@@ -12,6 +12,7 @@ from survnode.model.errors import Explained, Reason
 from survnode.node.roles import ResultRole
 from survnode.node.state.records import (
     AssociationEnd,
+    CheckState,
     CommitmentState,
     DeliveryState,
     JobState,
@@ -166,6 +167,15 @@ class DeliverySummary:
 
 
 @dataclass(frozen=True)
+class ComparedSeries:
+    """How many instances of a CT series are here, and how many a source held when it was asked."""
+
+    series_instance_uid: str
+    received: int
+    expected: int
+
+
+@dataclass(frozen=True)
 class StudyDetail(StudySummary):
     """One study with what belongs to it.
 
@@ -173,9 +183,15 @@ class StudyDetail(StudySummary):
     ----------
     series : what was decided about each, the last time that it was judged
     other_series : what was received that is not CT
+    check, checked_with, check_error : what came of asking a source whether it came whole, the last time
+    expected_series : what that source held
     """
 
     sentence: str = field(kw_only=True)
+    check: CheckState | None = field(kw_only=True, default=None)
+    checked_with: str = field(kw_only=True, default="")
+    check_error: str = field(kw_only=True, default="")
+    expected_series: tuple[ComparedSeries, ...] = field(kw_only=True, default=())
     series: tuple[SeriesVerdict, ...] = field(kw_only=True)
     other_series: tuple[OtherSeries, ...] = field(kw_only=True)
     jobs: tuple[JobSummary, ...] = field(kw_only=True)

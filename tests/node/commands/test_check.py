@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 from pydicom.uid import EnhancedSRStorage, KeyObjectSelectionDocumentStorage, SecondaryCaptureImageStorage
 
-from survnode.node.commands.check import Finding, _check_destination, _check_tls
+from survnode.node.commands.check import Finding, _check_destination, _check_source, _check_tls
 from survnode.node.config import (
     DestinationConfig,
     DestinationTLSConfig,
     NodeConfig,
     ReceiverConfig,
     ReceiverTLSConfig,
+    SourceConfig,
 )
-from survnode.node.contexts import RESULT_TRANSFER_SYNTAXES, VERIFICATION, Contexts
+from survnode.node.contexts import FIND, MOVE, RESULT_TRANSFER_SYNTAXES, VERIFICATION, Contexts
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.roles import ResultRole
 from survnode.node.tls import ServerTLS
@@ -112,3 +113,26 @@ def test_a_destination_that_is_to_commit_must_be_able_to_and_be_let_in() -> None
         "destination pacs: classes",
     ]
     assert "Storage Commitment" in found["destination pacs: classes"].detail
+
+
+def source_findings(*sop_classes: str, receiver: ReceiverConfig | None = None, **settings: object) -> list[Finding]:
+    with destination(*sop_classes) as where:
+        peer = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": where.port}
+        source = SourceConfig.model_validate(peer | settings)
+        return list(_check_source(source, receiver or ReceiverConfig()))
+
+
+def test_a_source_that_can_be_asked_and_may_send_is_in_order() -> None:
+    (found,) = source_findings(FIND, MOVE)
+    assert (found.ok, found.detail.endswith("can be asked by C-FIND and C-MOVE")) == (True, True)
+
+
+def test_a_source_that_cannot_send_as_configured_is_a_fault() -> None:
+    (found,) = source_findings(FIND, MOVE, method="get")
+    assert (found.ok, "does not accept Study Root" in found.detail) == (False, True)
+
+
+def test_a_source_that_may_not_call_the_node_is_a_fault() -> None:
+    receiver = ReceiverConfig(calling_ae_titles=("OTHER",))
+    refused, found = source_findings(FIND, MOVE, receiver=receiver)
+    assert (refused.ok, "calling_ae_titles must hold PACS" in refused.detail, found.ok) == (False, True, True)
