@@ -12,6 +12,8 @@ from pathlib import Path
 
 import structlog
 
+from survnode.node.service.light_receiver import run_unquoted
+
 log = structlog.get_logger()
 
 START_S = 180.0  # a worker loads torch, the model and its weights
@@ -69,7 +71,7 @@ class Child:
         if self.silent_s is not None:
             self._beat = SPAWN.Value("d", 0.0, lock=False)
             arguments = (*self.arguments, self._beat, theirs)
-        self.process = SPAWN.Process(target=self.body, args=arguments, name=self.name)
+        self.process = SPAWN.Process(target=run_unquoted, args=(self.body, *arguments), name=self.name)
         self.process.start()
         theirs.close()
         self.is_ready, self.refusal, self._ended_by_us = False, "", False

@@ -13,7 +13,7 @@ from survnode.model.checkpoint import checkpoint_folder
 from survnode.model.errors import ModelError
 from survnode.node.config import NodeConfig
 from survnode.node.errors import NodeError
-from survnode.node.logs import configure_logging
+from survnode.node.logs import configure_logging, end_unquoted
 from survnode.node.results.identity import Layout
 from survnode.node.retry import RetryPolicy, outlast
 from survnode.node.roles import DEFAULT_ROLES
@@ -32,6 +32,7 @@ def find_devices(wanted: str) -> tuple[str, ...]:
 def worker(config: NodeConfig, device: str, name: str, beat: ctypes.c_double, ready: Connection) -> None:
     """Analyse what the queue holds until SIGTERM."""
     configure_logging(config.log_level)
+    end_unquoted()
     stop = stop_on_signals()
     end_with_parent()
     from survnode.node.work.pipeline import Pipeline

@@ -5,9 +5,23 @@ Nothing but the standard library is imported here, so that the new process comes
 
 import pickle
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 HEAVY = ("numpy", "scipy", "SimpleITK", "PIL", "torch", "matplotlib")
+
+
+def run_unquoted(body: Callable[..., None], *arguments: object) -> None:
+    """Run the body of a process; what ends it is logged without its message, which may quote a patient's values."""
+    try:
+        body(*arguments)
+    except Exception as error:  # noqa: BLE001  the edge of a process
+        import structlog
+
+        from survnode.node.errors import trace_of
+
+        structlog.get_logger().error("process.failed", trace=trace_of(error))
+        sys.exit(1)
 
 
 def receive(pickled_config: bytes, ready: Connection) -> None:

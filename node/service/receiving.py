@@ -29,7 +29,7 @@ from survnode.node.intake.request_server import Sink
 from survnode.node.intake.rules import Routes
 from survnode.node.intake.store import Store
 from survnode.node.intake.watermark import DiskWatermark
-from survnode.node.logs import configure_logging
+from survnode.node.logs import configure_logging, end_unquoted
 from survnode.node.service.lifetime import refuse_to_start
 from survnode.node.state.database import Database
 from survnode.node.state.files import replace_durably
@@ -58,6 +58,7 @@ class Storage:
 def receive(config: NodeConfig, ready: Connection) -> None:
     """Take associations until SIGTERM: the body of the process, from the configuration alone."""
     configure_logging(config.log_level)
+    end_unquoted()
     settings = config.receiver
     listening = Listening(
         ae_title=settings.ae_title,

@@ -24,7 +24,7 @@ import structlog
 from survnode.model.checkpoint import checkpoint_folder, read_card
 from survnode.node.config import NodeConfig
 from survnode.node.errors import NodeError, StartRefused
-from survnode.node.logs import configure_logging
+from survnode.node.logs import configure_logging, end_unquoted
 from survnode.node.retry import outlast
 from survnode.node.service import children, light_receiver
 from survnode.node.service.child import SPAWN, Child, OutOfMemory
@@ -63,6 +63,7 @@ class Service:
         """
         os.umask(0o077)  # also of the children: what the node writes of patients is nobody else's
         configure_logging(self.config.log_level)
+        end_unquoted()
         lock = lock_data_dir(self.config.data_dir, (self.config.received_dir, self.config.results_dir))
         card = read_card(checkpoint_folder(self.config.model.checkpoint))
         for number in (signal.SIGTERM, signal.SIGINT):

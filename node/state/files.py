@@ -6,8 +6,9 @@ from pathlib import Path
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a new file; its bytes, not yet its name, are on disk on return."""
-    with path.open("xb", buffering=0) as file:
+    """Write a new file that nobody else may read; its bytes, not yet its name, are on disk on return."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
         view = memoryview(content)
         while view:
             view = view[file.write(view) :]
