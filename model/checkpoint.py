@@ -160,7 +160,9 @@ def save_checkpoint(folder: Path, card: Card, members: tuple[Tensors, ...]) -> C
     """Write a checkpoint; the card comes back sealed."""
     # safetensors writes memory as it lies: an array in another order would come back as other numbers.
     tensors = {
-        f"{m}.{name}": np.ascontiguousarray(tensor) for m, state in enumerate(members) for name, tensor in state.items()
+        f"{m}.{name}": np.asarray(tensor, order="C")  # np.ascontiguousarray would make a vector of a single number
+        for m, state in enumerate(members)
+        for name, tensor in state.items()
     }
     encoded = save(dict(sorted(tensors.items())))
     sealed = card.model_copy(update={"members": len(members)}).sealed(hashlib.sha256(encoded).hexdigest())

@@ -2,12 +2,12 @@
 # ruff: noqa: PLC0415  torch and all that needs it is loaded when a command runs, not for --help
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from pydantic import JsonValue
 
 from survnode.train.commands.experiment import app as experiment_app
 from survnode.train.commands.options import (
@@ -25,7 +25,7 @@ from survnode.train.commands.options import (
     processes,
     usable_folder,
 )
-from survnode.train.commands.terminal import bars, show_evaluation
+from survnode.train.commands.terminal import bars, show_entries, show_evaluation
 from survnode.train.errors import TrainError
 
 __all__ = ["TrainError", "app"]
@@ -77,9 +77,16 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     recipe = with_settings(preset_recipe(preset), settings or [])
     described, other = describe(cohort, data, clinical), None if unseen is None else describe(unseen)
     plan = RunPlan(
-        name or f"{described.name} {preset}", recipe, out, cache_folder(cache), folds or 10, seed, init,
-        processes(workers, device), device,
-    )  # fmt: skip
+        name=name or f"{described.name} {preset}",
+        recipe=recipe,
+        out=out,
+        caches=cache_folder(cache),
+        folds=folds or 10,
+        seed=seed,
+        init=init,
+        workers=processes(workers, device),
+        device=device,
+    )
     with bars() as listener:
         chosen = None if folds_file is None else read_folds(folds_file)
         patients = load(described, plan.caches, recipe.reading, listener=listener, workers=plan.workers)
@@ -128,7 +135,7 @@ def presets(as_json: Json = False) -> None:
     from survnode.train.presets import PRESETS, REASONS, Preset, differences
 
     paper = PRESETS[Preset.PAPER]
-    rows = [
+    rows: list[dict[str, JsonValue]] = [
         {"preset": str(preset), "setting": name, "paper": theirs, "value": value, "why": REASONS[name]}
         for preset, recipe in PRESETS.items()
         for name, theirs, value in differences(paper, recipe)
@@ -136,7 +143,18 @@ def presets(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("preset", "setting", "paper", "here", "why")
+    show_entries(_by_setting(rows))
+
+
+def _by_setting(rows: list[dict[str, JsonValue]]) -> Iterator[tuple[str, list[str]]]:
+    """A setting as --set takes it, and which presets have it: many share theirs."""
+    presets: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
-        table.add_row(*map(str, row.values()))
-    Console().print(table)
+        setting = f"{row['setting']}={_as_set(row['value'])}"
+        presets.setdefault((setting, _as_set(row["paper"]), str(row["why"])), []).append(str(row["preset"]))
+    for (setting, paper, why), names in presets.items():
+        yield setting, [f"{' and '.join(names)}; paper: {paper}", why]
+
+
+def _as_set(value: JsonValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

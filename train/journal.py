@@ -15,6 +15,7 @@ Fields = Mapping[str, JsonValue]
 PROGRESS = "progress"  # stage, done, total: for a bar, not for a log
 EPOCH = "epoch"  # fold, number, loss, validation_ctd
 MEASURED = "measured"  # the figures of the whole run, by name
+WARNING = "warning"  # sentence: what a reader of the figures must know
 
 
 class RunListener(Protocol):

@@ -158,3 +158,9 @@ def test_an_array_that_lies_in_another_order_keeps_its_numbers(tmp_path: Path) -
     turned = np.arange(12, dtype=np.float32).reshape(3, 4).T
     save_checkpoint(tmp_path, card(), ({"embed.weight": turned},))
     np.testing.assert_array_equal(load_checkpoint(tmp_path).members[0]["embed.weight"], turned)
+
+
+def test_a_single_number_stays_one(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, card(), ({"norm.num_batches_tracked": np.array(7)},))
+    (state,) = load_checkpoint(tmp_path).members
+    assert (state["norm.num_batches_tracked"].shape, int(state["norm.num_batches_tracked"])) == ((), 7)

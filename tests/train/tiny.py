@@ -1,5 +1,6 @@
 """A cohort of a few coarse phantoms on disk, and the settings that make a run of it short."""
 
+import csv
 from pathlib import Path
 
 from survnode.train.cohorts.clinical import Reading
@@ -9,6 +10,7 @@ from survnode.train.cohorts.phantom_tree import Matrix, described, write_tree
 from survnode.train.cohorts.table import read_table
 from survnode.train.presets import PRESETS, Preset, with_settings
 from survnode.train.recipe import Recipe
+from survnode.train.runs.plan import RunPlan
 
 PATIENTS = tuple(
     PhantomPatient(f"PHANTOM-{seed + 1:03d}", seed, radius, 4.0, 14.0, months, event=months < 24)
@@ -48,3 +50,13 @@ def load_tiny(tree: Path, caches: Path) -> Cohort:
 
 def recipe(preset: Preset, *settings: str) -> Recipe:
     return with_settings(PRESETS[preset], [*SETTINGS, *settings])
+
+
+def plan(out: Path, caches: Path, preset: Preset = Preset.PAPER, *settings: str) -> RunPlan:
+    return RunPlan("tiny", recipe(preset, *settings), out, caches, folds=2, workers=1, resamples=50)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    """Of a table that a run wrote."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -26,7 +26,7 @@ from survnode.train.commands.options import (
     processes,
     usable_folder,
 )
-from survnode.train.commands.terminal import Bars, bars
+from survnode.train.commands.terminal import Bars, bars, show_entries
 
 if TYPE_CHECKING:
     from survnode.train.cohorts.cohort import Cohort
@@ -52,12 +52,13 @@ def list_experiments(encoder: Encoder = "efficientnet_b0", as_json: Json = False
     if as_json:
         typer.echo(json.dumps([_as_json(experiment) for experiment in known.values()], indent=2))
         return
-    table = Table("name", "remakes", "question", "systems", "runs", show_lines=True)
-    for experiment in known.values():
-        titles = "; ".join(dict.fromkeys(system.title for system in experiment.systems))
-        runs = str(len(experiment.systems))
-        table.add_row(experiment.name, experiment.shows, experiment.question, titles, runs)
-    Console().print(table)
+    show_entries(map(_entry, known.values()))
+
+
+def _entry(experiment: "Experiment") -> tuple[str, list[str]]:
+    titles = "; ".join(dict.fromkeys(system.title for system in experiment.systems))
+    runs = f"{len(experiment.systems)} runs" if len(experiment.systems) > 1 else "1 run"
+    return f"{experiment.name} ({experiment.shows}, {runs})", [experiment.question, titles]
 
 
 @app.command("run", cls=TrainingCommand)
@@ -96,9 +97,15 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
 
     chosen = _chosen(names, encoder)
     bench = Bench(
-        out, cache_folder(cache), with_settings(preset_recipe(preset), settings or []), EncoderName(encoder), folds,
-        seed, processes(workers, device), device,
-    )  # fmt: skip
+        out=out,
+        caches=cache_folder(cache),
+        recipe=with_settings(preset_recipe(preset), settings or []),
+        encoder=EncoderName(encoder),
+        folds=folds,
+        seed=seed,
+        workers=processes(workers, device),
+        device=device,
+    )
     first = describe(cohort, data, clinical)
     other = None if second is None else describe(second, second_data, second_clinical)
     with bars() as listener:

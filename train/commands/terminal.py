@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 from pydantic import JsonValue
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from survnode.train.errors import SystemRefused
 
@@ -29,13 +31,15 @@ class Bars:
         self._progress, self._tasks = progress, dict[str, TaskID]()
 
     def __call__(self, event: str, **fields: JsonValue) -> None:
-        """Move a bar, or say where a fold is."""
+        """Move a bar, say where a fold is, or pass on a warning."""
         if event == "progress":
             done, total = (float(str(fields[name])) for name in ("done", "total"))
             self._progress.update(self._task(str(fields["stage"])), completed=done, total=total)
         elif event == "epoch":
             words = f"fold {fields['fold']}: epoch {fields['number']}, validation C-td {fields['validation_ctd']}"
             self._progress.update(self._task("folds"), description=words)
+        elif event == "warning":
+            self._progress.console.print(Text(f"warning: {fields['sentence']}"))
 
     def close(self) -> None:
         """Leave the bars as they are."""
@@ -69,6 +73,15 @@ def bars() -> Iterator[Bars]:
         raise KeyboardInterrupt(RESUMABLE) from interruption
 
 
+def show_entries(entries: Iterable[tuple[str, Iterable[str]]]) -> None:
+    """Print titles, and under each its lines, indented: no name is cut, however narrow the terminal is."""
+    console = Console(highlight=False)
+    for title, lines in entries:
+        console.print(Text(title, style="bold"), soft_wrap=True)
+        for line in lines:
+            console.print(Padding(Text(line), (0, 0, 0, 4)))
+
+
 def show_evaluation(evaluation: "Evaluation", title: str, out: Path, *, as_json: bool) -> None:
     """Print all figures with their intervals."""
     if as_json:
@@ -76,13 +89,16 @@ def show_evaluation(evaluation: "Evaluation", title: str, out: Path, *, as_json:
         settings = {name: getattr(evaluation, name) for name in ("patients", "deaths", "resamples", "seed")}
         typer.echo(json.dumps({"out": str(out), **settings, "metrics": metrics}))
         return
+    from survnode.train.measure.evaluate import FIGURES  # noqa: PLC0415  needs numpy, which --help does without
+
     deaths = f"{evaluation.deaths} deaths, {evaluation.deaths_by_horizon} within {evaluation.horizon_months} months"
     drawn = f"intervals from {evaluation.resamples} resamples of patients, seed {evaluation.seed}"
     caption = f"{evaluation.patients} patients, {deaths}; {drawn}"
     table = Table("figure", "value", "95 % interval", title=f"{title}: {out}", caption=caption)
-    for name, estimate in evaluation.metrics.items():
-        low, high = (_three_digits(value) for value in (estimate.low, estimate.high))
-        table.add_row(name.replace("_", " "), _three_digits(estimate.value), f"{low} to {high}")
+    for name, words in FIGURES.items():
+        if name in evaluation.metrics:
+            value, low, high = map(_three_digits, evaluation.metrics[name].bounds)
+            table.add_row(words, value, f"{low} to {high}")
     Console().print(table)
 
 

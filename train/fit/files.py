@@ -30,7 +30,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[np.generic]], **metadata: str) -> None:
     """Write a safetensors file whole; of an array that is a view, safetensors itself would write other numbers."""
-    write_whole(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
+    write_whole(path, save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata))
 
 
 def key_of(*parts: object) -> str:

@@ -28,6 +28,20 @@ Measure = Callable[[FloatArray], FloatArray]  # weights (R, B) -> (R,)
 
 MONTHS = (6, 12, 18, 24)
 CALIBRATION_GROUPS, RISK_GROUPS, D_BINS = 5, 3, 10
+FIGURES = {
+    "ctd": "C-td (Antolini, ties half)",
+    "ctd_mean_of_folds": "C-td, mean of the folds",
+    "ctd_antolini": "C-td (pycox antolini)",
+    "ctd_adj_antolini": "C-td (pycox adj_antolini)",
+    "ctd_released": "C-td as the paper's code computes it",
+    "harrell": "Harrell's C",
+    "uno": "Uno's C",
+    **{f"auc_{month}": f"AUC at {month} months" for month in MONTHS},
+    **{f"brier_{month}": f"Brier score at {month} months" for month in MONTHS},
+    "integrated_brier": "integrated Brier score",
+    "calibration_intercept": "calibration intercept (0 is perfect)",
+    "calibration_slope": "calibration slope (1 is perfect)",
+}  # `Evaluation.metrics` in words, in the order in which they are shown
 
 
 class _Value(BaseModel):
@@ -40,6 +54,11 @@ class Estimate(_Value):
     value: float | None
     low: float | None
     high: float | None
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None, float | None]:
+        """Value, low, high."""
+        return self.value, self.low, self.high
 
     @classmethod
     def of(cls, measure: Measure, itself: FloatArray, drawn: FloatArray) -> Self:

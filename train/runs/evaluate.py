@@ -14,13 +14,15 @@ from survnode.train.fit.features import encoder_of
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.loop import Predicted
 from survnode.train.fit.slices import lung_weights_sha256
-from survnode.train.journal import MEASURED, Journal, RunListener, unheard
+from survnode.train.journal import MEASURED, WARNING, Journal, RunListener, unheard
 from survnode.train.measure.evaluate import Evaluation, evaluate
 from survnode.train.recipe import Augmentation, Recipe
+from survnode.train.runs.claim import RUN
 from survnode.train.runs.material import Material, fill_features, mean_prediction, prepared
 from survnode.train.runs.plan import RunPlan
 from survnode.train.runs.results import Predictions, write_tables
-from survnode.train.runs.run import RUN
+
+LEARNED_FROM, UNSEEN = "phantom", "phantom-unseen"  # cohorts of `survnode.train.cohorts.named`
 
 
 def score(model: str, cohort: Cohort, plan: RunPlan, *, listener: RunListener = unheard) -> Evaluation:
@@ -46,6 +48,9 @@ def score(model: str, cohort: Cohort, plan: RunPlan, *, listener: RunListener = 
     with Journal(plan.out, [listener]) as journal:
         journal("started", model=checkpoint.card.device_uid, cohort=cohort.name, patients=len(cohort.patients))
         material = prepared(cohort, plan, journal)
+        warning = warning_of(checkpoint.card, material.cohort)
+        if warning is not None:
+            journal(WARNING, sentence=warning)
         fill_features(material, plan.workers, journal)
         predicted = mean_prediction(checkpoint.members, material)
         evaluation = _write(plan, material, predicted, checkpoint.card)
@@ -74,6 +79,20 @@ def recipe_of(card: Card) -> Recipe:
     return recipe
 
 
+def warning_of(card: Card, cohort: Cohort) -> str | None:
+    """What must be known of figures of patients whom the model learned from, if they are known to be these.
+
+    Of the demonstration model's phantoms the name is looked at: their hash depends on whether they lie in DICOM files.
+    """
+    if card.cohort.sha256 == cohort.sha256:
+        learned = f"{card.name} was trained on this very cohort"
+    elif card.demonstration and cohort.computed and cohort.name == LEARNED_FROM:
+        learned = f"{card.name} was trained on phantoms of this name; {UNSEEN} are others, drawn in the same way"
+    else:
+        return None
+    return f"{learned}. The figures do not tell how good it is with patients that it never saw."
+
+
 def _write(plan: RunPlan, material: Material, predicted: Predicted, card: Card) -> Evaluation:
     cohort, out = material.cohort, plan.out
     predictions = Predictions(cohort.ids, None, predicted.cif, tuple(predicted.attention))
@@ -81,6 +100,11 @@ def _write(plan: RunPlan, material: Material, predicted: Predicted, card: Card) 
     write_exclusions(out / "exclusions.csv", cohort.exclusions)
     write_tables(out, predictions, cohort, material.slices)
     model = {"name": card.name, "version": card.version, "device_uid": card.device_uid}
-    metrics = {"model": model, "cohort": cohort.sha256, "pooled": evaluation.model_dump(mode="json")}
+    metrics = {
+        "model": model,
+        "cohort": cohort.sha256,
+        "warning": warning_of(card, cohort),
+        "pooled": evaluation.model_dump(mode="json"),
+    }
     write_whole(out / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     return evaluation

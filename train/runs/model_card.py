@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.exclusions import Exclusion
 from survnode.train.cohorts.folds import Fold
-from survnode.train.measure.evaluate import Estimate, Evaluation
+from survnode.train.measure.evaluate import FIGURES, Estimate, Evaluation
 from survnode.train.recipe import Recipe
 
 INTENDED_USE = "Research use only: not a medical device, and no basis for any decision about a patient."
@@ -21,22 +21,6 @@ OF_FOLDS = (
     "The figures are of patients that the predicting fold never saw. The ensemble of all folds has no such patients in"
     " this cohort: for it they are an estimate."
 )
-SHOWN = {
-    "ctd": "C-td (Antolini, ties half)",
-    "ctd_mean_of_folds": "C-td, mean of the folds",
-    "ctd_antolini": "C-td (pycox antolini)",
-    "ctd_adj_antolini": "C-td (pycox adj_antolini)",
-    "ctd_released": "C-td as the paper's code computes it",
-    "harrell": "Harrell's C",
-    "uno": "Uno's C",
-    "auc_6": "AUC at 6 months",
-    "auc_12": "AUC at 12 months",
-    "auc_18": "AUC at 18 months",
-    "auc_24": "AUC at 24 months",
-    "integrated_brier": "integrated Brier score",
-    "calibration_intercept": "calibration intercept (0 is perfect)",
-    "calibration_slope": "calibration slope (1 is perfect)",
-}
 
 
 def model_card(
@@ -111,9 +95,9 @@ def _cohort(
 def _figures(evaluation: Evaluation) -> Iterator[str]:
     yield from ("## Figures", "", f"95 % intervals from {evaluation.resamples} bootstrap resamples of patients.", "")
     yield from ("| figure | value | 95 % interval |", "|---|---|---|")
-    for key, words in SHOWN.items():
-        if key in evaluation.metrics:
-            yield f"| {words} | {_three(evaluation.metrics[key])} |"
+    for name, words in FIGURES.items():
+        if name in evaluation.metrics:
+            yield f"| {words} | {_three(evaluation.metrics[name])} |"
     if evaluation.ctd_by_fold:
         yield from ("", f"C-td by fold: {', '.join(_shown(value) for value in evaluation.ctd_by_fold)}.")
     difference = evaluation.log_rank

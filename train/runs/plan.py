@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from survnode.train.cohorts.folds import Fold
 from survnode.train.measure.resampling import RESAMPLES
 from survnode.train.recipe import Recipe
 
@@ -31,3 +32,7 @@ class RunPlan:
     workers: int = os.cpu_count() or 1
     device: str = "cpu"
     resamples: int = RESAMPLES
+
+    def folder(self, fold: Fold) -> Path:
+        """Of a fold's checkpoint."""
+        return self.out / "folds" / str(fold.number)

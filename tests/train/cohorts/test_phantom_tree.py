@@ -12,13 +12,8 @@ from survnode.train.cohorts.phantom_tree import CLINICAL, LUNG1_COLUMNS, Matrix,
 from survnode.train.cohorts.reading import load
 from survnode.train.cohorts.table import read_table
 
-from ..tiny import PATIENTS, load_tiny, write_tiny_tree
+from ..tiny import PATIENTS, load_tiny
 from ..trees import in_files
-
-
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_tree(tmp_path_factory.mktemp("tree"))
 
 
 def test_whole_cohort_is_read_with_its_outcomes(tree: Path, tmp_path: Path) -> None:

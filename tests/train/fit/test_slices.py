@@ -18,15 +18,7 @@ from survnode.train.fit.features import FeatureCache
 from survnode.train.fit.slices import SliceCache, standard_window
 from survnode.train.recipe import Augmentation
 
-from ..tiny import load_tiny, write_tiny_tree
-
 SETTINGS = Preprocessing(spacing_mm=(12.0, 4.0, 4.0), size=32)
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    folder = tmp_path_factory.mktemp("tree")
-    return load_tiny(write_tiny_tree(folder / "tree"), folder)
 
 
 def slices_in(folder: Path) -> SliceCache:

@@ -7,7 +7,7 @@ import pytest
 
 from survnode.model.timegrid import TimeGrid
 from survnode.train.measure.concordance import compare_on_grid
-from survnode.train.measure.evaluate import Evaluation, evaluate
+from survnode.train.measure.evaluate import FIGURES, Evaluation, evaluate
 from survnode.train.measure.resampling import bootstrap_weights, interval
 from survnode.train.measure.scores import pair_concordance
 
@@ -38,6 +38,10 @@ def test_every_measure_is_there_and_within_its_interval(evaluation: Evaluation) 
         assert estimate.low is not None
         assert estimate.high is not None
         assert estimate.low < estimate.value < estimate.high
+
+
+def test_every_measure_has_its_words(evaluation: Evaluation) -> None:
+    assert evaluation.metrics.keys() == FIGURES.keys()
 
 
 def test_concordance_and_its_interval_are_those_of_the_pairs(evaluation: Evaluation) -> None:

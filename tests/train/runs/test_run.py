@@ -1,6 +1,5 @@
 """The whole way from a DICOM tree and a CSV to checkpoints, tables and figures, on a few coarse phantoms."""
 
-import csv
 import json
 import multiprocessing
 import os
@@ -33,10 +32,10 @@ from survnode.train.errors import (
 )
 from survnode.train.presets import Preset
 from survnode.train.runs import run as run_module
-from survnode.train.runs.plan import RunPlan
-from survnode.train.runs.run import Run, run
+from survnode.train.runs.finish import Run
+from survnode.train.runs.run import run
 
-from ..tiny import PATIENTS, SETTINGS, load_tiny, recipe, write_tiny_tree
+from ..tiny import PATIENTS, SETTINGS, plan, recipe, rows
 
 KILLS_ITSELF = """
 import os, signal, sys
@@ -56,39 +55,10 @@ run(load_tiny(tree, caches), RunPlan("tiny", recipe(Preset.PAPER), out, caches, 
 """
 
 
-@pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_tree(tmp_path_factory.mktemp("tree"))
-
-
-@pytest.fixture(scope="module")
-def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("caches")
-
-
-@pytest.fixture(scope="module")
-def cohort(tree: Path, caches: Path) -> Cohort:
-    return load_tiny(tree, caches)
-
-
-def plan(out: Path, caches: Path, preset: Preset = Preset.PAPER, *settings: str) -> RunPlan:
-    return RunPlan("tiny", recipe(preset, *settings), out, caches, folds=2, workers=1, resamples=50)
-
-
-@pytest.fixture(scope="module")
-def whole(cohort: Cohort, caches: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return run(cohort, plan(tmp_path_factory.mktemp("run") / "out", caches))
-
-
 def command(tree: Path, caches: Path, out: Path, *more: str) -> Result:
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
     words = ["train", "--cohort", tree / "cohort.toml", "--cache", caches, "--out", out, "--preset", "paper", *settings]
     return CliRunner().invoke(app, [*map(str, words), "--folds", "2", "--workers", "1", *more])
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_run_writes_every_table_and_figure(whole: Run) -> None:
@@ -181,8 +151,8 @@ def end_worker_when(so_far: Callable[[Path], bool], folder: Path) -> None:
 def test_run_that_loses_a_worker_says_so_and_goes_on_when_it_is_started_again(
     whole: Run, tree: Path, tmp_path: Path, so_far: Callable[[Path], bool]
 ) -> None:
-    caches, out = tmp_path / "caches", tmp_path / "out"
-    words = ["--name", "tiny", "--workers", "2"]
+    caches = tmp_path / "caches" if so_far is slices_are_made else whole.plan.caches
+    out, words = tmp_path / "out", ["--name", "tiny", "--workers", "2"]
     killer = Thread(target=end_worker_when, args=(so_far, tmp_path))
     killer.start()
     result = command(tree, caches, out, *words)
@@ -209,26 +179,6 @@ def test_model_is_transferred_fold_to_fold(whole: Run, cohort: Cohort, tmp_path:
     other = plan(tmp_path / "other", whole.plan.caches, Preset.PAPER, "network.stem_channels=3")
     with pytest.raises(InitialModelRefused, match="stem_channels 1"):
         run(cohort, replace(other, init=whole.plan.out))
-
-
-def test_evaluation_scores_a_model_on_patients_as_it_is(whole: Run, tree: Path, tmp_path: Path) -> None:
-    words = ["evaluate", "--model", whole.plan.out, "--cohort", tree / "cohort.toml", "--out", tmp_path / "out"]
-    result = CliRunner().invoke(app, [*map(str, words), "--cache", str(whole.plan.caches), "--workers", "1", "--json"])
-    assert result.exit_code == 0, result.output
-    told = json.loads(result.stdout)
-    assert (told["patients"], told["resamples"], told["seed"]) == (len(PATIENTS), 1000, 42)
-    predicted = rows(tmp_path / "out" / "predictions.csv")
-    volume = whole.material.cohort.patients[0].volume()
-    expected = Predictor(load_checkpoint(whole.plan.out)).predict(volume).cif
-    assert [float(row["cif"]) for row in predicted[:24]] == pytest.approx(expected, abs=2e-3)
-
-
-def test_evaluation_does_not_overwrite_a_training_run(whole: Run, tree: Path) -> None:
-    before = (whole.plan.out / "metrics.json").read_bytes()
-    words = ["evaluate", "--model", "demo", "--cohort", tree / "cohort.toml", "--out", whole.plan.out]
-    result = CliRunner().invoke(app, [*map(str, words), "--cache", str(whole.plan.caches)])
-    assert isinstance(result.exception, RunDiffers)
-    assert (whole.plan.out / "metrics.json").read_bytes() == before
 
 
 def test_what_would_fail_in_the_end_is_refused_in_the_beginning(

@@ -15,7 +15,7 @@ from survnode.train.recipe import Recipe
 from survnode.train.runs.plan import RunPlan
 from survnode.train.runs.run import run
 
-from ..tiny import load_tiny, recipe, write_tiny_tree
+from ..tiny import recipe
 
 ONE_EPOCH = ("fitting.epochs=1", "fitting.warm_up_epochs=0")
 
@@ -23,16 +23,6 @@ ONE_EPOCH = ("fitting.epochs=1", "fitting.warm_up_epochs=0")
 def volumetric(freezing: Freezing) -> Recipe:
     small = recipe(Preset.PAPER, *ONE_EPOCH, "preprocessing.size=64")
     return small.varied(network=VolumetricConfig(encoder=VolumeEncoderName.DENSENET3D_121, freezing=freezing))
-
-
-@pytest.fixture(scope="module")
-def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("caches")
-
-
-@pytest.fixture(scope="module")
-def cohort(caches: Path, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return load_tiny(write_tiny_tree(tmp_path_factory.mktemp("tree")), caches)
 
 
 def layers_that_moved(out: Path) -> set[str]:
