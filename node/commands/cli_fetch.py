@@ -44,7 +44,8 @@ def fetch(  # noqa: PLR0913, PLR0917  each is an option of the command
         fetched.require_receiver(settings)
     found = fetched.find_wanted(peer, keys)
     if dry_run:
-        rows = list(fetched.look_up(peer, found))
+        known = database_of(settings) if settings.database_path.exists() else None
+        rows = list(fetched.look_up(known, peer, found))
     else:
         database = database_of(settings)
         coming = fetched.fetch_studies(database, peer, found, store_of(settings, database).add)

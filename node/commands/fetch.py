@@ -105,15 +105,21 @@ def find_wanted(source: Source, keys: Mapping[str, str]) -> list[FoundStudy]:
     return found
 
 
-def look_up(source: Source, found: Sequence[FoundStudy]) -> Iterator[Fetched]:
-    """What the source holds of each study; nothing is fetched.
+def look_up(database: Database | None, source: Source, found: Sequence[FoundStudy]) -> Iterator[Fetched]:
+    """What the source holds of each study, and what of it is here; nothing is fetched.
+
+    Parameters
+    ----------
+    database : None if no node has run with this configuration
 
     Raises
     ------
     QueryFailed
     """
     for study in found:
-        yield _asked(source, study, find_ct_series(source, study.study_instance_uid))
+        series = find_ct_series(source, study.study_instance_uid)
+        asked = _asked(source, study, series)
+        yield asked if database is None else _here(database, asked, series)
 
 
 def fetch_studies(database: Database, source: Source, found: Sequence[FoundStudy], keep: Keep) -> Iterator[Fetched]:
@@ -164,15 +170,21 @@ def _asked(source: Source, study: FoundStudy, series: Sequence[ExpectedSeries]) 
 
 
 def _arrived(database: Database, asked: Fetched, series: Sequence[ExpectedSeries], note: str) -> Fetched:
+    row = _here(database, asked, series)
+    if not note and row.received < row.instances:
+        note = f"{row.instances - row.received} of {row.instances} instances did not come."
+    if not note and not series:
+        note = f"{row.source} holds no CT of it."
+    return replace(row, note=note)
+
+
+def _here(database: Database, asked: Fetched, series: Sequence[ExpectedSeries]) -> Fetched:
+    """With what of a study is here."""
     with database.reading() as connection:
         here = received_by_series(connection, asked.study_instance_uid)
     received = sum(here.get(item.series_instance_uid, 0) for item in series)
-    if not note and received < asked.instances:
-        note = f"{asked.instances - received} of {asked.instances} instances did not come."
-    if not note and not series:
-        note = f"{asked.source} holds no CT of it."
     standing = _standing(database, asked.study_instance_uid) if here else None
-    return replace(asked, received=received, standing=standing, note=note)
+    return replace(asked, received=received, standing=standing)
 
 
 def _standing(database: Database, study_instance_uid: str) -> Standing:

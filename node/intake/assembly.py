@@ -181,18 +181,16 @@ class Assembly:
             due_at=now,
             destinations=judged.route.destinations,
             reports_refusal=reports,
-            completeness=self._completeness(connection, study, choice, len(uids)),
+            completeness=self._completeness(connection, study, choice),
         )
         job_id = job_rows.add_job(connection, job)
         log.info("job.created", job=job_id, version=version, reason=choice.reason, **_uids(study, choice))
         return job_id
 
-    def _completeness(
-        self, connection: Transaction, study: Study, choice: SeriesChoice, received: int
-    ) -> Completeness | None:
+    def _completeness(self, connection: Transaction, study: Study, choice: SeriesChoice) -> Completeness | None:
         if self.patience_s is None:
             return None
-        return check_rows.completeness_of(connection, study, choice.series_instance_uid, received)
+        return check_rows.completeness_of(connection, study, choice.series_instance_uid)
 
 
 def standing_of(newest_first: Sequence[Job], wanted: tuple[str, str]) -> tuple[Job | None, list[Job]]:

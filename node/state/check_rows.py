@@ -4,12 +4,14 @@ A study that is due waits for its check, if there is somebody to ask; the check 
 once. What is to be done with an answer is the rule of `survnode.node.query.reconciliation`.
 """
 
+from collections import Counter
+
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from survnode.node.state.database import Transaction, fetch, fetch_one, row_of
-from survnode.node.state.records import Check, CheckState, Completeness, InstanceState, Study
-from survnode.node.state.tables import checks, instances, studies
+from survnode.node.state.records import Check, CheckState, Completeness, InstanceState, Keeping, Study
+from survnode.node.state.tables import checks, instances, other_series, studies
 
 OPEN = (CheckState.WAITING, CheckState.FETCHING)  # the others settle a check
 
@@ -39,13 +41,24 @@ def find_check(connection: Transaction, study_instance_uid: str) -> Check | None
 
 
 def received_by_series(connection: Transaction, study_instance_uid: str) -> dict[str, int]:
-    """How many CT instances of each series of a study are on disk."""
-    counted = (
+    """How many instances of each series of a study are here, or were acknowledged where they are not CT.
+
+    A series of the modality CT may hold screenshots and protocols: an archive counts them too.
+    """
+    ct = (
         select(instances.c.series_instance_uid, func.count())
         .where(instances.c.study_instance_uid == study_instance_uid, instances.c.state != InstanceState.DELETED)
         .group_by(instances.c.series_instance_uid)
     )
-    return {uid: number for uid, number in connection.execute(counted)}  # noqa: C416  dict() knows no rows
+    others = (
+        select(other_series.c.series_instance_uid, func.sum(other_series.c.instances))
+        .where(other_series.c.study_instance_uid == study_instance_uid, other_series.c.keeping != Keeping.OWN)
+        .group_by(other_series.c.series_instance_uid)
+    )
+    numbers = Counter[str]()
+    for uid, number in (*connection.execute(ct), *connection.execute(others)):
+        numbers[uid] += number
+    return numbers
 
 
 def record_check(connection: Transaction, check: Check) -> None:
@@ -71,25 +84,23 @@ def is_due(connection: Transaction, study: Study) -> bool:
     return connection.execute(select(studies.c.due_at).where(mine)).scalar() is not None
 
 
-def completeness_of(connection: Transaction, study: Study, series_instance_uid: str, received: int) -> Completeness:
+def completeness_of(connection: Transaction, study: Study, series_instance_uid: str) -> Completeness:
     """What the report on a study's series says of whether it came whole.
 
     Parameters
     ----------
     series_instance_uid : empty for a report on the study as a whole
-    received : instances of that series
     """
+    here = received_by_series(connection, study.study_instance_uid)
     check = find_check(connection, study.study_instance_uid)
     if check is None or (check.revision != study.revision and check.state not in OPEN):
-        return Completeness(CheckState.UNANSWERED, received, None)
-    here = received_by_series(connection, study.study_instance_uid)
+        check = Check(study.study_instance_uid, "", study.revision, CheckState.UNANSWERED, 0.0)
     expected = {series.series_instance_uid: series.instances for series in check.series}
-    lacking = {uid for uid, number in expected.items() if here.get(uid, 0) < number}
-    if series_instance_uid not in here:
-        whole = sum(expected.values()) if expected else None
-        return Completeness(check.state, sum(here.get(uid, 0) for uid in expected or here), whole)
-    others = len(lacking - {series_instance_uid})
-    return Completeness(check.state, received, expected.get(series_instance_uid), others)
+    if not series_instance_uid:
+        received = sum(here.get(uid, 0) for uid in expected or here)
+        return Completeness(check.state, received, sum(expected.values()) if expected else None)
+    others = sum(here.get(uid, 0) < number for uid, number in expected.items() if uid != series_instance_uid)
+    return Completeness(check.state, here.get(series_instance_uid, 0), expected.get(series_instance_uid), others)
 
 
 def _awaits_check() -> ColumnElement[bool]:

@@ -9,6 +9,7 @@ from pydicom import Dataset
 from survnode.node.commands import fetch
 from survnode.node.config import NodeConfig, RetrieveMethod, SourceConfig
 from survnode.node.errors import InputRefused, SourceRefused
+from survnode.node.intake.instance import Received
 from survnode.node.intake.store import Store
 from survnode.node.query.source import FoundStudy
 from survnode.node.state.database import Database
@@ -74,10 +75,14 @@ def test_nothing_found_is_a_refusal(archive: Archive) -> None:
         fetch.find_wanted(archive.source(), {"AccessionNumber": "A9"})
 
 
-def test_what_would_come_is_shown_and_nothing_comes(archive: Archive) -> None:
+def test_what_would_come_is_shown_beside_what_is_here_and_nothing_comes(
+    archive: Archive, store: Store, database: Database, make_received: Callable[..., Received]
+) -> None:
+    store.add(make_received(1))
     found = fetch.find_wanted(archive.source(), {"StudyDate": "20240101-"})
-    rows = list(fetch.look_up(archive.source(), found))
-    assert [(row.study_instance_uid, row.series, row.instances) for row in rows] == [("1.2.3", 1, 3), ("4.5.6", 1, 1)]
+    rows = list(fetch.look_up(database, archive.source(), found))
+    assert [(row.study_instance_uid, row.instances, row.received) for row in rows] == [("1.2.3", 3, 1), ("4.5.6", 1, 0)]
+    assert [row.received for row in fetch.look_up(None, archive.source(), found)] == [0, 0]
     assert not {"MOVE", "GET"} & set(archive.asked)
 
 

@@ -12,13 +12,15 @@ from survnode.node.state.records import (
     ExpectedSeries,
     Instance,
     InstanceState,
+    Keeping,
+    OtherSeries,
     Study,
     StudyState,
 )
 from survnode.node.state.study_rows import forget_study
 from survnode.node.state.study_summaries import read_study
 from survnode.node.state.summaries import ComparedSeries
-from survnode.node.state.tables import instances, studies
+from survnode.node.state.tables import instances, other_series, studies
 
 STUDY = Study("1.1", "P1", False, 1.0, 2.0, 60.0, 7, StudyState.RECEIVING)
 CHECK = Check("1.1", "pacs", 7, CheckState.WHOLE, 60.0, received=2, series=(ExpectedSeries("1.1.1", 2),))
@@ -66,6 +68,15 @@ def test_what_was_deleted_is_not_here(database: Database) -> None:
         assert check_rows.received_by_series(connection, "1.1") == {"1.1.1": 2}
 
 
+def test_a_screenshot_in_a_ct_series_is_counted_as_an_archive_counts_it(database: Database) -> None:
+    screenshot = OtherSeries("1.1", "1.1.1", "sc", Keeping.DROPPED, "CT", "", "", "", 1, 10, 1.0)
+    own = replace(screenshot, series_instance_uid="1.1.9", keeping=Keeping.OWN)
+    with database.transaction() as connection:
+        connection.execute(insert(other_series), [row_of(it) for it in (screenshot, own)])
+    with database.reading() as connection:
+        assert check_rows.received_by_series(connection, "1.1") == {"1.1.1": 3}
+
+
 def test_a_study_waits_only_if_it_is_as_it_was_read(database: Database) -> None:
     with database.transaction() as connection:
         assert not check_rows.wait_on(connection, replace(STUDY, revision=6), 99.0)
@@ -76,14 +87,14 @@ def test_a_study_waits_only_if_it_is_as_it_was_read(database: Database) -> None:
 def test_a_report_on_no_series_tells_of_the_whole_study(database: Database) -> None:
     record(database, replace(CHECK, series=(ExpectedSeries("1.1.1", 3), ExpectedSeries("1.1.2", 4))))
     with database.reading() as connection:
-        assert check_rows.completeness_of(connection, STUDY, "", 0) == Completeness(CheckState.WHOLE, 2, 7)
-        assert check_rows.completeness_of(connection, STUDY, "1.1.1", 2) == Completeness(CheckState.WHOLE, 2, 3, 1)
+        assert check_rows.completeness_of(connection, STUDY, "") == Completeness(CheckState.WHOLE, 2, 7)
+        assert check_rows.completeness_of(connection, STUDY, "1.1.1") == Completeness(CheckState.WHOLE, 2, 3, 1)
 
 
 def test_a_settled_check_says_nothing_of_what_came_later(database: Database) -> None:
     record(database, CHECK)
     with database.reading() as connection:
-        later = check_rows.completeness_of(connection, replace(STUDY, revision=8), "1.1.1", 2)
+        later = check_rows.completeness_of(connection, replace(STUDY, revision=8), "1.1.1")
     assert later == Completeness(CheckState.UNANSWERED, 2, None)
 
 
