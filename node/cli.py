@@ -21,6 +21,7 @@ from survnode.node.commands.cli_administration import (
     studies_app,
 )
 from survnode.node.commands.cli_analysis import demo, predict
+from survnode.node.commands.cli_audit import audit_app
 from survnode.node.commands.cli_fetch import fetch
 from survnode.node.commands.cli_send import send
 from survnode.node.commands.exit_codes import EXIT_CODES, Commands, run
@@ -60,6 +61,7 @@ app.add_typer(studies_app, name="studies")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(deliveries_app, name="deliveries")
 app.add_typer(associations_app, name="associations")
+app.add_typer(audit_app, name="audit")
 app.add_typer(model_app, name="model")
 app.add_typer(rules_app, name="rules")
 

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from survnode.node import errors
+from survnode.node.state import audit_trail
 from survnode.node.state.tables import SCHEMA_VERSION, metadata
 
 BUSY_TIMEOUT_S = 15.0
@@ -78,6 +79,7 @@ class Database:
             known = connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one()
             if version == 0 and known == 0:
                 metadata.create_all(connection)
+                audit_trail.create(connection)
                 connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
             elif version != SCHEMA_VERSION:
                 msg = (
@@ -129,7 +131,8 @@ def _engine(path: Path, busy_timeout_s: float) -> Engine:
 
 
 def prepare(connection: sqlite3.Connection, _record: object = None) -> None:
-    """Make a new connection as durable as the others."""
+    """Make a new connection as durable as the others, and audited."""
+    audit_trail.provide(connection)
     if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -32,6 +32,7 @@ from survnode.model.errors import Reason
 from survnode.node.roles import ResultRole
 from survnode.node.state.records import (
     AssociationEnd,
+    AuditKind,
     CheckState,
     CommitmentState,
     Completeness,
@@ -43,7 +44,7 @@ from survnode.node.state.records import (
     StudyState,
 )
 
-SCHEMA_VERSION = 6  # grows with every change below
+SCHEMA_VERSION = 7  # grows with every change below
 
 
 class Member(TypeDecorator[StrEnum]):
@@ -338,3 +339,24 @@ def withdrawn_jobs(destination: str | None = None) -> Select[Any]:
     note = deliveries.c.state.in_(unsent) | (results.c.role == ResultRole.WITHDRAWAL)
     found = select(deliveries.c.job_id).join(results, results.c.id == deliveries.c.result_id).where(note).distinct()
     return found if destination is None else found.where(deliveries.c.destination == destination)
+
+
+audit = Table(
+    "audit",  # written by the triggers of `survnode.node.state.audit_trail`
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False, index=True),
+    Column("account", String, nullable=False),
+    Column("kind", Member(AuditKind), nullable=False),
+    Column("before", String),
+    Column("after", String, nullable=False),
+    Column("study_instance_uid", String),
+    Column("patient_id", String),
+    Column("job", Integer),
+    Column("destination", String),
+    Column("sop_instance_uid", String),
+    Column("peer", String),
+    Column("ae_title", String),
+    Column("detail", String),
+    Column("hash", String, nullable=False),
+)

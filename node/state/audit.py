@@ -1,0 +1,68 @@
+"""What the audit trail says, and whether it is whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, select
+
+from survnode.node.state.audit_trail import CHAINED, chained_hash
+from survnode.node.state.database import Database, fetch
+from survnode.node.state.records import AuditEntry
+from survnode.node.state.tables import audit
+
+BATCH = 1000  # rows that are in memory at once
+
+
+@dataclass(frozen=True)
+class AuditVerdict:
+    """Whether the audit trail is whole.
+
+    Parameters
+    ----------
+    entries : how many were looked at
+    head : the hash of the last of them that is as it was written; whoever keeps it elsewhere can tell later whether
+        entries were cut off
+    fault : what is wrong; empty if nothing is
+    """
+
+    entries: int
+    head: str
+    fault: str = ""
+
+
+def read_entries(database: Database, since: float | None = None, until: float | None = None) -> Iterator[AuditEntry]:
+    """The entries of a time span, oldest first."""
+    where: list[ColumnElement[bool]] = []
+    if since is not None:
+        where.append(audit.c.at >= since)
+    if until is not None:
+        where.append(audit.c.at < until)
+    last = 0
+    while True:
+        batch = select(audit).where(audit.c.id > last, *where).order_by(audit.c.id).limit(BATCH)
+        with database.reading() as connection:
+            found = fetch(connection, AuditEntry, batch)
+        yield from found
+        if not found:
+            return
+        last = found[-1].id
+
+
+def verify(database: Database, known_head: str = "") -> AuditVerdict:
+    """Read the whole trail, and hold each row against its hash and its place.
+
+    Parameters
+    ----------
+    known_head : a head that was noted before, and must be in the trail
+    """
+    head, number, seen = "", 0, not known_head
+    for number, entry in enumerate(read_entries(database), start=1):
+        if entry.id != number:
+            return AuditVerdict(number - 1, head, f"Entry {number} is missing.")
+        if entry.hash != chained_hash(head, *(getattr(entry, name) for name in CHAINED)):
+            return AuditVerdict(number - 1, head, f"Entry {number} is not as it was written, or the one before it.")
+        head = entry.hash
+        seen = seen or head == known_head
+    if not seen:
+        return AuditVerdict(number, head, "The head that was noted is not in the trail: it was cut off or made anew.")
+    return AuditVerdict(number, head)
