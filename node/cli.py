@@ -115,8 +115,10 @@ app.command()(demo)
 def try_rules(
     folder: Annotated[Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="DICOM files.")],
     config: Config,
-    calling: Annotated[str, typer.Option(metavar="AE_TITLE", help="Who is to have sent them.")] = "",
-    called: Annotated[str, typer.Option(metavar="AE_TITLE", help="The title called; default: the node's first.")] = "",
+    calling: Annotated[str, typer.Option(metavar="AE_TITLE", help="The sender to assume.")] = "",
+    called: Annotated[
+        str, typer.Option(metavar="AE_TITLE", help="The AE title that it calls; default: the node's first.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Say of each study in a folder what would become of it; nothing is sent or stored."""

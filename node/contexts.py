@@ -179,9 +179,9 @@ class StoreStatus(IntEnum):
         return member
 
     SUCCESS = 0x0000, "On disk and recorded, now or before.", "PS3.7 C.1.1"
-    PROCESSING_FAILURE = 0x0110, "A fault of this node.", "PS3.7 C.5.21"
+    PROCESSING_FAILURE = 0x0110, "This node failed.", "PS3.7 C.5.21"
     INVALID_UID = 0x0117, "A UID breaks the rules of UIDs.", "PS3.7 C.5.8"
-    OUT_OF_RESOURCES = 0xA700, "The disk is full, or too nearly: send it again later.", "PS3.4 B.2.3"
+    OUT_OF_RESOURCES = 0xA700, "The disk is full, or nearly full: send it again later.", "PS3.4 B.2.3"
     MISMATCH = 0xA900, "The data set contradicts its command, or what is known of its UID.", "PS3.4 B.2.3"
     CANNOT_UNDERSTAND = 0xC000, "The data set cannot be read.", "PS3.4 B.2.3"
 

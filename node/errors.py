@@ -72,7 +72,7 @@ class DeviceMissing(NodeError):
 
 
 class DemonstrationFailed(NodeError):
-    """The node of the demonstration did not do its part; the message holds its last words."""
+    """The node of the demonstration did not do its part; the message holds the end of its log."""
 
 
 class StudyUnreadable(NodeError):
@@ -165,7 +165,7 @@ class RecordNotFound(NodeError):
 
 
 class NotRetryable(NodeError):
-    """A retry is for what has failed; this has not."""
+    """Its state allows no retry: it has not failed, and does not wait to be sent."""
 
 
 class LeaseLost(NodeError):

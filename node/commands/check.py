@@ -216,7 +216,7 @@ def _check_destination(settings: DestinationConfig, receiver: ReceiverConfig) ->
     destination = destination_of(settings, receiver.ae_title)
     name = f"destination {settings.name}"
     if settings.commitment and receiver.calling_ae_titles and settings.ae_title not in receiver.calling_ae_titles:
-        refused = f"receiver.calling_ae_titles must hold {settings.ae_title}, or its answers are refused"
+        refused = f"receiver.calling_ae_titles must name {settings.ae_title}, or its answers are refused"
         yield Finding(f"{name}: commitment", False, refused)
     try:
         echo(destination)

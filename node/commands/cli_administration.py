@@ -99,7 +99,7 @@ def show_study(study: StudyName, config: Config, wide: Wide = False, as_json: Js
 
 @studies_app.command("retry")
 def retry_study(study: StudyName, config: Config, wide: Wide = False, as_json: Json = False) -> None:
-    """Take up whatever failed in a study: its judgement, its jobs, its deliveries."""
+    """Take up what failed in a study, and send at once what waits."""
     from survnode.node.commands.retry import retry_study
 
     node = asked_node(config)
@@ -161,7 +161,7 @@ def show_job(
 def retry_job(
     number: Annotated[int, typer.Argument(metavar="JOB")], config: Config, wide: Wide = False, as_json: Json = False
 ) -> None:
-    """Run a failed or quarantined job again; of a finished one, send again what was refused."""
+    """Run a failed or quarantined job again; of a finished one, send at once what waits or was refused."""
     from survnode.node.commands.retry import retry_job
 
     node = asked_node(config)
@@ -173,7 +173,7 @@ def list_deliveries(  # noqa: PLR0913, PLR0917  each is an option of the command
     config: Config,
     waiting: Annotated[bool, typer.Option("--waiting", help="Those that are still to be sent.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Those that were refused or given up.")] = False,
-    destination: Annotated[str | None, typer.Option(metavar="NAME", help="Those to this one.")] = None,
+    destination: Annotated[str | None, typer.Option(metavar="NAME", help="Those to this destination.")] = None,
     limit: Limit = 50,
     page: PageNumber = 1,
     wide: Wide = False,

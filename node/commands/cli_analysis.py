@@ -19,7 +19,7 @@ Model = Annotated[str, typer.Option(help='A checkpoint folder, or "demo" for the
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 Objects = Annotated[  # the roles that are not made by default: `survnode.node.commands.predict.OPTIONAL`
     list[str] | None,
-    typer.Option(metavar="NAME", help="Make this too: pdf, segmentation, attention_report or all; repeatable."),
+    typer.Option(metavar="NAME", help="Also make this: pdf, segmentation, attention_report or all; repeatable."),
 ]
 
 

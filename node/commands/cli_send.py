@@ -26,7 +26,7 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
     model: Annotated[
         str | None, typer.Option(metavar="DEVICE_UID", help="Results of this version of the model.")
     ] = None,
-    destination: Annotated[str | None, typer.Option(metavar="NAME", help="Only to this one.")] = None,
+    destination: Annotated[str | None, typer.Option(metavar="NAME", help="Only to this destination.")] = None,
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Send a note that rejects them (113001, DCM).")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what --withdraw would withdraw.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Withdraw without asking.")] = False,
@@ -71,7 +71,7 @@ def _check_modes(*, withdraw: bool, dry_run: bool, yes: bool, anew: bool, destin
         raise typer.BadParameter("--dry-run withdraws nothing, so there is nothing to say --yes to.")
     if withdraw and not (dry_run or yes or sys.stdin.isatty()):
         raise typer.BadParameter(
-            "Nobody can be asked here: --withdraw needs --yes, or --dry-run to see what it would do."
+            "There is no terminal to ask at: --withdraw needs --yes, or --dry-run to see what it would do."
         )
 
 
@@ -84,6 +84,7 @@ def _ask(rows: "Sequence[Reissued]") -> None:
         The answer is no.
     """
     objects, places = sum(row.objects for row in rows), ", ".join(sorted({str(row.destination) for row in rows}))
-    question = f"Withdraw the {objects} objects that were sent to {places}, and send none of what still waits?"
+    sent = f"{objects} object{'s'[: objects != 1]} sent to {places}"
+    question = f"Withdraw {sent}, and send nothing that still waits?"
     if not typer.confirm(question, err=True):
         raise InputRefused("Nothing was withdrawn.")

@@ -64,13 +64,13 @@ class _Node:
         Raises
         ------
         DemonstrationFailed
-            The node died or was too slow; the message ends with its last words.
+            The node died or was too slow; the message ends with the end of its log.
         """
         deadline = time.monotonic() + timeout_s
         while (value := read()) is None:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 words = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-                raise DemonstrationFailed(f"The node did not come to {what}. Its last words:\n{words}")
+                raise DemonstrationFailed(f"The node did not get as far as {what}. The end of its log:\n{words}")
             time.sleep(POLL_S)
         return value
 

@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
 
     DONE = 0, "done"
     REFUSED = 1, "refused or failed, and standard error says why"
-    WRONG_USE = 2, "wrong use: an option or argument cannot be as it is"
+    WRONG_USE = 2, "wrong use: an option or argument is not valid"
     INTERRUPTED = 130, "interrupted by Ctrl-C"
 
 

@@ -12,9 +12,10 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Show every column, with whole UIDs, however wide.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")]
-PageNumber = Annotated[int, typer.Option("--page", min=1, help="Which page of so many rows, from 1.")]
+PageNumber = Annotated[int, typer.Option("--page", min=1, help="Which page, counted from 1; a page has --limit rows.")]
 StudyName = Annotated[
-    str, typer.Argument(metavar="STUDY", help="The Study Instance UID, or so much of its end that no other ends alike.")
+    str,
+    typer.Argument(metavar="STUDY", help="The Study Instance UID, or enough of its end to tell it from all others."),
 ]
 Accession = Annotated[str | None, typer.Option("--accession", metavar="NUMBER", help="With this accession number.")]
 PatientID = Annotated[str | None, typer.Option("--patient-id", metavar="ID", help="Of this patient.")]

@@ -144,7 +144,9 @@ def predict_studies(
             yield StudyPrediction(study, folder, None, str(refusal))
         except Exception as error:  # noqa: BLE001  the edge of a study: what is wrong with one is not wrong with the next
             log.error("study.failed", folder=str(study.folder), trace=trace_of(error))
-            yield StudyPrediction(study, folder, None, f"A fault of survnode or of the files: {type(error).__name__}.")
+            yield StudyPrediction(
+                study, folder, None, f"survnode failed, or the files are faulty: {type(error).__name__}."
+            )
         else:
             yield StudyPrediction(study, folder, outcome)
 

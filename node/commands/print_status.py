@@ -21,7 +21,7 @@ def print_status(status: NodeStatus, short: Callable[[Sequence[str]], dict[str, 
     _say(console, "disk", f"{status.free_gib:g} GiB free, at least {status.needed_gib:g} needed")
     _say(console, "today", _counted(status.today))
     _say(console, "waiting", _waiting(status, short))
-    _say(console, "failed", f"{_studies(status.failed)} that need a person" if status.failed else "none")
+    _say(console, "failed", f"{_studies(status.failed)}: a person must act" if status.failed else "none")
     if status.destinations:
         console.print()
         print_table(console, status.destinations, DESTINATIONS, title="destinations")

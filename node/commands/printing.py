@@ -114,10 +114,7 @@ def lines_of(rows: Sequence[T], layout: TableLayout[T], width: int, *, wide: boo
     for row, texts in zip(rows, cells, strict=True):
         line = GAP.join(_cut(text, width).ljust(width) for text, width in zip(texts, widths, strict=True))
         lines.append(Text(line.rstrip(), style=layout.style(row)))
-        note = wrap(
-            layout.note(row), width=10_000 if wide else max(width, 40), initial_indent=INDENT, subsequent_indent=INDENT
-        )
-        lines += [Text(text, style="dim") for text in note]
+        lines += _note_lines(layout.note(row), UNBROKEN if wide else width)
     return lines
 
 

@@ -25,9 +25,9 @@ RECALLED = "Withdrawn. Some of it may be on its way: a note on that follows if i
 NEVER_SENT = "Nothing of it went there."
 WITHDRAWN = "It was withdrawn there: have it made anew."  # a PACS hides a rejected UID even if it comes again
 WOULD_BE = "It would be withdrawn."
-LEFT_OUT = "The rule of its study leaves this destination out: name it with --destination to send it all the same."
+LEFT_OUT = "The rule of its study leaves this destination out: name it with --destination to send there all the same."
 JUDGED_AGAIN = "It is judged again."
-NOT_HERE = "Its images are not all here, or still coming in: send the study again or wait."
+NOT_HERE = "Not all of its images are here, or some are still coming in: send the study again, or wait."
 
 
 @dataclass(frozen=True)

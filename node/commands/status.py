@@ -94,9 +94,8 @@ def _down(destination: DestinationSummary) -> str:
         return ""
     since = destination.down_since.astimezone().strftime("%Y-%m-%d %H:%M")
     objects = f"{destination.waiting} object{'s'[: destination.waiting != 1]}"
-    return (
-        f"the destination {destination.destination} is down since {since}, {objects} waiting: {destination.last_error}"
-    )
+    down = f"the destination {destination.destination} has been down since {since}"
+    return f"{down}, {objects} waiting: {destination.last_error}"
 
 
 def _port(config: NodeConfig) -> int:

@@ -67,7 +67,7 @@ def foresee(folder: Path, config: NodeConfig, calling_ae_title: str, called_ae_t
     for ds in _headers_in(folder):
         headers.setdefault(str(ds.StudyInstanceUID), []).append(ds)
     if not headers:
-        raise InputRefused(f"{folder} must be a folder with DICOM files; there is none in it.")
+        raise InputRefused(f"There are no DICOM files in {folder}.")
     spacing_mm = read_card(checkpoint_folder(config.model.checkpoint)).preprocessing.slice_spacing_mm
     study = Study("", "", False, 0, 0, None, 1, StudyState.RECEIVING, "", "", "", "", calling_ae_title, called_ae_title)
     return [_foreseen(uid, study, datasets, config, spacing_mm) for uid, datasets in sorted(headers.items())]
@@ -82,7 +82,7 @@ def lines_of(study: ForeseenStudy) -> Iterator[str]:
     if study.fate is not Fate.IGNORED:
         yield f"  results go to: {', '.join(study.destinations) or 'nobody'}"
     if study.fate is Fate.ANALYSED and not study.reports_refusal:
-        yield "  should no lungs be found, no report is made"
+        yield "  if no lungs are found, no report is made"
     yield f"  complete after {study.quiet_period_s:g} s without a new image"
     for verdict in study.series:
         chosen = "chosen" if verdict.chosen else verdict.reason.sentence if verdict.reason else "not chosen:"

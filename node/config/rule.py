@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from survnode.node.config.values import Name, Patterns, Seconds, Section
+from survnode.node.config.values import ConfigSection, Name, Patterns, Seconds
 
 
 class NotAnalysed(StrEnum):
@@ -24,7 +24,7 @@ class RuleAction(StrEnum):
     IGNORE = "ignore"
 
 
-class Rule(Section):
+class Rule(ConfigSection):
     """What is done with the studies that fit it; the first rule that fits decides.
 
     A pattern is compared with the whole value, without case; of several patterns one must fit.

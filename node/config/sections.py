@@ -11,12 +11,12 @@ from survnode.node.config.rule import NotAnalysed, Rule
 from survnode.node.config.values import (
     AETitle,
     ConfigPath,
+    ConfigSection,
     Device,
     LogLevel,
     Name,
     Port,
     Seconds,
-    Section,
     beside_the_file,
 )
 from survnode.node.roles import DEFAULT_ROLES, SERIES_NUMBERS, ResultRole
@@ -39,7 +39,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class ReceiverTLSConfig(Section):
+class ReceiverTLSConfig(ConfigSection):
     """TLS for what comes in; files in PEM, read again when they change."""
 
     certificate: ConfigPath  # with the chain below the root
@@ -47,7 +47,7 @@ class ReceiverTLSConfig(Section):
     client_ca: ConfigPath | None = None  # who must have signed a sender's certificate; None: senders need none
 
 
-class DestinationTLSConfig(Section):
+class DestinationTLSConfig(ConfigSection):
     """TLS for what goes to a destination; files in PEM."""
 
     ca: ConfigPath  # who must have signed its certificate
@@ -62,7 +62,7 @@ class DestinationTLSConfig(Section):
         return self
 
 
-class ReceiverConfig(Section):
+class ReceiverConfig(ConfigSection):
     """Where images come in."""
 
     ae_title: AETitle = "SURVNODE"
@@ -94,7 +94,7 @@ class ReceiverConfig(Section):
         return bool(self.calling_ae_titles) or has_networks or has_certificates
 
 
-class AssemblyConfig(Section):
+class AssemblyConfig(ConfigSection):
     """When a study is complete."""
 
     quiet_period_s: Seconds = 60.0  # without a new image
@@ -102,7 +102,7 @@ class AssemblyConfig(Section):
     other_instances: OtherInstances = OtherInstances.DROP
 
 
-class ModelConfig(Section):
+class ModelConfig(ConfigSection):
     """What is computed; all of its settings are the checkpoint's own."""
 
     checkpoint: str = "demo"  # a folder, or "demo" for the packaged demonstration model
@@ -117,7 +117,7 @@ class ModelConfig(Section):
         return value if value == DEMONSTRATION_CHECKPOINT else str(beside_the_file(Path(value), info))
 
 
-class WorkConfig(Section):
+class WorkConfig(ConfigSection):
     """Where it is computed."""
 
     device: Device = "auto"
@@ -127,7 +127,7 @@ class WorkConfig(Section):
     drain_s: Annotated[float, Field(ge=0)] = 120.0  # time that a stop gives a running job
 
 
-class ResultsConfig(Section):
+class ResultsConfig(ConfigSection):
     """What is sent."""
 
     captures: Annotated[int, Field(ge=1, le=50)] = 5
@@ -135,7 +135,7 @@ class ResultsConfig(Section):
     series_numbers: dict[ResultRole, Annotated[int, Field(ge=1)]] = SERIES_NUMBERS
 
 
-class DestinationConfig(Section):
+class DestinationConfig(ConfigSection):
     """Where results go."""
 
     name: Name
@@ -169,7 +169,7 @@ class RetrieveMethod(StrEnum):
     GET = "get"  # C-GET: on the association of the request
 
 
-class SourceConfig(Section):
+class SourceConfig(ConfigSection):
     """An archive that is asked whether studies came whole, and from which studies are fetched."""
 
     name: Name
@@ -190,7 +190,7 @@ class SourceConfig(Section):
         return self
 
 
-class RetentionConfig(Section):
+class RetentionConfig(ConfigSection):
     """How long the files of a study stay after it has ended."""
 
     days: Annotated[float, Field(gt=0)] = 7.0
@@ -198,7 +198,7 @@ class RetentionConfig(Section):
     association_days: Annotated[float, Field(gt=0)] = 30.0  # the record of who connected and what came of it
 
 
-class NodeConfig(Section):
+class NodeConfig(ConfigSection):
     """The whole file."""
 
     data_dir: ConfigPath

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationInfo
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """A table of the file; it is fixed once read, and a key that it does not know is a fault."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -156,7 +156,7 @@ class Acceptor:
         elif kind in tuple(PDUType):
             raise _Abort(AbortReason.UNEXPECTED_PDU, f"A PDU of type {kind} came in mid-association.")
         else:
-            raise _Abort(AbortReason.UNRECOGNISED_PDU, "What came is no PDU.")
+            raise _Abort(AbortReason.UNRECOGNISED_PDU, "What came is not a PDU.")
 
     def _take_data(self, length: int) -> None:
         """Read the presentation data values of a P-DATA-TF (PS3.8 9.3.5)."""
@@ -164,7 +164,7 @@ class Acceptor:
             raise _Abort(AbortReason.INVALID_PARAMETER, f"A PDU of {length} bytes is too long.")
         while length:
             if length < 6:
-                raise _Abort(AbortReason.INVALID_PARAMETER, "A PDU is longer than what is in it.")
+                raise _Abort(AbortReason.INVALID_PARAMETER, "A PDU claims more bytes than it holds.")
             item, context_id, control = struct.unpack(">LBB", self._wire.exactly(6))
             if not 2 <= item <= length - 4:
                 raise _Abort(AbortReason.INVALID_PARAMETER, "A data value is not as long as its PDU allows.")
@@ -208,7 +208,7 @@ class Acceptor:
 
     def _begin(self, message: _Message, command: Command) -> None:
         if command.field & ANSWER:
-            raise _Abort(AbortReason.INVALID_PARAMETER, "An answer came that nobody waits for.")
+            raise _Abort(AbortReason.INVALID_PARAMETER, "A response came to no request.")
         if command.field == CommandField.C_CANCEL:  # what it would cancel is answered: requests come one by one
             self._message = None
             return

@@ -60,7 +60,7 @@ def adopt_files(store: Store, stop: threading.Event) -> Adoption:
             adopted=told.adopted,
             quarantined=told.quarantined,
             files_missing=told.missing,
-            meaning="The database did not know all files of the store: it was lost, or restored from a copy.",
+            meaning="The database did not know all files of the store: it was lost, or restored from an older copy.",
         )
     return told
 

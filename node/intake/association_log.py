@@ -44,7 +44,7 @@ def rejection_of(
         return f"It called {called}; this node is {', '.join(ours)}."
     if allowed and calling not in allowed:
         return f"The calling AE title {calling} is not in the receiver's calling_ae_titles."
-    return "There are as many associations as may be at once." if full else None
+    return "All associations are in use." if full else None
 
 
 @dataclass

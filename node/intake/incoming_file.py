@@ -40,7 +40,7 @@ class Budget:
         with self._lock:
             mine = self._taken.get(peer, 0) + size
             if mine > self._per_peer or sum(self._taken.values()) + size > self._total:
-                raise errors.StorageFull("Too much is on its way that is not whole.")
+                raise errors.StorageFull("Too many bytes of unfinished images are on their way.")
             self._taken[peer] = mine
 
     def give_back(self, peer: str, size: int) -> None:

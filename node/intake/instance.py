@@ -255,7 +255,7 @@ def _inflated_start(file: BinaryIO) -> bytes:
         part = inflater.decompress(deflated, _INFLATED_HEADER_BYTES)
         start, size = start or part, size + len(part)
         if size > min(_INFLATED_MAX_BYTES, max(_INFLATED_FREE_BYTES, _INFLATED_MAX_RATIO * read)):
-            raise errors.InstanceUnparsable(f"The data set inflates to more than {size - len(part)} bytes: too many.")
+            raise errors.InstanceUnparsable(f"The data set inflates to more than {size - len(part)} bytes.")
     return start
 
 

@@ -75,7 +75,7 @@ def judge_study(
 def without_report(route: Route, *, chest: bool) -> str:
     """Why a study that cannot be analysed gets no report."""
     whose = f"The rule {route.rule}" if route.rule else "The configuration"
-    reason = "asks for none" if chest else "asks for one of chests alone, and its headers name no chest"
+    reason = "asks for none" if chest else "asks for one for chests alone, and its headers name no chest"
     return f"No report is made: {whose[0].lower()}{whose[1:]} {reason}."
 
 

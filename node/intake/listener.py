@@ -306,7 +306,11 @@ class Listener:
     def _read_request(self, waiting: _Waiting) -> None:
         length = waiting.request_bytes
         if waiting.received[0] != _ASSOCIATE_RQ or (length or 0) > MAX_REQUEST_BYTES:
-            self._tell(waiting.address, AssociationEnd.NO_REQUEST, "What came is no request, or too long a one.")
+            self._tell(
+                waiting.address,
+                AssociationEnd.NO_REQUEST,
+                "What came is not a request for an association, or is too long.",
+            )
             self._abort(waiting)
         elif length is not None and len(waiting.received) >= length:
             self._forget(waiting)

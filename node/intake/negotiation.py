@@ -50,7 +50,7 @@ class Rejection(Enum):
     CALLED_UNKNOWN = 1, 1, 7, "The called AE title is not that of this node."
     CALLING_UNKNOWN = 1, 1, 3, "The calling AE title is not in the receiver's list."
     PROTOCOL_UNKNOWN = 1, 2, 2, "The protocol version is not 1."
-    PLACES_TAKEN = 2, 3, 2, "Every place is taken."
+    PLACES_TAKEN = 2, 3, 2, "All associations are in use."
     DISK_LOW = 2, 3, 1, "The disk is nearly full."
 
     @property
@@ -254,6 +254,6 @@ def _items(content: memoryview, limit: int) -> Any:
             raise RequestInvalid("It has too many items, or one is cut short.")
         (length,) = struct.unpack_from(">H", content, place + 2)
         if place + 4 + length > len(content):
-            raise RequestInvalid("One of its items is longer than itself.")
+            raise RequestInvalid("One of its items runs past its end.")
         yield content[place], content[place + 4 : place + 4 + length]
         place += 4 + length

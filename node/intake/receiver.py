@@ -201,7 +201,7 @@ class Receiver:
             return
         except Exception as error:  # noqa: BLE001  the edge of a request: nobody else must suffer from it
             log.error("association.failed", trace=errors.trace_of(error))
-            tally.ends(AssociationEnd.ABORTED_BY_NODE, "A fault of this node; see its log.")
+            tally.ends(AssociationEnd.ABORTED_BY_NODE, "This node failed; see its log.")
             self._turn_away(wire, tally, AbortReason.NOT_SPECIFIED.pdu)
             return
         if isinstance(agreed, Rejection):

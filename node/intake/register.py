@@ -142,7 +142,7 @@ class Register:
         if target.exists():
             return
         if placed.write_again is None:
-            raise errors.StorageFailed("The file has gone.")
+            raise errors.StorageFailed("The file is gone.")
         self._folders.make_durable(target.parent)
         placed.write_again(target)
 

@@ -92,7 +92,7 @@ class RequestServer:
             return _Small(lambda content: (_recorded(on_event, command, content, context.transfer_syntax), ""))
         if command.field in (CommandField.C_STORE, CommandField.N_EVENT_REPORT):
             return _Small(lambda _: (SOP_CLASS_UNSUPPORTED, "Not in this presentation context."))
-        return _Small(lambda _: (UNRECOGNISED_OPERATION, "This node stores and echoes."))
+        return _Small(lambda _: (UNRECOGNISED_OPERATION, "This node takes C-STORE and C-ECHO alone."))
 
     def _echo(self, _content: bytes) -> Answered:
         self._tally.echoed()
@@ -174,7 +174,7 @@ class _Store:
             return status, str(error)
         except Exception as error:  # noqa: BLE001  the edge of a C-STORE: never success by accident
             log.error("instance.failed", trace=errors.trace_of(error), **self._uids)
-            return StoreStatus.PROCESSING_FAILURE, "A fault of this node; see its log."
+            return StoreStatus.PROCESSING_FAILURE, "This node failed; see its log."
         log.debug("instance.stored", outcome=str(outcome), **self._uids)
         return StoreStatus.SUCCESS, ""
 

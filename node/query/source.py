@@ -178,7 +178,7 @@ def _get(peer: Destination, query: Dataset, keep: Keep) -> Dataset:
     handlers = [(evt.EVT_C_STORE, lambda event: int(_kept(event, peer, keep)))]
     with _connected(peer, contexts, handlers, roles) as assoc:
         if GET not in {context.abstract_syntax for context in assoc.accepted_contexts}:
-            raise errors.SourceUnreachable(f"{peer.name} takes no C-GET: set method to move.")
+            raise errors.SourceUnreachable(f'{peer.name} takes no C-GET: set method = "move".')
         for response, _identifier in assoc.send_c_get(query, GET):
             last = response
     return last
@@ -226,7 +226,8 @@ def _raise_if_refused(peer: Destination, status: int | None, question: str) -> N
         msg = f"{peer.name} does not know {peer.calling_ae_title}: name it there, with the node's host and port."
         raise errors.SourceRefused(msg, status)
     if status == NOT_SENT:
-        msg = f"{peer.name} could not send to {peer.calling_ae_title} (status 0xA702): is its address right there?"
+        known = "check the address that it has for it."
+        msg = f"{peer.name} could not send to {peer.calling_ae_title} (status 0xA702): {known}"
         raise errors.SourceRefused(msg, status)
     if status not in (0x0000, SOME_FAILED):
         raise errors.SourceRefused(f"{peer.name} answered {question} with status {_hex(status)}.", status)

@@ -53,7 +53,7 @@ class DeliveryState(Explained):
     REFUSED = "REFUSED", "It cannot be stored there: see its status or error, and send it again by hand."
     FAILED = "FAILED", "It could not be sent for too long: see its error and send it again by hand."
     WITHDRAWN = "WITHDRAWN", "Its result was withdrawn before it was sent."
-    RECALLED = "RECALLED", "Its result was withdrawn when it was perhaps there already: a note on it follows if so."
+    RECALLED = "RECALLED", "Its result was withdrawn when it may have arrived already: a note follows if it did."
 
 
 class Keeping(Explained):

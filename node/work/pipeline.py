@@ -123,6 +123,6 @@ def devices(wanted: str) -> tuple[str, ...]:
         return gpus or ("cpu",)
     found = gpus if wanted == "cuda" else tuple(gpu for gpu in gpus if gpu == wanted)
     if not found:
-        msg = f"The device {wanted} is not here; this machine has: {', '.join(('cpu', *gpus))}."
+        msg = f"This machine does not have the device {wanted}; it has: {', '.join(('cpu', *gpus))}."
         raise DeviceMissing(msg)
     return found

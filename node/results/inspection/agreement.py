@@ -51,7 +51,7 @@ def _alone(told: _Told, objects: Sequence[InspectedObject], summary: Mapping[str
     """What is wrong with the report itself."""
     yield from _within(told)
     if not told.refused and _count(objects, ResultRole.CAPTURE) not in {0, len(told.ranked)}:
-        yield "ranks another number of slices than there are captures"
+        yield "ranks a different number of slices than there are captures"
     if summary is not None:
         yield from _in_summary(told, summary)
 

@@ -93,13 +93,13 @@ def has_what_its_class_requires(item: InspectedObject, _: Known) -> Iterator[Obj
     """Type 1: present and not empty. Type 2: present."""
     sop_class = str(item.ds.get("SOPClassUID"))
     if sop_class not in TYPE_1:
-        yield item.fault("SOPClassUID", "is no class that the node writes")
+        yield item.fault("SOPClassUID", "is not a class that the node writes")
     for keyword in (*TYPE_1_ALL, *TYPE_1.get(sop_class, ())):
         if keyword not in item.ds or item.ds[keyword].is_empty:
-            yield item.fault(keyword, "is required and absent or empty")
+            yield item.fault(keyword, "must be present and not empty")
     for keyword in REQUIRED:
         if keyword not in item.ds:
-            yield item.fault(keyword, "is required, if only empty, and absent")
+            yield item.fault(keyword, "must be present, even if empty")
 
 
 def has_the_values_that_never_differ(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
@@ -146,7 +146,7 @@ def is_about_the_sources_patient(item: InspectedObject, known: Known) -> Iterato
             yield ObjectFault(item.file_name, element.tag, "differs from the source's")
     for keyword in OPTIONAL:
         if keyword in item.ds and keyword not in known.source.subject.attributes:
-            yield item.fault(keyword, "is nothing that the source says")
+            yield item.fault(keyword, "is not in the source")
 
 
 def refers_to_what_exists(item: InspectedObject, known: Known) -> Iterator[ObjectFault]:

@@ -67,10 +67,10 @@ def test_a_destination_that_is_down_stands_above_everything(ask: Ask, command: t
     shown = ask(*command)
     assert shown.exit_code == 0, shown.output
     head = " ".join(shown.stdout.split("\n\n")[0].split())
-    assert head.find("warning: the destination pacs is down since") < 80
+    assert head.find("warning: the destination pacs has been down since") < 80
     as_json = ask(*command, "--json")
     json.loads(as_json.stdout)
-    assert "the destination pacs is down" in " ".join(as_json.stderr.split())
+    assert "the destination pacs has been down" in " ".join(as_json.stderr.split())
 
 
 @pytest.mark.usefixtures("node")

@@ -89,7 +89,7 @@ def test_a_full_disk_is_a_warning(database: Database, config: NodeConfig) -> Non
 
 @pytest.mark.usefixtures("running")
 def test_a_destination_that_is_down_is_a_warning_with_its_error(down: Database, config: NodeConfig) -> None:
-    expected = "the destination pacs is down since 2026-11-24 12:00, 5 objects waiting: It cannot be reached."
+    expected = "the destination pacs has been down since 2026-11-24 12:00, 5 objects waiting: It cannot be reached."
     assert read_status(down, config, NOON).warnings == (expected,)
     assert down_lines(down, config) == [expected]
     with down.transaction() as connection:

@@ -94,7 +94,7 @@ def test_what_a_person_reads_names_rule_series_and_destinations(folder: Path, co
 
 def test_a_folder_without_dicom_is_refused(tmp_path: Path, config: NodeConfig) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputRefused, match="there is none in it"):
+    with pytest.raises(InputRefused, match="There are no DICOM files in"):
         foresee(tmp_path / "empty", config, "", "")
 
 

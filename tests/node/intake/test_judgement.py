@@ -65,7 +65,7 @@ def test_a_head_that_cannot_be_analysed_gets_none_and_says_so(
     study, made = judge()
     assert (study.state, study.due_at, made) == (StudyState.IGNORED, None, [])
     assert study.detail == (
-        "No report is made: the configuration asks for one of chests alone, and its headers name no chest. "
+        "No report is made: the configuration asks for one for chests alone, and its headers name no chest. "
         "There are too few slices. Found 2, at least 3 are needed."
     )
 

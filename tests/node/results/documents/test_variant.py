@@ -74,7 +74,7 @@ def test_the_frames_of_one_image_are_still_those_that_were_received(headers: Hea
 SPOILT = {
     "verified": ("VerificationFlag", "VERIFIED", "must be UNVERIFIED"),
     "a time that is none": ("ContentTime", "10:15", "has a value that is no TM"),
-    "without its content": ("ContentSequence", None, "is required and absent or empty"),
+    "without its content": ("ContentSequence", None, "must be present and not empty"),
 }
 
 

@@ -130,14 +130,14 @@ REPORT, CAPTURE, KEYS, CURVE, PDF, SEG = (
 )  # fmt: skip
 
 BREAKS: dict[str, tuple[str, Break, str]] = {
-    "an unknown class": (CAPTURE, _set("SOPClassUID", MRImageStorage), "(0008,0016) is no class that the node writes"),
-    "no study": (REPORT, _drop("StudyInstanceUID"), "(0020,000D) is required and absent or empty"),
-    "an empty type 1": (CAPTURE, _set("Modality", ""), "(0008,0060) is required and absent or empty"),
-    "no pixels": (CAPTURE, _drop("PixelData"), "(7FE0,0010) is required and absent or empty"),
-    "no tree": (REPORT, _set("ContentSequence", []), "(0040,A730) is required and absent or empty"),
-    "no document": (PDF, _set("EncapsulatedDocument", b""), "(0042,0011) is required and absent or empty"),
-    "no segments": (SEG, _drop("SegmentSequence"), "(0062,0002) is required and absent or empty"),
-    "no type 2": (KEYS, _drop("ReferringPhysicianName"), "(0008,0090) is required, if only empty, and absent"),
+    "another class": (CAPTURE, _set("SOPClassUID", MRImageStorage), "(0008,0016) is not a class that the node writes"),
+    "no study": (REPORT, _drop("StudyInstanceUID"), "(0020,000D) must be present and not empty"),
+    "an empty type 1": (CAPTURE, _set("Modality", ""), "(0008,0060) must be present and not empty"),
+    "no pixels": (CAPTURE, _drop("PixelData"), "(7FE0,0010) must be present and not empty"),
+    "no tree": (REPORT, _set("ContentSequence", []), "(0040,A730) must be present and not empty"),
+    "no document": (PDF, _set("EncapsulatedDocument", b""), "(0042,0011) must be present and not empty"),
+    "no segments": (SEG, _drop("SegmentSequence"), "(0062,0002) must be present and not empty"),
+    "no type 2": (KEYS, _drop("ReferringPhysicianName"), "(0008,0090) must be present, even if empty"),
     "verified": (REPORT, _set("VerificationFlag", "VERIFIED"), "(0040,A493) must be UNVERIFIED"),
     "a verifier": (REPORT, _set("VerifyingObserverSequence", [Dataset()]), "(0040,A073) must be absent"),
     "partial": (REPORT, _set("CompletionFlag", "PARTIAL"), "(0040,A491) must be COMPLETE"),
@@ -145,7 +145,7 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
     "a product": (CAPTURE, _set("ContentQualification", "PRODUCT"), "(0018,9004) must be RESEARCH"),
     "identity in pixels": (CAPTURE, _set("BurnedInAnnotation", "YES"), "(0028,0301) must be NO"),
     "a document that does not say whether it names the patient": (
-        PDF, lambda ds: delattr(ds, "BurnedInAnnotation"), "(0028,0301) is required",
+        PDF, lambda ds: delattr(ds, "BurnedInAnnotation"), "(0028,0301) must be present",
     ),
     "not for research": (CURVE, _set("SeriesDescription", "AI"), "(0008,103E) must end with (research use only)"),
     "another repertoire": (KEYS, _set("SpecificCharacterSet", "ISO_IR 100"), "(0008,0005) must be ISO_IR 192"),
@@ -159,7 +159,7 @@ BREAKS: dict[str, tuple[str, Break, str]] = {
     "a sex": (KEYS, _set("PatientSex", "F"), "(0010,0040) differs from the source's"),
     "another study": (CURVE, _set("StudyInstanceUID", "1.2.4"), "(0020,000D) differs from the source's"),
     "another order": (PDF, _set("AccessionNumber", "A2"), "(0008,0050) differs from the source's"),
-    "an invented age": (CURVE, _set("PatientAge", "070Y"), "(0010,1010) is nothing that the source says"),
+    "an invented age": (CURVE, _set("PatientAge", "070Y"), "(0010,1010) is not in the source"),
     "an unknown image": (
         CAPTURE,
         lambda ds: setattr(ds.SourceImageSequence[0], "ReferencedSOPInstanceUID", "1.2.3.4.999"),
@@ -323,7 +323,7 @@ def test_a_second_report_that_contradicts_the_first_is_found(whole: Results, sou
 
 def test_a_missing_capture_is_found(whole: Results, source: SourceStudy) -> None:
     found = faults(tuple(item for item in whole if item.file_name != "captures/03.dcm"), source)
-    assert found == ["report.dcm ranks another number of slices than there are captures"]
+    assert found == ["report.dcm ranks a different number of slices than there are captures"]
 
 
 @pytest.mark.parametrize(
