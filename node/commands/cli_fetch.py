@@ -35,7 +35,7 @@ def fetch(  # noqa: PLR0913, PLR0917  each is an option of the command
     from survnode.node.commands.printing import print_json, print_table
     from survnode.node.commands.table_layouts import FETCHED
     from survnode.node.config import load_config
-    from survnode.node.service.querying import source_of_settings, store_of
+    from survnode.node.service.querying import keep_of, source_of_settings
 
     settings = load_config(config)
     peer = source_of_settings(fetched.named_source(settings, source), settings.receiver.ae_title)
@@ -48,7 +48,7 @@ def fetch(  # noqa: PLR0913, PLR0917  each is an option of the command
         rows = list(fetched.look_up(known, peer, found))
     else:
         database = database_of(settings)
-        coming = fetched.fetch_studies(database, peer, found, store_of(settings, database).add)
+        coming = fetched.fetch_studies(database, peer, found, keep_of(settings, database))
         progress = Console(stderr=True)
         silent = as_json or not progress.is_terminal
         rows = list(track(coming, "fetching", len(found), console=progress, transient=True, disable=silent))

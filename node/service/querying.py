@@ -5,18 +5,23 @@ parser, holds up nothing else. It runs only where a source is to be asked.
 """
 
 import os
+import shutil
 from multiprocessing.connection import Connection
 
 from survnode.node.config import NodeConfig, OtherInstances, SourceConfig
 from survnode.node.delivery.sender import Destination
 from survnode.node.errors import NodeError
+from survnode.node.intake.instance import Received
+from survnode.node.intake.register import Stored
 from survnode.node.intake.rules import Routes
 from survnode.node.intake.store import Store
+from survnode.node.intake.watermark import DiskWatermark
 from survnode.node.logs import configure_logging
 from survnode.node.query.reconciliation import Reconciliation
-from survnode.node.query.source import Source
+from survnode.node.query.source import Keep, Source
 from survnode.node.service.lifetime import end_with_parent, refuse_to_start, stop_on_signals
 from survnode.node.service.loops import Loop
+from survnode.node.service.receiving import ACCEPT_AGAIN, GIB
 from survnode.node.service.sweeps import client_tls
 from survnode.node.state.database import Database
 
@@ -33,9 +38,9 @@ def ask_sources(config: NodeConfig, ready: Connection) -> None:
     except NodeError as refusal:
         refuse_to_start(ready, refusal)
         return
-    store = store_of(config, database)
+    keep = keep_of(config, database)
     for settings in asked_sources(config):
-        work = reconciliation_of(config, settings, database, store)
+        work = reconciliation_of(config, settings, database, keep)
         Loop(settings.name, EVERY_S, work.check_due).start()
     ready.send("")
     stop.wait()
@@ -63,13 +68,21 @@ def source_of_settings(settings: SourceConfig, calling_ae_title: str) -> Source:
     return Source(peer, settings.method)
 
 
-def store_of(config: NodeConfig, database: Database) -> Store:
-    """The node's store, for what comes by C-GET; the receiver has its own."""
+def keep_of(config: NodeConfig, database: Database) -> Keep:
+    """Stores what comes by C-GET while there is room on the disk, as the receiver does what comes to it."""
     keep_other = config.assembly.other_instances is OtherInstances.KEEP
-    return Store(config.received_dir, database, routes=Routes.of(config), keep_other=keep_other)
+    store = Store(config.received_dir, database, routes=Routes.of(config), keep_other=keep_other)
+    low = int(config.receiver.min_free_gib * GIB)
+    watermark = DiskWatermark(low, int(low * ACCEPT_AGAIN), lambda: shutil.disk_usage(config.received_dir).free)
+
+    def keep(received: Received) -> Stored:
+        watermark.check()
+        return store.add(received)
+
+    return keep
 
 
-def reconciliation_of(config: NodeConfig, settings: SourceConfig, database: Database, store: Store) -> Reconciliation:
+def reconciliation_of(config: NodeConfig, settings: SourceConfig, database: Database, keep: Keep) -> Reconciliation:
     """The checks with one source."""
     return Reconciliation(
         database=database,
@@ -77,5 +90,5 @@ def reconciliation_of(config: NodeConfig, settings: SourceConfig, database: Data
         ae_titles=[source.ae_title for source in asked_sources(config)],
         quiet_period_s=config.assembly.quiet_period_s,
         fetches=settings.fetch_missing,
-        keep=store.add,
+        keep=keep,
     )

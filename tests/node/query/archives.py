@@ -1,5 +1,6 @@
 """An archive that answers as a test wants: pynetdicom's SCP of Study Root Query/Retrieve over what it holds."""
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ def source_at(
 
 
 @contextmanager
-def running(archive: Archive) -> Iterator[Archive]:
+def running(archive: Archive, tls: ssl.SSLContext | None = None) -> Iterator[Archive]:
     ae = AE(ae_title="ARCHIVE")
     for uid in (FIND, MOVE, GET):
         ae.add_supported_context(uid)
@@ -113,7 +114,7 @@ def running(archive: Archive) -> Iterator[Archive]:
         (evt.EVT_C_MOVE, archive._move),
         (evt.EVT_C_GET, archive._get),
     ]
-    server: Any = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    server: Any = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=tls)
     archive.port = server.socket.getsockname()[1]
     try:
         yield archive

@@ -1,4 +1,6 @@
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from threading import Event
 
 import pytest
@@ -11,7 +13,9 @@ from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.query.source import FoundStudy, Retrieved, find_ct_series, find_studies, retrieve_series
 from survnode.node.state.records import ExpectedSeries
+from survnode.node.tls import ClientTLS, ServerTLS, server_context
 
+from ...integration.certificates import Authority
 from ...integration.nodes import free_port
 from .archives import Archive, running, source_at
 
@@ -106,3 +110,17 @@ def test_no_answer_in_time_is_told(archive: Archive, monkeypatch: pytest.MonkeyP
     with pytest.raises(QueryFailed, match="did not answer C-MOVE in time"):
         retrieve_series(archive.source(timeout_s=0.3), "1.2.3", "1.2.3.1", lambda _: None)
     over.set()
+
+
+def test_an_archive_is_asked_over_tls_and_a_stranger_is_not(make_ct: MakeCT, tmp_path: Path) -> None:
+    authority, stranger = Authority.found(tmp_path), Authority.found(tmp_path, "stranger")
+    its, ours = authority.sign("archive"), authority.sign("node")
+    tls = server_context(ServerTLS(its.certificate, its.key, authority.certificate))
+    with running(Archive([make_ct(1)]), tls) as archive:
+        plain = archive.source()
+        client = ClientTLS(authority.certificate, None, ours.certificate, ours.key)
+        secured = replace(plain, peer=replace(plain.peer, tls=client))
+        assert find_ct_series(secured, "1.2.3") == (ExpectedSeries("1.2.3.1", 1),)
+        wrong = replace(plain.peer, tls=replace(client, ca=stranger.certificate))
+        with pytest.raises(SourceUnreachable, match="TLS handshake failed"):
+            find_ct_series(replace(plain, peer=wrong), "1.2.3")
