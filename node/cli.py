@@ -23,6 +23,7 @@ from survnode.node.commands.cli_administration import (
 from survnode.node.commands.cli_analysis import demo, predict
 from survnode.node.commands.cli_audit import audit_app
 from survnode.node.commands.cli_fetch import fetch
+from survnode.node.commands.cli_quarantine import quarantine_app
 from survnode.node.commands.cli_send import send
 from survnode.node.commands.exit_codes import EXIT_CODES, Commands, run
 from survnode.node.commands.options import Config, Json
@@ -62,6 +63,7 @@ app.add_typer(jobs_app, name="jobs")
 app.add_typer(deliveries_app, name="deliveries")
 app.add_typer(associations_app, name="associations")
 app.add_typer(audit_app, name="audit")
+app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(model_app, name="model")
 app.add_typer(rules_app, name="rules")
 

@@ -65,13 +65,21 @@ class AskedNode:
 
     def show_study(self, study: "StudyDetail", as_json: bool, wide: bool) -> None:
         """Print one study."""
-        from survnode.node.commands.table_layouts import EXPECTED_SERIES, OTHER_SERIES, SERIES, of_deliveries, of_jobs
+        from survnode.node.commands.table_layouts import (
+            EXPECTED_SERIES,
+            OTHER_SERIES,
+            SERIES,
+            of_deliveries,
+            of_jobs,
+            of_quarantined,
+        )
 
         short = self.short([study.study_instance_uid])
         tables: dict[str, TableLayout[Any]] = {
             "series": SERIES,
             "expected_series": EXPECTED_SERIES,
             "other_series": OTHER_SERIES,
+            "quarantined": of_quarantined(short),
             "jobs": of_jobs(short),
             "deliveries": of_deliveries(short),
         }

@@ -10,6 +10,7 @@ from survnode.node.service.lock import is_locked
 from survnode.node.state.associations import list_associations
 from survnode.node.state.database import Database
 from survnode.node.state.delivery_summaries import read_destinations
+from survnode.node.state.quarantine_rows import count_undecided
 from survnode.node.state.study_summaries import count_standing, count_studies, oldest_waiting
 from survnode.node.state.summaries import (
     AssociationSummary,
@@ -33,6 +34,7 @@ class NodeStatus:
     running : whether a node serves in the data folder
     today : studies whose last image came since midnight, local time
     waiting, failed : of all studies, whenever they came; the failed need a person
+    quarantined : images that came again with other content, and wait for a person to accept or drop them
     rejected : the last associations that were turned away, newest first
     """
 
@@ -47,6 +49,7 @@ class NodeStatus:
     waiting: int
     oldest_waiting: StudySummary | None
     failed: int
+    quarantined: int
     destinations: tuple[DestinationSummary, ...]
     rejected: tuple[AssociationSummary, ...]
 
@@ -56,6 +59,7 @@ class NodeStatus:
         disk = f"only {self.free_gib:.1f} GiB are free at {self.data_dir}: images are refused"
         return (
             *(() if self.running else ("no node runs here: nothing is received, analysed or sent",)),
+            *((_quarantined(self.quarantined),) if self.quarantined else ()),
             *((disk,) if self.free_gib < self.needed_gib else ()),
             *(line for line in map(_down, self.destinations) if line),
         )
@@ -77,6 +81,7 @@ def read_status(database: Database, config: NodeConfig, now: datetime) -> NodeSt
         waiting=sum(count_standing(database, standing) for standing in waiting),
         oldest_waiting=oldest_waiting(database),
         failed=count_standing(database, Standing.FAILED),
+        quarantined=count_undecided(database),
         destinations=tuple(read_destinations(database, _names(config.destinations))),
         rejected=list_associations(database, turned_away=True, page=Page(REJECTIONS_SHOWN)).rows,
     )
@@ -86,6 +91,11 @@ def down_lines(database: Database, config: NodeConfig) -> list[str]:
     """A line on each destination that is down."""
     found = read_destinations(database, _names(config.destinations))
     return [line for line in map(_down, found) if line]
+
+
+def _quarantined(images: int) -> str:
+    came = "image that came again with other content waits" if images == 1 else "images that came again wait"
+    return f"{images} {came} in quarantine: see survnode quarantine list, then accept or drop"
 
 
 def _down(destination: DestinationSummary) -> str:

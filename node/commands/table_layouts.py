@@ -14,6 +14,7 @@ from survnode.node.state.summaries import (
     DeliverySummary,
     DestinationSummary,
     JobSummary,
+    QuarantinedImage,
     ResultSummary,
     Standing,
     StudySummary,
@@ -82,6 +83,22 @@ def of_deliveries(short: Mapping[str, str]) -> TableLayout[DeliverySummary]:
         ),
         note=_why_of_delivery,
         style=lambda row: "red" if row.state in {DeliveryState.REFUSED, DeliveryState.FAILED} else "",
+    )
+
+
+def of_quarantined(short: Mapping[str, str]) -> TableLayout[QuarantinedImage]:
+    """Images in quarantine, each with the short name of its study."""
+    return TableLayout(
+        (
+            Column("image", lambda row: row.sha256[:12]),
+            Column("study", lambda row: short.get(row.study_instance_uid, "")),
+            Column("received", lambda row: row.received),
+            Column("calling", lambda row: row.calling_ae_title, shrinks=True),
+            Column("waits", lambda row: row.waits),
+            Column("SOP instance", lambda row: row.sop_instance_uid, wide=True),
+            Column("file", lambda row: row.path, wide=True),
+        ),
+        style=lambda row: "yellow" if row.waits else "",
     )
 
 

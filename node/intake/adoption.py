@@ -97,7 +97,7 @@ def _remove_empty_folders(folder: Path) -> None:
 def _adopt_file(store: Store, path: str) -> bool:
     """Give a file its row; whether it has one."""
     try:
-        spooled = _read(store.folder / path)
+        spooled = spooled_of(store.folder / path)
         header = read_header(spooled)
         return path_of(header, spooled) == path and store.adopt(spooled, header, path) is not Stored.QUARANTINED
     except (errors.InstanceRefused, OSError) as error:
@@ -105,8 +105,13 @@ def _adopt_file(store: Store, path: str) -> bool:
         return False
 
 
-def _read(file: Path) -> Spooled:
-    """A stored file as it was received."""
+def spooled_of(file: Path) -> Spooled:
+    """A stored file as it was received.
+
+    Raises
+    ------
+    InstanceUnparsable, OSError
+    """
     try:
         meta = read_file_meta_info(file)
         offset = 144 + int(meta.FileMetaInformationGroupLength)  # preamble, prefix, and the element that says it

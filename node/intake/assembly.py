@@ -10,7 +10,7 @@ model, or was withdrawn: so the newest version in a PACS always tells of the stu
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -32,9 +32,14 @@ JUDGING_DEATHS = 2  # of a study: once may be the machine's fault
 REPLACEABLE = (JobState.QUEUED, JobState.FAILED, JobState.QUARANTINED)  # that a newer version takes the place of
 
 
-def input_digest(choice: SeriesChoice, sop_instance_uids: Sequence[str]) -> str:
-    """What a job depends on, beside the model, as one sha256."""
-    parts = [choice.series_instance_uid, choice.reason or "", *sorted(sop_instance_uids)]
+def input_digest(choice: SeriesChoice, images: Mapping[str, str]) -> str:
+    """What a job depends on, beside the model, as one sha256.
+
+    Parameters
+    ----------
+    images : the sha256 of each by its SOP Instance UID
+    """
+    parts = [choice.series_instance_uid, choice.reason or "", *(" ".join(it) for it in sorted(images.items()))]
     return sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -128,7 +133,9 @@ class Assembly:
             if ignored:
                 log.info("study.ignored", study_instance_uid=study.study_instance_uid, rule=judged.route.rule)
                 return None
-            return self._add_job(connection, study, judged, verdict.sop_instance_uids, now)
+            chosen = set(verdict.sop_instance_uids)
+            images = {it.sop_instance_uid: it.sha256 for it in found if it.sop_instance_uid in chosen}
+            return self._add_job(connection, study, judged, images, now)
 
     def _is_still_quiet(self, study: Study, route: Route, now: float) -> bool:
         """Let a study wait whose rule, which only the whole of it shows, gives it a longer quiet period."""
@@ -144,11 +151,11 @@ class Assembly:
             study_rows.settle_study(connection, study, state, error=error)
 
     def _add_job(
-        self, connection: Transaction, study: Study, judged: JudgedStudy, uids: Sequence[str], now: float
+        self, connection: Transaction, study: Study, judged: JudgedStudy, images: Mapping[str, str], now: float
     ) -> int | None:
         """The id of the job that the choice calls for; None if there is one already."""
         choice = judged.choice
-        digest = input_digest(choice, uids)
+        digest = input_digest(choice, images)
         known = job_rows.jobs_of_study(connection, study.study_instance_uid)
         withdrawn = job_rows.withdrawn_among(connection, [job.id for job in known])
         wanted = (self.device_uid, digest)
@@ -169,7 +176,7 @@ class Assembly:
             id=0,
             study_instance_uid=study.study_instance_uid,
             series_instance_uid=choice.series_instance_uid,
-            sop_instance_uids=tuple(uids),
+            sop_instance_uids=tuple(sorted(images)),
             input_digest=digest,
             device_uid=self.device_uid,
             version=version,

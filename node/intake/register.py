@@ -190,6 +190,14 @@ class Register:
             now,
         )
         self.rows.add_quarantined(record)
+        log.warning(
+            "instance.quarantined",
+            sop_instance_uid=uids.sop_instance_uid,
+            study_instance_uid=uids.study_instance_uid,
+            calling_ae_title=received.calling_ae_title,
+            sha256=received.sha256,
+            other_patient=self.rows.mark_conflict(self._study(uids, received, now)),
+        )
 
 
 def _instance(placed: Placed, now: float) -> Instance:

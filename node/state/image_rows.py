@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import sqlite
 
-from survnode.node.state.database import Transaction, fetch, row_of
+from survnode.node.state.database import Transaction, fetch, fetch_one, row_of
 from survnode.node.state.records import Instance, InstanceState, Quarantined
 from survnode.node.state.tables import instances, quarantined
 
@@ -13,6 +13,11 @@ from survnode.node.state.tables import instances, quarantined
 def images_of_study(connection: Transaction, study_instance_uid: str) -> list[Instance]:
     """Every image of a study, wherever its file stands."""
     return fetch(connection, Instance, select(instances).where(instances.c.study_instance_uid == study_instance_uid))
+
+
+def find_image(connection: Transaction, sop_instance_uid: str) -> Instance | None:
+    """One image; None if there is none of that UID."""
+    return fetch_one(connection, Instance, select(instances).where(instances.c.sop_instance_uid == sop_instance_uid))
 
 
 def mark_unreadable(connection: Transaction, sop_instance_uids: Iterable[str]) -> None:

@@ -105,6 +105,11 @@ class Ingest:
         """Count one more instance that is not CT."""
         _COUNT_OTHER.run(self._connection, row_of(series))
 
+    def mark_conflict(self, study: Study) -> bool:
+        """Have a study judged again of which an image came again with another patient; False if it is the same."""
+        values = {"uid": study.study_instance_uid, "patient": study.patient_id, "due": study.due_at}
+        return _MARK_CONFLICT.run(self._connection, values).rowcount == 1
+
     def add_quarantined(self, record: Quarantined) -> None:
         """Remember other bytes of a known instance, once."""
         _ADD_QUARANTINED.run(self._connection, row_of(record))
@@ -239,6 +244,11 @@ _RESTORE_INSTANCE = _Prepared(
 _ADD_QUARANTINED = _Prepared(sqlite.insert(quarantined).on_conflict_do_nothing())
 _PUSH_STUDY = _Prepared(_push_study())
 _WAIT_FOR_STUDY = _Prepared(_wait_for_study())
+_MARK_CONFLICT = _Prepared(
+    update(studies)
+    .where(studies.c.study_instance_uid == bindparam("uid"), studies.c.patient_id != bindparam("patient"))
+    .values(patient_conflict=True, due_at=bindparam("due"), state=StudyState.RECEIVING, revision=studies.c.revision + 1)
+)
 _KNOW_STUDY = _Prepared(sqlite.insert(studies).on_conflict_do_nothing())
 _COUNT_OTHER = _Prepared(_count_other())
 _IS_RESULT = _Prepared(

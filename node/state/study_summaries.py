@@ -10,6 +10,7 @@ from survnode.node.state import check_rows
 from survnode.node.state.database import Database, Transaction, fetch, fetch_one, row_of
 from survnode.node.state.delivery_summaries import of_job, of_study
 from survnode.node.state.paging import listing
+from survnode.node.state.quarantine_rows import list_quarantined
 from survnode.node.state.readable_columns import moment
 from survnode.node.state.records import Job, JobState, OtherSeries, StudyState
 from survnode.node.state.summaries import (
@@ -164,6 +165,7 @@ def read_study(database: Database, study_instance_uid: str) -> StudyDetail:
             **_check_of(connection, study_instance_uid),
             series=last.verdicts if last else (),
             other_series=tuple(fetch(connection, OtherSeries, others)),
+            quarantined=list_quarantined(connection, study_instance_uid),
             jobs=tuple(fetch(connection, JobSummary, _job_columns.where(mine).order_by(jobs.c.id))),
             deliveries=of_study(connection, study_instance_uid),
         )

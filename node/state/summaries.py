@@ -176,6 +176,24 @@ class ComparedSeries:
 
 
 @dataclass(frozen=True)
+class QuarantinedImage:
+    """An image that came under a known UID with other bytes, or whose header cannot be read; see `Quarantined`.
+
+    Parameters
+    ----------
+    waits : for a decision: it came later than the image that stands, or names none
+    """
+
+    sop_instance_uid: str
+    study_instance_uid: str
+    calling_ae_title: str
+    sha256: str
+    path: str
+    received: datetime
+    waits: bool
+
+
+@dataclass(frozen=True)
 class StudyDetail(StudySummary):
     """One study with what belongs to it.
 
@@ -194,6 +212,7 @@ class StudyDetail(StudySummary):
     expected_series: tuple[ComparedSeries, ...] = field(kw_only=True, default=())
     series: tuple[SeriesVerdict, ...] = field(kw_only=True)
     other_series: tuple[OtherSeries, ...] = field(kw_only=True)
+    quarantined: tuple[QuarantinedImage, ...] = field(kw_only=True)
     jobs: tuple[JobSummary, ...] = field(kw_only=True)
     deliveries: tuple[DeliverySummary, ...] = field(kw_only=True)
 

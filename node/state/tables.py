@@ -44,7 +44,7 @@ from survnode.node.state.records import (
     StudyState,
 )
 
-SCHEMA_VERSION = 7  # grows with every change below
+SCHEMA_VERSION = 8  # grows with every change below
 
 
 class Member(TypeDecorator[StrEnum]):
@@ -225,6 +225,7 @@ quarantined = Table(
     Column("calling_ae_title", String, nullable=False),
     Column("path", String, nullable=False),
     Column("received_at", Float, nullable=False),
+    Index("quarantined_of_study", "study_instance_uid"),
 )
 
 jobs = Table(
