@@ -3,6 +3,7 @@
 The receiver, the sender and the conformance statement read the same rows.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -163,7 +164,12 @@ def may_be_storage(abstract_syntax: str) -> bool:
 
 def name_of(uid: str) -> str:
     """A UID's name in the standard, itself where it has none."""
-    return str(UID(uid).name)
+    return str(UID(uid).name) if _UID.fullmatch(uid) else NO_UID
+
+
+def loggable_uid(uid: str) -> str:
+    """The UID that a peer sent, if it is one: whatever else stands in its place may be a patient's name."""
+    return uid if _UID.fullmatch(uid) else NO_UID
 
 
 class StoreStatus(IntEnum):
@@ -207,6 +213,9 @@ class EventStatus(IntEnum):
     NO_SUCH_EVENT_TYPE = 0x0113
     INVALID_ARGUMENT = 0x0115
 
+
+NO_UID = "(no UID)"
+_UID = re.compile(r"[0-9.]{1,64}")
 
 WATCHDOG_AE_TITLE = "SURVNODE-WATCH"  # by which the node calls its own receiver, to see whether it answers
 

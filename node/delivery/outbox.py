@@ -236,14 +236,15 @@ def _perhaps_there(delivery: Delivery, now: float) -> Delivery:
 def _log_outcome(after: Delivery, detail: str) -> None:
     context = {"destination": after.destination, "job": after.job_id, "delivery": after.id}
     status = None if after.status is None else f"0x{after.status:04X}"
+    said = detail if after.status is None else None  # an Error Comment is the destination's, and may name the patient
     match after.state:
         case DeliveryState.SENT if after.status:
             log.warning("delivery.stored_with_warning", status=status, **context)
         case DeliveryState.SENT:
             log.info("delivery.stored", **context)
         case DeliveryState.REFUSED:
-            log.error("delivery.refused", status=status, detail=detail, **context)
+            log.error("delivery.refused", status=status, detail=said, **context)
         case DeliveryState.FAILED:
-            log.error("delivery.given_up", status=status, detail=detail, **context)
+            log.error("delivery.given_up", status=status, detail=said, **context)
         case _:
-            log.info("delivery.postponed", status=status, detail=detail, **context)
+            log.info("delivery.postponed", status=status, detail=said, **context)

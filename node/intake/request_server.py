@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import structlog
 
 from survnode.node import errors
-from survnode.node.contexts import COMMITMENT, VERIFICATION, EventStatus, StoreStatus, status_of
+from survnode.node.contexts import COMMITMENT, VERIFICATION, EventStatus, StoreStatus, loggable_uid, status_of
 from survnode.node.intake.association_log import Tally
 from survnode.node.intake.dimse import Command, CommandField
 from survnode.node.intake.instance import StoreRequest
@@ -137,7 +137,7 @@ class _Store:
 
     def __init__(self, command: Command, calling_ae_title: str, tally: Tally, begin: Callable[[], Sink]) -> None:
         self.max_bytes = MAX_OBJECT_BYTES
-        self._uids = {"sop_instance_uid": command.sop_instance_uid, "calling_ae_title": calling_ae_title}
+        self._uids = {"sop_instance_uid": loggable_uid(command.sop_instance_uid), "calling_ae_title": calling_ae_title}
         self._tally, self._size_bytes = tally, 0
         self._sink: Sink | None = None
         self._error: Exception | None = None
