@@ -61,6 +61,6 @@ def test_the_receiving_process_loads_no_numerical_package_and_stays_small(tmp_pa
 
 @pytest.mark.parametrize("heavy", light_receiver.HEAVY)
 def test_a_heavy_import_by_oversight_is_told_at_once(heavy: str) -> None:
-    code = f"from survnode.node.service import light; light_receiver.import_nothing_heavy(); import {heavy}"
+    code = f"from survnode.node.service import light_receiver; light_receiver.import_nothing_heavy(); import {heavy}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=START_S)
     assert f"import of {heavy} halted" in done.stderr
