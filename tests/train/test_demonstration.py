@@ -18,6 +18,11 @@ from survnode.train.measure.attention import share_found
 from survnode.train.presets import PRESETS, Preset
 
 FRESH = 9  # a part of the cohort that the command never draws
+COARSE = (
+    "preprocessing.size=32",
+    "preprocessing.spacing_mm=[12, 4, 4]",
+    "fitting.epochs=5",
+)  # nothing here is of images
 
 
 def described(folder: Path, name: str, patients: int, part: int) -> Path:
@@ -29,8 +34,8 @@ def described(folder: Path, name: str, patients: int, part: int) -> Path:
 def run(folder: Path, out: str, *more: str) -> Result:
     learned, unseen = described(folder, "learned", 10, 0), described(folder, "unseen", 8, 3)
     words = ["train", "--cohort", learned, "--unseen", unseen, "--preset", "demonstration", "--out", folder / out]
-    sizes = ["--folds", "5", "--seed", "5", "--cache", folder / "cache"]
-    return CliRunner().invoke(app, [*map(str, [*words, *sizes]), *more])
+    sizes = [f"--set={setting}" for setting in COARSE] + ["--folds=5", "--seed=5", "--workers=1"]
+    return CliRunner().invoke(app, [*map(str, words), "--cache", str(folder / "cache"), *sizes, *more])
 
 
 @pytest.fixture(scope="module")

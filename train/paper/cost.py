@@ -1,6 +1,7 @@
 """Question 5: what a system costs, counted without weights and without images."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -31,6 +32,7 @@ class Cost:
     flops: int
 
 
+@cache
 def cost_of(network: NetworkConfig | VolumetricConfig) -> Cost:
     """What a network costs.
 

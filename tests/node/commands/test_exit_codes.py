@@ -45,7 +45,7 @@ def ended(capsys: pytest.CaptureFixture[str], error: BaseException) -> tuple[int
         (InputRefused("There is no DIR."), 1, "refused: There is no DIR.\n"),
         (CheckpointRefused("It is none."), 1, "refused: It is none.\n"),
         (PermissionError(13, "Permission denied", "/out"), 1, "refused: /out: Permission denied.\n"),
-        (typer.BadParameter("It is none"), 2, "wrong use: Invalid value: It is none. See survnode --help.\n"),
+        (typer.BadParameter("It is none"), 2, "wrong use: It is none. See survnode --help.\n"),
         (KeyboardInterrupt(), 130, "interrupted.\n"),
         (KeyboardInterrupt("It goes on."), 130, "interrupted. It goes on.\n"),
         (typer.Exit(1), 1, ""),

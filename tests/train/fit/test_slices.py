@@ -9,26 +9,12 @@ import numpy as np
 import pytest
 
 from survnode.model.ct.lungs import LungMethod, lung_segmenter
-from survnode.model.ct.preprocess import Preprocessing, preprocess
+from survnode.model.ct.preprocess import preprocess
 from survnode.model.errors import Reason
-from survnode.model.net.network import NetworkConfig
-from survnode.model.net.trunks import EncoderName
 from survnode.train.cohorts.cohort import Cohort, DicomPatient, Patient
-from survnode.train.fit.features import FeatureCache
-from survnode.train.fit.slices import SliceCache, standard_window
-from survnode.train.recipe import Augmentation
+from survnode.train.fit.slices import standard_window
 
-SETTINGS = Preprocessing(spacing_mm=(12.0, 4.0, 4.0), size=32)
-
-
-def slices_in(folder: Path) -> SliceCache:
-    return SliceCache(folder, SETTINGS, LungMethod.THRESHOLD)
-
-
-def features_in(folder: Path, **changes: object) -> FeatureCache:
-    network = NetworkConfig(encoder=EncoderName.EFFICIENTNET_LITE0)
-    cache = FeatureCache(folder, slices_in(folder), network, SETTINGS.window_hu, Augmentation(views=2), seed=1)
-    return replace(cache, **changes)  # type: ignore[arg-type]  # one field of any kind
+from .kept import SETTINGS, features_in, slices_in
 
 
 def unreadable(patient: Patient) -> Patient:
@@ -93,16 +79,6 @@ def test_key_of_slices_changes_with_ct_and_preprocessing_but_not_with_the_window
     coarser = replace(cache, preprocessing=SETTINGS.model_copy(update={"min_lung_fraction": 0.1}))
     assert cache.key(one) == windowed.key(one)
     assert len({cache.key(one), cache.key(other), coarser.key(one)}) == 3
-
-
-def test_plain_features_are_shared_and_random_ones_belong_to_their_seed(cohort: Cohort, tmp_path: Path) -> None:
-    patient, cache = cohort.patients[0], features_in(tmp_path)
-    bare, seeded = features_in(tmp_path, augmentation=Augmentation(probability=0)), features_in(tmp_path, seed=2)
-    assert (cache.views, bare.views) == (3, 1)
-    assert cache.path(patient, 0) == bare.path(patient, 0) == seeded.path(patient, 0)
-    assert cache.path(patient, 1) != seeded.path(patient, 1)
-    assert cache.path(patient, 1) != cache.path(patient, 2)
-    assert cache.path(patient, 0) != features_in(tmp_path, window_hu=(-900.0, 300.0)).path(patient, 0)
 
 
 def test_window_of_a_fold_standardises_its_pixels(cohort: Cohort, tmp_path: Path) -> None:

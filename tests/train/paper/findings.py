@@ -5,8 +5,11 @@ import numpy as np
 from survnode.train.cohorts.cohort import Cohort, DicomPatient
 from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
 from survnode.train.paper.results import Result
+from survnode.train.paper.tables import Findings
 
 BINS = 24
+REFERENCE = "efficientnet_b0-attention"
+MISSING = "The weights <vit> were not found; looked at /cache/vit.pth."
 
 
 def made_up_result(*, skill: float, seed: int = 0, count: int = 60, folds: int = 5) -> Result:
@@ -42,3 +45,12 @@ def made_up_cohort(result: Result, name: str = "lung1") -> Cohort:
         for patient, time, event in zip(result.patients, result.time_months, result.event, strict=True)
     )
     return Cohort(name, patients, (Exclusion("LUNG1-998", ExclusionReason.NO_CT),))
+
+
+def made_up_findings(**skills: float) -> Findings:
+    results = {name: made_up_result(skill=skill, seed=seed) for seed, (name, skill) in enumerate(skills.items())}
+    return Findings(results, {"vit_b_16-attention": MISSING})
+
+
+def fusions() -> Findings:
+    return made_up_findings(**{REFERENCE: 0.9, "efficientnet_b0-mean": 0.0})
