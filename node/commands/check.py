@@ -185,12 +185,17 @@ def _check_tls(config: NodeConfig) -> Iterator[Finding]:
         files = server_tls(config.receiver.tls)
         asked = f"senders need a certificate by {files.client_ca}" if files.client_ca else "senders need no certificate"
         yield _check_certificate("receiver: TLS", files.certificate, files.key, asked, lambda: server_context(files))
-    for settings in config.destinations:
-        if settings.tls is not None:
-            ours = client_tls(settings.tls)
-            asked = f"its certificate must be by {ours.ca} for {ours.server_name or settings.host}"
-            what = f"destination {settings.name}: TLS"
-            yield _check_certificate(what, ours.certificate, ours.key, asked, partial(client_context, ours))
+    for destination in config.destinations:
+        yield from _check_peer_tls(f"destination {destination.name}: TLS", destination)
+    for source in config.sources:
+        yield from _check_peer_tls(f"source {source.name}: TLS", source)
+
+
+def _check_peer_tls(what: str, settings: DestinationConfig | SourceConfig) -> Iterator[Finding]:
+    if settings.tls is not None:
+        ours = client_tls(settings.tls)
+        asked = f"its certificate must be by {ours.ca} for {ours.server_name or settings.host}"
+        yield _check_certificate(what, ours.certificate, ours.key, asked, partial(client_context, ours))
 
 
 def _check_certificate(

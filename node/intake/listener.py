@@ -10,8 +10,6 @@ import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum
 from ipaddress import ip_address, ip_network
 from time import monotonic
 
@@ -21,6 +19,7 @@ from survnode.node import errors
 from survnode.node.contexts import WATCHDOG_AE_TITLE
 from survnode.node.intake.acceptor import AbortReason
 from survnode.node.intake.negotiation import MAX_REQUEST_BYTES
+from survnode.node.intake.waiting import READ_BYTES, Stage, Waiting, end_writing
 from survnode.node.state.records import AssociationEnd
 from survnode.node.tls import RenewedTLS, ServerTLS, reason_of
 
@@ -29,7 +28,6 @@ log = structlog.get_logger()
 BACKLOG = 128
 MAX_WAITING = 512  # connections without an association; of more, the oldest is closed: an honest one waits milliseconds
 LINGER_S = 2.0  # for the peer to take the last PDU and to close (ARTIM, PS3.8 9.1.5)
-READ_BYTES = 64 * 1024
 QUIET_S = 60.0  # between two lines on one refused address
 MAX_ADDRESSES = 1024  # that are remembered for that
 
@@ -37,48 +35,9 @@ NOT_ACCEPTED_S = 0.1  # before the next try
 
 _ASSOCIATE_RQ = 0x01
 _TLS_HANDSHAKE = 0x16  # the first byte of a ClientHello's record (RFC 8446 5.1)
-_HEADER_BYTES = 6
 
 OnRequest = Callable[[socket.socket, str, bytes, bytes], None]  # connection, address, the request, what came after it
 OnNoRequest = Callable[[str, AssociationEnd, str], object]  # address, how it ended, why
-
-
-class _Stage(Enum):
-    """What a connection waits for."""
-
-    FIRST_BYTES = "of TLS"
-    HANDSHAKE = "the rest of it"
-    REQUEST = "for an association"
-    END = "of the connection, since the last PDU was sent"
-
-
-@dataclass
-class _Waiting:
-    """A connection whose request has not come, or whose last PDU was sent."""
-
-    connection: socket.socket
-    address: str
-    deadline: float
-    stage: _Stage
-    received: bytearray = field(default_factory=bytearray)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more is expected of it."""
-        return self.stage is _Stage.END
-
-    def read(self) -> bytes:
-        """What has come; after the end it is not looked at, so it need not be decrypted, which might fail."""
-        if self.is_over:
-            return socket.socket.recv(self.connection, READ_BYTES)
-        return self.connection.recv(READ_BYTES)
-
-    @property
-    def request_bytes(self) -> int | None:
-        """The length of the request; None while its header has not come."""
-        if len(self.received) < _HEADER_BYTES:
-            return None
-        return _HEADER_BYTES + int.from_bytes(self.received[2:_HEADER_BYTES], "big")
 
 
 class Listener:
@@ -106,7 +65,7 @@ class Listener:
         self._tls = None if tls is None else RenewedTLS(tls)
         self._timeout_s, self._on_request, self._on_no_request = timeout_s, on_request, on_no_request
         self._selector = selectors.DefaultSelector()
-        self._waiting: dict[socket.socket, _Waiting] = {}  # the oldest first
+        self._waiting: dict[socket.socket, Waiting] = {}  # the oldest first
         self._over: list[socket.socket] = []  # handed back by other threads
         self._told: dict[tuple[str, AssociationEnd], float] = {}  # when it was told of
         self._listening: socket.socket | None = None
@@ -213,7 +172,7 @@ class Listener:
     def _await_request(self, connection: socket.socket, address: str) -> None:
         deadline = monotonic() + self._timeout_s
         if self._tls is None:
-            self._wait(_Waiting(connection, address, deadline, _Stage.REQUEST))
+            self._wait(Waiting(connection, address, deadline, Stage.REQUEST))
             return
         context = self._tls.context()
         try:
@@ -221,9 +180,9 @@ class Listener:
         except OSError:  # the peer has gone again
             connection.close()
             return
-        self._wait(_Waiting(secured, address, deadline, _Stage.FIRST_BYTES))
+        self._wait(Waiting(secured, address, deadline, Stage.FIRST_BYTES))
 
-    def _speaks_tls(self, waiting: _Waiting) -> bool:
+    def _speaks_tls(self, waiting: Waiting) -> bool:
         """Whether the first byte is of TLS; a peer that speaks plain DICOM is told so in its own words."""
         with suppress(OSError):  # it has gone, which the handshake finds too
             said = socket.socket.recv(waiting.connection, READ_BYTES, socket.MSG_PEEK)  # it is not read yet
@@ -234,10 +193,10 @@ class Listener:
                 socket.socket.send(waiting.connection, AbortReason.NOT_SPECIFIED.pdu)
                 self._linger(waiting.connection)
                 return False
-        waiting.stage = _Stage.HANDSHAKE
+        waiting.stage = Stage.HANDSHAKE
         return True
 
-    def _shake_hands(self, connection: ssl.SSLSocket, waiting: _Waiting) -> None:
+    def _shake_hands(self, connection: ssl.SSLSocket, waiting: Waiting) -> None:
         """Go on with a handshake as far as the peer's bytes reach; our part fits into a new socket's buffer."""
         try:
             connection.do_handshake()
@@ -248,7 +207,7 @@ class Listener:
             self._forget(waiting)
             self._linger(connection)
             return
-        waiting.stage = _Stage.REQUEST
+        waiting.stage = Stage.REQUEST
         self._read(waiting)
 
     def _is_welcome(self, address: str) -> bool:
@@ -263,7 +222,7 @@ class Listener:
         self._told[address, end] = now
         self._on_no_request(address, end, detail)
 
-    def _wait(self, waiting: _Waiting) -> None:
+    def _wait(self, waiting: Waiting) -> None:
         self._waiting[waiting.connection] = waiting
         self._selector.register(waiting.connection, selectors.EVENT_READ)
 
@@ -274,22 +233,22 @@ class Listener:
     def _linger(self, connection: socket.socket) -> None:
         try:
             connection.setblocking(False)
-            _end_writing(connection)
+            end_writing(connection)
         except OSError:  # it is closed already
             connection.close()
             return
         self._close_oldest(MAX_WAITING - 1)
-        self._wait(_Waiting(connection, "", monotonic() + LINGER_S, _Stage.END))
+        self._wait(Waiting(connection, "", monotonic() + LINGER_S, Stage.END))
 
-    def _go_on(self, waiting: _Waiting) -> None:
-        if waiting.stage is _Stage.FIRST_BYTES and not self._speaks_tls(waiting):
+    def _go_on(self, waiting: Waiting) -> None:
+        if waiting.stage is Stage.FIRST_BYTES and not self._speaks_tls(waiting):
             return
-        if waiting.stage is _Stage.HANDSHAKE and isinstance(waiting.connection, ssl.SSLSocket):
+        if waiting.stage is Stage.HANDSHAKE and isinstance(waiting.connection, ssl.SSLSocket):
             self._shake_hands(waiting.connection, waiting)
         else:
             self._read(waiting)
 
-    def _read(self, waiting: _Waiting) -> None:
+    def _read(self, waiting: Waiting) -> None:
         """Read what has come; of TLS no more than a record is read at once, so that none stays behind unseen."""
         try:
             content = waiting.read()
@@ -303,7 +262,7 @@ class Listener:
             waiting.received += content
             self._read_request(waiting)
 
-    def _read_request(self, waiting: _Waiting) -> None:
+    def _read_request(self, waiting: Waiting) -> None:
         length = waiting.request_bytes
         if waiting.received[0] != _ASSOCIATE_RQ or (length or 0) > MAX_REQUEST_BYTES:
             self._tell(
@@ -317,7 +276,7 @@ class Listener:
             received = bytes(waiting.received)
             self._on_request(waiting.connection, waiting.address, received[:length], received[length:])
 
-    def _abort(self, waiting: _Waiting) -> None:
+    def _abort(self, waiting: Waiting) -> None:
         """Answer what is no request for an association, or too long a one (PS3.8 9.2, AA-1)."""
         self._forget(waiting)
         with suppress(OSError):  # it need not be told
@@ -339,20 +298,12 @@ class Listener:
         if len(self._waiting) > keep:
             self._close(next(iter(self._waiting.values())), "Too many connections wait.")
 
-    def _forget(self, waiting: _Waiting) -> None:
+    def _forget(self, waiting: Waiting) -> None:
         del self._waiting[waiting.connection]
         self._selector.unregister(waiting.connection)
 
-    def _close(self, waiting: _Waiting, why: str = "") -> None:
+    def _close(self, waiting: Waiting, why: str = "") -> None:
         self._forget(waiting)
         waiting.connection.close()
         if why and not waiting.is_over:
             self._tell(waiting.address, AssociationEnd.NO_REQUEST, why)
-
-
-def _end_writing(connection: socket.socket) -> None:
-    """Tell the peer that nothing follows, in TLS too; its answer is not waited for."""
-    if isinstance(connection, ssl.SSLSocket):
-        with suppress(OSError, ValueError):  # it has nothing to end, or waits for the answer
-            connection.unwrap()
-    socket.socket.shutdown(connection, socket.SHUT_WR)

@@ -16,7 +16,7 @@ from survnode.node.intake.register import Stored
 from survnode.node.intake.rules import Routes
 from survnode.node.intake.store import Store
 from survnode.node.intake.watermark import DiskWatermark
-from survnode.node.logs import configure_logging
+from survnode.node.logs import configure_logging, end_unquoted
 from survnode.node.query.reconciliation import Reconciliation
 from survnode.node.query.source import Keep, Source
 from survnode.node.service.lifetime import end_with_parent, refuse_to_start, stop_on_signals
@@ -31,6 +31,7 @@ EVERY_S = 0.5
 def ask_sources(config: NodeConfig, ready: Connection) -> None:
     """Check studies until SIGTERM: the body of the process, from the configuration alone."""
     configure_logging(config.log_level)
+    end_unquoted()
     stop = stop_on_signals()
     end_with_parent()
     try:

@@ -87,6 +87,16 @@ def test_a_certificate_is_good_until_thirty_days_before_its_end(tmp_path: Path, 
     assert "certificate has expired" in found.detail
 
 
+def test_the_files_for_destinations_and_sources_are_looked_at(tmp_path: Path, authority: Authority) -> None:
+    where = {"ae_title": "PACS", "host": "pacs.example", "port": 104, "tls": {"ca": authority.certificate}}
+    absent = where | {"tls": {"ca": tmp_path / "absent.crt"}}
+    peers = {"destinations": [where | {"name": "pacs"}], "sources": [absent | {"name": "archive"}]}
+    found = list(_check_tls(NodeConfig.model_validate({"data_dir": tmp_path} | peers)))
+    assert [(it.what, it.ok) for it in found] == [("destination pacs: TLS", True), ("source archive: TLS", False)]
+    assert "by " + str(authority.certificate) + " for pacs.example" in found[0].detail
+    assert "absent.crt" in found[1].detail
+
+
 def test_a_key_that_others_can_read_is_a_fault(tmp_path: Path, authority: Authority) -> None:
     own = authority.sign("node")
     own.key.chmod(0o640)
