@@ -1,10 +1,19 @@
-"""Where the real material lies; tests that need it are skipped where it is absent."""
+"""Where the real material lies; tests that need it are skipped where it is absent.
 
+No test inherits the log of another: see `own_log`.
+"""
+
+import logging
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from xdist.scheduler import LoadScopeScheduling
+
+from survnode.node.logs import Unquoted
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -23,6 +32,23 @@ class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no typ
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     return Together(config, log)
+
+
+@pytest.fixture(autouse=True)
+def own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Undo what a command configures that a test runs in this process: its log's stream is closed after it."""
+    configure = structlog.configure
+
+    def configure_until_reset(**settings: Any) -> None:
+        configure(**(settings | {"cache_logger_on_first_use": False}))
+
+    monkeypatch.setattr(structlog, "configure", configure_until_reset)
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    for handler in logging.getLogger().handlers.copy():
+        if isinstance(handler, Unquoted):
+            logging.getLogger().removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
