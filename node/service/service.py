@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import wait
 
 import structlog
@@ -32,6 +33,7 @@ from survnode.node.service.leases import Leases
 from survnode.node.service.lock import lock_data_dir
 from survnode.node.service.sweeps import Sweeps
 from survnode.node.service.watchdog import ReceiverWatchdog, answers
+from survnode.node.state.audit import newest_entry
 from survnode.node.state.database import Database
 from survnode.node.work import jobs
 
@@ -78,6 +80,7 @@ class Service:
             self._start([receiver, *workers], leases)
             sweeps.start()
             log.info("node.started", model=card.name, model_version=card.version, device_uid=card.device_uid)
+            _tell_audit_head(database)
             while not self.stopping.is_set():
                 self._watch([receiver, *workers], leases)
         finally:
@@ -85,6 +88,7 @@ class Service:
             receiver.stop(RECEIVER_DRAIN_S)
             _stop_together(workers, self.config.work.drain_s)
             sweeps.stop()
+            _tell_audit_head(database)
             database.close()
             os.close(lock)
             log.info("node.stopped")
@@ -178,3 +182,10 @@ def _stop_together(children: Sequence[Child], drain_s: float) -> None:
     deadline = time.monotonic() + drain_s
     for child in children:
         child.stop(max(0.0, deadline - time.monotonic()))
+
+
+def _tell_audit_head(database: Database) -> None:
+    """Log the head of the audit trail: whoever makes the trail anew has to make the log anew, too."""
+    with suppress(NodeError):  # the node starts and ends without it
+        newest = newest_entry(database)
+        log.info("audit.head", entries=newest.id if newest else 0, head=newest.hash if newest else None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select
 
 from survnode.node.state.audit_trail import CHAINED, chained_hash
-from survnode.node.state.database import Database, fetch
+from survnode.node.state.database import Database, fetch, fetch_one
 from survnode.node.state.records import AuditEntry
 from survnode.node.state.tables import audit
 
@@ -46,6 +46,12 @@ def read_entries(database: Database, since: float | None = None, until: float | 
         if not found:
             return
         last = found[-1].id
+
+
+def newest_entry(database: Database) -> AuditEntry | None:
+    """The entry whose hash is the head of the trail; None if there is none."""
+    with database.reading() as connection:
+        return fetch_one(connection, AuditEntry, select(audit).order_by(audit.c.id.desc()).limit(1))
 
 
 def verify(database: Database, known_head: str = "") -> AuditVerdict:

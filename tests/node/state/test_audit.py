@@ -7,7 +7,7 @@ import pytest
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.intake.association_log import AssociationLog
 from survnode.node.state import audit_trail
-from survnode.node.state.audit import read_entries, verify
+from survnode.node.state.audit import newest_entry, read_entries, verify
 from survnode.node.state.database import Database
 from survnode.node.state.records import Association, AssociationEnd, AuditKind, Job
 from survnode.node.work import jobs
@@ -147,6 +147,14 @@ def test_a_head_that_was_noted_finds_a_trail_that_was_cut_off(database: Database
         connection.exec_driver_sql("DELETE FROM audit WHERE id >= 3")
     assert verify(database).fault == ""
     assert "cut off" in verify(database, noted).fault
+
+
+def test_the_newest_entry_holds_the_head(database: Database, finish_job: FinishJob) -> None:
+    assert newest_entry(database) is None
+    finish_job()
+    newest = newest_entry(database)
+    assert newest is not None
+    assert (newest.id, newest.hash) == (len(told(database)), verify(database).head)
 
 
 def test_entries_of_a_time_span_are_read(database: Database, finish_job: FinishJob) -> None:
