@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from survnode.node.commands.configured_node import asked_node, warn
+from survnode.node.commands.configured_node import configured_node_of, warn
 from survnode.node.commands.options import (
     Accession,
     Config,
@@ -55,7 +55,7 @@ def status(config: Config, as_json: Json = False) -> None:
     from survnode.node.commands.printing import print_json
     from survnode.node.commands.status import read_status
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     found = read_status(node.database, node.settings, datetime.now().astimezone())
     warn(found.warnings, on_stderr=as_json)
     if as_json:
@@ -82,7 +82,7 @@ def list_studies(  # noqa: PLR0913, PLR0917  each is an option of the command
     from survnode.node.state import study_summaries
     from survnode.node.state.summaries import Page, Search, Standing
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     search = Search(accession, patient_id, *_moments(since, until))
     found = study_summaries.list_studies(node.database, search, _member(Standing, state), Page(limit, page))
     node.show_listing(found, of_studies, title="studies", wide=wide, as_json=as_json)
@@ -93,7 +93,7 @@ def show_study(study: StudyName, config: Config, wide: Wide = False, as_json: Js
     """One study with its series, jobs, results and deliveries."""
     from survnode.node.state.study_summaries import read_study
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     node.show_study(read_study(node.database, node.find(study)), as_json, wide)
 
 
@@ -102,7 +102,7 @@ def retry_study(study: StudyName, config: Config, wide: Wide = False, as_json: J
     """Take up what failed in a study, and send at once what waits."""
     from survnode.node.commands.retry import retry_study
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     node.show_study(retry_study(node.database, node.find(study)), as_json, wide)
 
 
@@ -112,7 +112,7 @@ def put_study_aside(study: StudyName, config: Config, as_json: Json = False) -> 
     from survnode.node.commands.printing import print_json
     from survnode.node.commands.put_aside import put_aside
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     uid = node.find(study)
     moved = put_aside(node.database, node.settings.received_dir, uid, now=time.time())
     if as_json:
@@ -140,7 +140,7 @@ def list_jobs(  # noqa: PLR0913, PLR0917  each is an option of the command
     from survnode.node.state.records import JobState
     from survnode.node.state.summaries import Page, Search
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     search = Search(accession, patient_id, *_moments(since, until))
     found = study_summaries.list_jobs(node.database, search, _member(JobState, state), Page(limit, page))
     node.show_listing(found, of_jobs, title="jobs", wide=wide, as_json=as_json)
@@ -153,7 +153,7 @@ def show_job(
     """One job with its results and deliveries."""
     from survnode.node.state.study_summaries import read_job
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     node.show_job(read_job(node.database, number), as_json, wide)
 
 
@@ -164,7 +164,7 @@ def retry_job(
     """Run a failed or quarantined job again; of a finished one, send at once what waits or was refused."""
     from survnode.node.commands.retry import retry_job
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     node.show_job(retry_job(node.database, number), as_json, wide)
 
 
@@ -185,7 +185,7 @@ def list_deliveries(  # noqa: PLR0913, PLR0917  each is an option of the command
     from survnode.node.state.records import DeliveryState
     from survnode.node.state.summaries import Page
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     states = (*((DeliveryState.WAITING,) if waiting else ()), *(delivery_summaries.FAILED if failed else ()))
     found = delivery_summaries.list_deliveries(node.database, states, destination, Page(limit, page))
     node.show_listing(found, of_deliveries, title="deliveries", wide=wide, as_json=as_json)
@@ -205,7 +205,7 @@ def list_associations(
     from survnode.node.state import associations
     from survnode.node.state.summaries import Page
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     found = associations.list_associations(node.database, turned_away=rejected, page=Page(limit, page))
     node.show_listing(found, lambda _: ASSOCIATIONS, title="associations", wide=wide, as_json=as_json)
 

@@ -16,11 +16,11 @@ def verify_audit(
     as_json: Json = False,
 ) -> None:
     """Hold every entry of the audit trail against its hash; say its head, to be noted elsewhere."""
-    from survnode.node.commands.configured_node import asked_node
+    from survnode.node.commands.configured_node import configured_node_of
     from survnode.node.commands.printing import print_json
     from survnode.node.state.audit import verify
 
-    found = verify(asked_node(config).database, head)
+    found = verify(configured_node_of(config).database, head)
     if as_json:
         print_json(found)
     else:
@@ -35,10 +35,10 @@ def verify_audit(
 def export_audit(config: Config, since: Since = None, until: Until = None) -> None:
     """Print the entries as audit messages (DICOM PS3.15 A.5, RFC 3881), XML, one a line."""
     from survnode.node.commands.audit_messages import message_of
-    from survnode.node.commands.configured_node import asked_node
+    from survnode.node.commands.configured_node import configured_node_of
     from survnode.node.state.audit import read_entries
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     span = [None if moment is None else moment.timestamp() for moment in (since, until)]
     for entry in read_entries(node.database, *span):
         typer.echo(message_of(entry, node.settings.receiver.ae_title))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from survnode.node.commands.configured_node import asked_node
+from survnode.node.commands.configured_node import configured_node_of
 from survnode.node.commands.options import Config, Json, Wide
 
 quarantine_app = typer.Typer(help="Images that came under a known UID with other bytes.", no_args_is_help=True)
@@ -30,7 +30,7 @@ def list_images(
     from survnode.node.state.quarantine_rows import list_quarantined
     from survnode.node.state.summaries import Listing
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     with node.database.reading() as connection:
         images = list_quarantined(connection, node.find(study) if study else None)
     node.show_listing(Listing(images, 0), of_quarantined, title="images in quarantine", wide=wide, as_json=as_json)
@@ -41,7 +41,7 @@ def accept_images(config: Config, image: Names = None, study: OfStudy = None, as
     """Let images stand in place of those that came first, and have their study judged again; once more undoes it."""
     from survnode.node.commands.quarantine import accept, find_quarantined
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     found = find_quarantined(node.database, image or (), node.find(study) if study else None)
     number = accept(node.database, node.settings.received_dir, found, now=time.time())
     _say({"accepted": number}, f"{number} images stand now; those that they replace are in quarantine.", as_json)
@@ -52,7 +52,7 @@ def drop_images(config: Config, image: Names = None, study: OfStudy = None, as_j
     """Delete images from quarantine for good; what came first stands."""
     from survnode.node.commands.quarantine import drop, find_quarantined
 
-    node = asked_node(config)
+    node = configured_node_of(config)
     found = find_quarantined(node.database, image or (), node.find(study) if study else None)
     number = drop(node.database, node.settings.received_dir, found, now=time.time())
     _say({"dropped": number}, f"{number} images were deleted from quarantine.", as_json)

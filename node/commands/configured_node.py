@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class AskedNode:
+class ConfiguredNode:
     """What a command asks, and how it answers."""
 
     settings: "NodeConfig"
@@ -97,12 +97,12 @@ class AskedNode:
         return {uid: uid for uid in uids} if wide else self.short(sorted(uids))
 
 
-def asked_node(config: Path) -> AskedNode:
+def configured_node_of(config: Path) -> ConfiguredNode:
     """The node of a configuration file."""
     from survnode.node.config import load_config
 
     settings = load_config(config)
-    return AskedNode(settings, database_of(settings))
+    return ConfiguredNode(settings, database_of(settings))
 
 
 def database_of(config: "NodeConfig") -> "Database":

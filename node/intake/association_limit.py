@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 
-class Places:
+class AssociationLimit:
     """Counts associations; of the senders that are listed each finds a place, whatever the others do.
 
     Parameters

@@ -15,7 +15,7 @@ _DAYS = {"D": 1.0, "W": 7.0, "M": DAYS_A_YEAR / 12, "Y": DAYS_A_YEAR}
 
 
 @dataclass(frozen=True)
-class Facts:
+class SeriesFacts:
     """What one series says of itself, its study and its patient; empty where it says nothing.
 
     Parameters
@@ -47,9 +47,9 @@ FACT_KEYWORDS = (
 )
 
 
-def facts_of(ds: Dataset) -> Facts:
+def facts_of(ds: Dataset) -> SeriesFacts:
     """What the header of one instance says of its series."""
-    return Facts(
+    return SeriesFacts(
         modality=text_of(ds, "Modality"),
         body_part=text_of(ds, "BodyPartExamined"),
         series_description=text_of(ds, "SeriesDescription"),

@@ -19,7 +19,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.node import errors
 from survnode.node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from survnode.node.intake.header_facts import FACT_KEYWORDS, Facts, facts_of, text_of
+from survnode.node.intake.header_facts import FACT_KEYWORDS, SeriesFacts, facts_of, text_of
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = Tag("SOPClassUID"), Tag("SOPInstanceUID")
 STUDY_DATE, ACCESSION_NUMBER, MANUFACTURER = Tag("StudyDate"), Tag("AccessionNumber"), Tag("Manufacturer")
@@ -171,7 +171,7 @@ class Header:
     elements: Dataset = field(default_factory=Dataset, compare=False, repr=False)
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> SeriesFacts:
         """What it says of its series."""
         return facts_of(self.elements)
 

@@ -8,7 +8,7 @@ from pydicom import Dataset
 
 from survnode.model.ct.selection import SeriesChoice, choose
 from survnode.node.contexts import name_of
-from survnode.node.intake.header_facts import Facts, facts_of, field_mm_of
+from survnode.node.intake.header_facts import SeriesFacts, facts_of, field_mm_of
 from survnode.node.intake.rules import Route, Routes, StudyFacts, may_be_chest, wants_report
 from survnode.node.state.records import Keeping, OtherSeries, Study
 
@@ -87,5 +87,5 @@ def numbers_of(others: Sequence[OtherSeries]) -> Counter[str]:
     return numbers
 
 
-def _facts_of_other(series: OtherSeries) -> Facts:
-    return Facts(series.modality, series.body_part, series.series_description, series.protocol_name)
+def _facts_of_other(series: OtherSeries) -> SeriesFacts:
+    return SeriesFacts(series.modality, series.body_part, series.series_description, series.protocol_name)

@@ -20,7 +20,7 @@ from pydicom.uid import UID
 from survnode.node import errors
 from survnode.node.contexts import COMMITMENT, RESULT_TRANSFER_SYNTAXES, Contexts, EventStatus
 from survnode.node.intake.acceptor import AbortReason, Acceptor
-from survnode.node.intake.association_limit import Places
+from survnode.node.intake.association_limit import AssociationLimit
 from survnode.node.intake.association_log import OnAssociation, Tally, rejection_of
 from survnode.node.intake.dimse import Command
 from survnode.node.intake.instance import Received, StoreRequest
@@ -148,7 +148,7 @@ class Receiver:
         self._listening, self._on_commitment, self._on_association = listening, on_commitment, on_association
         self._spool = spool if isinstance(spool, Spool) else InMemory(spool)
         self._contexts = contexts if on_commitment is None else {**contexts, COMMITMENT: RESULT_TRANSFER_SYNTAXES}
-        self._places = Places(listening.max_associations, listening.calling_ae_titles)
+        self._places = AssociationLimit(listening.max_associations, listening.calling_ae_titles)
         self._threads: dict[threading.Thread, Acceptor] = {}
         self._listener = Listener(
             listening.networks, listening.acse_timeout_s, self._on_request, self._on_no_request, listening.tls

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from survnode.node.config import NodeConfig, NotAnalysed, Rule, RuleAction
-from survnode.node.intake.header_facts import Facts
+from survnode.node.intake.header_facts import SeriesFacts
 
 # Words in Body Part Examined (PS3.16 Annex L) and in the names that people give to series, protocols and studies, in
 # the languages of the scanners' own protocols; a part of a word is enough ("CHESTABDOMEN", "Thoraxbasis").
@@ -35,7 +35,7 @@ class StudyFacts:
 
     calling_ae_title: str
     called_ae_title: str
-    series: tuple[Facts, ...]
+    series: tuple[SeriesFacts, ...]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def fits(rule: Rule, study: StudyFacts) -> bool:
     )
 
 
-def _fits_series(rule: Rule, series: Facts) -> bool:
+def _fits_series(rule: Rule, series: SeriesFacts) -> bool:
     return (
         _matches(rule.modality, series.modality)
         and _matches(rule.body_part, series.body_part)
@@ -119,7 +119,7 @@ def _matches(patterns: Sequence[str], text: str) -> bool:
     return not patterns or any(fnmatchcase(text.casefold(), pattern.casefold()) for pattern in patterns)
 
 
-def may_be_chest(series: Facts, field_mm: float | None) -> bool:
+def may_be_chest(series: SeriesFacts, field_mm: float | None) -> bool:
     """Whether a CT series' header lets one expect a chest.
 
     Its own words decide, then those of its study, then its field of view. It is no more than a guess, and decides only

@@ -1,15 +1,15 @@
-from survnode.node.intake.association_limit import Places
+from survnode.node.intake.association_limit import AssociationLimit
 
 
 def test_there_are_so_many_places_and_one_given_back_is_taken_again() -> None:
-    places = Places(2)
+    places = AssociationLimit(2)
     assert [places.take("A"), places.take("B"), places.take("C")] == [True, True, False]
     places.give_back("A")
     assert [places.take("C"), places.take("A")] == [True, False]
 
 
 def test_a_listed_sender_finds_a_place_whatever_another_does() -> None:
-    places = Places(4, ["A", "B"])
+    places = AssociationLimit(4, ["A", "B"])
     assert [places.take("A") for _ in range(4)] == [True, True, True, False]
     assert places.take("B")
     places.give_back("A")
@@ -17,5 +17,5 @@ def test_a_listed_sender_finds_a_place_whatever_another_does() -> None:
 
 
 def test_more_senders_than_places_share_them_as_they_come() -> None:
-    places = Places(2, ["A", "B", "C"])
+    places = AssociationLimit(2, ["A", "B", "C"])
     assert [places.take(title) for title in "CBA"] == [True, True, False]

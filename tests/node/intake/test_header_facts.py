@@ -2,10 +2,10 @@ import pytest
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
 
-from survnode.node.intake.header_facts import Facts, facts_of, field_mm_of, text_of
+from survnode.node.intake.header_facts import SeriesFacts, facts_of, field_mm_of, text_of
 
 
-def of(**attributes: object) -> Facts:
+def of(**attributes: object) -> SeriesFacts:
     ds = Dataset()
     for keyword, value in attributes.items():
         setattr(ds, keyword, value)
@@ -13,7 +13,7 @@ def of(**attributes: object) -> Facts:
 
 
 def test_what_is_not_there_is_empty() -> None:
-    assert of() == Facts()
+    assert of() == SeriesFacts()
 
 
 def test_texts_come_without_their_padding() -> None:

@@ -3,15 +3,15 @@ from typing import Any
 import pytest
 
 from survnode.node.config import NotAnalysed, Rule
-from survnode.node.intake.header_facts import Facts
+from survnode.node.intake.header_facts import SeriesFacts
 from survnode.node.intake.rules import Routes, StudyFacts, fits, may_be_chest, wants_report
 
-CHEST = Facts(modality="CT", body_part="CHEST", series_description="Lung 3.0 B70f", age_years=63.4)
-HEAD = Facts(modality="CT", body_part="HEAD", series_description="Cerebrum 5.0", age_years=63.4, contrast=True)
-DOSE = Facts(modality="SR", series_description="Dose report")
+CHEST = SeriesFacts(modality="CT", body_part="CHEST", series_description="Lung 3.0 B70f", age_years=63.4)
+HEAD = SeriesFacts(modality="CT", body_part="HEAD", series_description="Cerebrum 5.0", age_years=63.4, contrast=True)
+DOSE = SeriesFacts(modality="SR", series_description="Dose report")
 
 
-def study(*series: Facts) -> StudyFacts:
+def study(*series: SeriesFacts) -> StudyFacts:
     return StudyFacts("CT99", "SURVNODE", series or (CHEST, DOSE))
 
 
@@ -54,14 +54,14 @@ def test_and_not_if_one_thing_is_not(values: dict[str, Any]) -> None:
 
 
 def test_an_unknown_age_is_in_no_range() -> None:
-    unknown = study(Facts(modality="CT"))
+    unknown = study(SeriesFacts(modality="CT"))
     assert not fits(rule(min_age_years=0), unknown)
     assert not fits(rule(max_age_years=120), unknown)
 
 
 def test_an_age_counts_in_years_lived() -> None:
-    assert fits(rule(max_age_years=17), study(Facts(age_years=17.9)))
-    assert not fits(rule(max_age_years=17), study(Facts(age_years=18.0)))
+    assert fits(rule(max_age_years=17), study(SeriesFacts(age_years=17.9)))
+    assert not fits(rule(max_age_years=17), study(SeriesFacts(age_years=18.0)))
 
 
 def test_contrast_in_one_series_is_contrast_in_the_study() -> None:
@@ -95,22 +95,22 @@ def test_a_rule_may_change_period_destinations_and_report_or_send_nothing() -> N
 @pytest.mark.parametrize(
     ("facts", "field_mm", "expected"),
     [
-        (Facts(body_part="CHEST"), 200.0, True),
-        (Facts(body_part="CHESTABDPELVIS"), None, True),
-        (Facts(body_part="HEAD"), 500.0, False),
-        (Facts(body_part="ABDOMEN", series_description="Thorax 1.0"), None, True),
-        (Facts(body_part="HEAD", study_description="CT Thorax"), None, False),  # its own words count first
-        (Facts(study_description="CT Thorax"), None, True),
-        (Facts(study_description="CT Schädel nativ"), 500.0, False),
-        (Facts(series_description="2.0 mm"), 500.0, True),
-        (Facts(series_description="2.0 mm"), 230.0, False),
-        (Facts(), None, False),
-        (Facts(series_description="LungCAD"), None, True),
-        (Facts(protocol="CAP w contrast"), None, True),
+        (SeriesFacts(body_part="CHEST"), 200.0, True),
+        (SeriesFacts(body_part="CHESTABDPELVIS"), None, True),
+        (SeriesFacts(body_part="HEAD"), 500.0, False),
+        (SeriesFacts(body_part="ABDOMEN", series_description="Thorax 1.0"), None, True),
+        (SeriesFacts(body_part="HEAD", study_description="CT Thorax"), None, False),  # its own words count first
+        (SeriesFacts(study_description="CT Thorax"), None, True),
+        (SeriesFacts(study_description="CT Schädel nativ"), 500.0, False),
+        (SeriesFacts(series_description="2.0 mm"), 500.0, True),
+        (SeriesFacts(series_description="2.0 mm"), 230.0, False),
+        (SeriesFacts(), None, False),
+        (SeriesFacts(series_description="LungCAD"), None, True),
+        (SeriesFacts(protocol="CAP w contrast"), None, True),
     ],
 )
 def test_what_may_be_a_chest_is_told_by_words_and_then_by_the_field(
-    facts: Facts, field_mm: float | None, expected: bool
+    facts: SeriesFacts, field_mm: float | None, expected: bool
 ) -> None:
     assert may_be_chest(facts, field_mm) is expected
 

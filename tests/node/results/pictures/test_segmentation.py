@@ -25,7 +25,7 @@ ORIENTATIONS = {
     "transposed and turned": Geometry(row=(0, -1, 0), column=(1, 0, 0), step_mm=-3.0),
 }
 
-Places = set[tuple[float, float, float]]
+AssociationLimit = set[tuple[float, float, float]]
 
 
 def segmented(datasets: list[Dataset], volume: Volume | None = None) -> Dataset:
@@ -35,7 +35,7 @@ def segmented(datasets: list[Dataset], volume: Volume | None = None) -> Dataset:
     return segmentation(lungs, Envelope(SourceStudy(tuple(datasets)), a_run(), Layout(), a_model(), "content")).dataset
 
 
-def places_in_source(datasets: list[Dataset], hu: int) -> Places:
+def places_in_source(datasets: list[Dataset], hu: int) -> AssociationLimit:
     """LPS positions, mm, of the stored pixels of value ``hu``, from each image's own header (PS3.3 C.7.6.2.1.1)."""
     return {
         place
@@ -44,12 +44,12 @@ def places_in_source(datasets: list[Dataset], hu: int) -> Places:
     }
 
 
-def places_in_segment(ds: Dataset, number: int) -> Places:
+def places_in_segment(ds: Dataset, number: int) -> AssociationLimit:
     """LPS positions, mm, of the pixels of one segment, from the object's own functional groups."""
     shared = ds.SharedFunctionalGroupsSequence[0]
     orientation = shared.PlaneOrientationSequence[0].ImageOrientationPatient
     spacing = shared.PixelMeasuresSequence[0].PixelSpacing
-    found: Places = set()
+    found: AssociationLimit = set()
     for frame, group in zip(ds.pixel_array, ds.PerFrameFunctionalGroupsSequence, strict=True):
         if group.SegmentIdentificationSequence[0].ReferencedSegmentNumber == number:
             found |= set(places(frame > 0, group.PlanePositionSequence[0].ImagePositionPatient, orientation, spacing))
