@@ -1,7 +1,7 @@
 """The commands of a node's administrator: what came, what became of it, and to take up again what failed."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
@@ -210,17 +210,17 @@ def list_associations(
     node.show_listing(found, lambda _: ASSOCIATIONS, title="associations", wide=wide, as_json=as_json)
 
 
-def show_reissued(rows: Sequence[Any], as_json: bool) -> None:
+def show_reissued(rows: Sequence[Any], short: Mapping[str, str], as_json: bool) -> None:
     """Print what was sent again, withdrawn or had made anew."""
     from rich.console import Console
 
     from survnode.node.commands.printing import print_json, print_table
-    from survnode.node.commands.table_layouts import REISSUED
+    from survnode.node.commands.table_layouts import of_reissued
 
     if as_json:
         print_json(rows)
     else:
-        print_table(Console(), rows, REISSUED, title="results")
+        print_table(Console(), rows, of_reissued(short), title="results")
 
 
 def _moments(since: datetime | None, until: datetime | None) -> tuple[float | None, float | None]:

@@ -41,7 +41,7 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
     from survnode.node.config import load_config
     from survnode.node.service.children import layout_of
     from survnode.node.state.reissuing import Selection
-    from survnode.node.state.short_uids import find_study
+    from survnode.node.state.short_uids import find_study, shorten
 
     settings = load_config(config)
     begin, end = (moment.timestamp() if moment else None for moment in (since, until))
@@ -57,7 +57,7 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
         if not yes:
             _ask(reissue.would_withdraw(selection))
         rows = reissue.withdraw(selection, layout_of(settings))
-    show_reissued(rows, as_json)
+    show_reissued(rows, shorten(database, {row.study_instance_uid for row in rows}), as_json)
 
 
 def _check_modes(*, withdraw: bool, dry_run: bool, yes: bool, anew: bool, destination: str | None) -> None:

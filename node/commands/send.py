@@ -25,6 +25,7 @@ RECALLED = "Withdrawn. Some of it may be on its way: a note on that follows if i
 NEVER_SENT = "Nothing of it went there."
 WITHDRAWN = "It was withdrawn there: have it made anew."  # a PACS hides a rejected UID even if it comes again
 WOULD_BE = "It would be withdrawn."
+AGAIN = "It is sent again."
 LEFT_OUT = "The rule of its study leaves this destination out: name it with --destination to send there all the same."
 JUDGED_AGAIN = "It is judged again."
 NOT_HERE = "Not all of its images are here, or some are still coming in: send the study again, or wait."
@@ -134,7 +135,8 @@ class Reissue:
         if not self._all_there(found):
             return _row(job, destination.name, note=DELETED)
         outbox = Outbox(self.database, self.folder, clock=self.clock)
-        return _row(job, destination.name, objects=outbox.resend(job.id, destination.name, destination.objects))
+        objects = outbox.resend(job.id, destination.name, destination.objects)
+        return _row(job, destination.name, objects=objects, note=AGAIN if objects else "")
 
     def _withdraw(self, job: FinishedJob, destination: DestinationConfig, layout: Layout) -> Reissued:
         withdrawals = Withdrawals(self.database, self.folder, layout, clock=self.clock)

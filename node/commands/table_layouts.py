@@ -136,16 +136,20 @@ DESTINATIONS: TableLayout[DestinationSummary] = TableLayout(
     style=lambda row: "red" if row.down_since else "",
 )
 
-REISSUED: TableLayout[Reissued] = TableLayout(
-    (
-        Column("job", lambda row: row.job),
-        Column("version", lambda row: row.version),
-        Column("destination", lambda row: row.destination),
-        Column("objects", lambda row: row.objects),
-        Column("study", lambda row: row.study_instance_uid, shrinks=True),
-    ),
-    note=lambda row: row.note,
-)
+
+def of_reissued(short: Mapping[str, str]) -> TableLayout[Reissued]:
+    """What became of results, each with the short name of its study."""
+    return TableLayout(
+        (
+            Column("job", lambda row: row.job),
+            Column("study", lambda row: short[row.study_instance_uid]),
+            Column("version", lambda row: row.version),
+            Column("destination", lambda row: row.destination),
+            Column("objects", lambda row: row.objects),
+        ),
+        note=lambda row: row.note,
+    )
+
 
 FETCHED: TableLayout[Fetched] = TableLayout(
     (
@@ -212,8 +216,8 @@ def _object(row: DeliverySummary) -> str:
 
 def _why_of_study(row: StudySummary) -> str:
     state = row.state.sentence if row.state in SPEAKS else ""
-    reason = row.reason.sentence if row.reason else ""
-    return _joined(state, reason, row.detail, row.error)
+    told = row.reason is None or row.reason.sentence in row.detail  # what is ignored tells all in its detail
+    return _joined(state, "" if told or row.reason is None else row.reason.sentence, row.detail, row.error)
 
 
 def _why_of_delivery(row: DeliverySummary) -> str:

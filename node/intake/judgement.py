@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydicom import Dataset
 
 from survnode.model.ct.selection import SeriesChoice, choose
+from survnode.node.config import NotAnalysed
 from survnode.node.contexts import name_of
 from survnode.node.intake.header_facts import SeriesFacts, facts_of, field_mm_of
 from survnode.node.intake.rules import Route, Routes, StudyFacts, may_be_chest, wants_report
@@ -36,9 +37,8 @@ class JudgedStudy:
             return f"The rule {self.route.rule} ignores it."
         if self.choice.reason is None or self.reports(replaces=replaces):
             return ""
-        return (
-            f"{without_report(self.route, chest=self.chest)} {self.choice.reason.sentence} {self.choice.detail}".strip()
-        )
+        why = f"{self.choice.reason.sentence} {self.choice.detail}".strip()
+        return f"{why} {without_report(self.route, chest=self.chest)}"
 
     def without_ct(self, others: Sequence[OtherSeries]) -> str:
         """Why a study is ignored of which no CT was received."""
@@ -74,9 +74,10 @@ def judge_study(
 
 def without_report(route: Route, *, chest: bool) -> str:
     """Why a study that cannot be analysed gets no report."""
-    whose = f"The rule {route.rule}" if route.rule else "The configuration"
-    reason = "asks for none" if chest else "asks for one for chests alone, and its headers name no chest"
-    return f"No report is made: {whose[0].lower()}{whose[1:]} {reason}."
+    whose = f"the rule {route.rule}" if route.rule else "the configuration"
+    if chest or route.not_analysed is NotAnalysed.NEVER:
+        return f"No report is made: {whose} asks for none."
+    return f"No report is made: its headers name no chest, and {whose} asks for reports on chests only."
 
 
 def numbers_of(others: Sequence[OtherSeries]) -> Counter[str]:

@@ -35,6 +35,7 @@ from survnode.node.service.sweeps import Sweeps
 from survnode.node.service.watchdog import ReceiverWatchdog, answers
 from survnode.node.state.audit import newest_entry
 from survnode.node.state.database import Database
+from survnode.node.state.due_times import wait_for_senders
 from survnode.node.work import jobs
 
 log = structlog.get_logger()
@@ -78,6 +79,7 @@ class Service:
         try:
             self._start(workers, leases)
             self._start([receiver, *workers], leases)
+            wait_for_senders(database, until=time.time() + self.config.assembly.quiet_period_s)
             sweeps.start()
             log.info("node.started", model=card.name, model_version=card.version, device_uid=card.device_uid)
             _tell_audit_head(database)

@@ -3,7 +3,7 @@
 from sqlalchemy import update
 
 from survnode.node.state.database import Database
-from survnode.node.state.records import DeliveryState, JobState
+from survnode.node.state.records import DeliveryState, JobState, StudyState
 from survnode.node.state.tables import deliveries, jobs, studies
 
 
@@ -31,3 +31,13 @@ def shift_due_times(database: Database, step_s: float, *, stepped_after: float, 
     )
     with database.transaction() as connection:
         return sum(connection.execute(statement).rowcount for statement in statements)
+
+
+def wait_for_senders(database: Database, *, until: float) -> int:
+    """Let no study that was still coming be judged before ``until``: its sender could not go on; how many wait longer.
+
+    The quiet of a node that did not listen says nothing of whether a study is complete.
+    """
+    coming = (studies.c.state == StudyState.RECEIVING, studies.c.due_at < until)
+    with database.transaction() as connection:
+        return connection.execute(update(studies).where(*coming).values(due_at=until)).rowcount

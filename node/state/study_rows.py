@@ -50,7 +50,7 @@ def postpone_study(connection: Transaction, study: Study, due_at: float) -> None
 def ignore_study(connection: Transaction, study_instance_uid: str, reason: Reason, detail: str) -> None:
     """Show a study as ignored whose images were of no use; not if more came meanwhile, since it is judged again."""
     judged = (studies.c.study_instance_uid == study_instance_uid, studies.c.state == StudyState.ASSEMBLED)
-    why = f"{NO_REPORT} {reason.sentence} {detail}".strip()
+    why = f"{f'{reason.sentence} {detail}'.strip()} {NO_REPORT}"
     connection.execute(update(studies).where(*judged).values(state=StudyState.IGNORED, detail=why))
 
 

@@ -236,6 +236,25 @@ def test_a_node_killed_after_the_last_acknowledged_image_completes_the_study(
     assert running.status.study(uid)["images"] == len(thorax64_series)
 
 
+def test_a_study_that_the_end_of_a_node_cut_in_two_is_judged_whole(tmp_path: Path, thorax64_series: list[Path]) -> None:
+    pacs = Pacs()
+    running = RunningNode(tmp_path, {"pacs": pacs.start()}, quiet_period_s=5)
+    uid = "1.2.3.121"
+    images = rewritten(thorax64_series, tmp_path / "ct", uid)
+    try:
+        running.start()
+        assert set(running.send(images[:15])) == {0}
+        running.kill()
+        running.start()  # which takes longer than the quiet period that was left
+        assert set(running.send(images[15:])) == {0}
+        running.await_job(uid)
+    finally:
+        running.stop()
+        pacs.stop()
+    (job,) = running.jobs_of(uid)
+    assert (job["version"], running.status.job(job["job"])["images"]) == (1, len(images))
+
+
 def test_a_destination_that_is_down_gets_its_results_when_it_is_back_and_holds_up_no_other(
     tmp_path: Path, thorax64_series: list[Path]
 ) -> None:

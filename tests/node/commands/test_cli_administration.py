@@ -14,6 +14,7 @@ from survnode.node.commands.options import JOB_STATES, STANDINGS
 from survnode.node.errors import RecordNotFound
 from survnode.node.state.database import Database
 from survnode.node.state.records import Job, JobState
+from survnode.node.state.study_rows import NO_REPORT, ignore_study
 from survnode.node.state.summaries import Standing
 from survnode.node.state.tables import deliveries, jobs, studies
 
@@ -90,6 +91,21 @@ def test_a_study_is_listed_by_the_end_of_its_uid_which_shows_it(ask: Ask) -> Non
     for name in ("...08858503", "503", f"{LONG}503"):
         assert json.loads(ask("studies", "show", name, "--json").stdout)["study_instance_uid"] == f"{LONG}503"
     assert f"{LONG}503" in ask("studies", "list", "--wide").stdout
+
+
+@pytest.mark.usefixtures("node")
+def test_why_a_study_is_ignored_is_said_once(ask: Ask, database: Database) -> None:
+    with database.transaction() as connection:
+        ignore_study(connection, f"{LONG}503", Reason.IRREGULAR_SPACING, "10 mm where 5 mm are expected.")
+    listed = " ".join(ask("studies", "list").stdout.split())
+    assert listed.count("The slices are not evenly spaced") == 1
+    assert NO_REPORT in listed
+
+
+@pytest.mark.usefixtures("node")
+def test_what_is_sent_again_is_named_by_the_end_of_its_uid(ask: Ask) -> None:
+    sent = ask("send", "--study", f"{LONG}503").stdout
+    assert "...08858503" in sent
 
 
 @pytest.mark.usefixtures("node")

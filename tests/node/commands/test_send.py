@@ -117,7 +117,10 @@ def test_a_study_is_sent_again_to_each_destination_what_it_takes(
     finish()
     deliver("pacs"), deliver("archive")
     rows = again.send_again(ALL_OF_IT)
-    assert [(row.destination, row.objects, row.note) for row in rows] == [("pacs", 5, ""), ("archive", 1, "")]
+    assert [(row.destination, row.objects, row.note) for row in rows] == [
+        ("pacs", 5, reissue.AGAIN),
+        ("archive", 1, reissue.AGAIN),
+    ]
     assert len(deliver("pacs")) == 5
     assert deliver("archive") == ["report-22.dcm"]
 
@@ -132,7 +135,7 @@ def test_a_study_whose_rule_sends_nothing_is_sent_only_where_a_person_names_the_
     rows = again.send_again(ALL_OF_IT)
     assert [(row.destination, row.objects, row.note) for row in rows] == [
         ("pacs", 0, reissue.LEFT_OUT),
-        ("archive", 1, ""),
+        ("archive", 1, reissue.AGAIN),
     ]
     named = Reissue(database, again.folder, (PACS,), again.clock, despite_rules=True)
     assert [row.objects for row in named.send_again(ALL_OF_IT)] == [5]
@@ -148,9 +151,9 @@ def test_what_was_withdrawn_from_a_destination_is_not_sent_there_again(
     rows = again.send_again(Selection(since=0.0))
     assert {(row.study_instance_uid, row.destination, row.objects, row.note) for row in rows} == {
         ("1.1", "pacs", 0, reissue.WITHDRAWN),
-        ("1.1", "archive", 1, ""),
-        ("1.2", "pacs", 5, ""),
-        ("1.2", "archive", 1, ""),
+        ("1.1", "archive", 1, reissue.AGAIN),
+        ("1.2", "pacs", 5, reissue.AGAIN),
+        ("1.2", "archive", 1, reissue.AGAIN),
     }
 
 

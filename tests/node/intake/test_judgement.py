@@ -65,8 +65,8 @@ def test_a_head_that_cannot_be_analysed_gets_none_and_says_so(
     study, made = judge()
     assert (study.state, study.due_at, made) == (StudyState.IGNORED, None, [])
     assert study.detail == (
-        "No report is made: the configuration asks for one for chests alone, and its headers name no chest. "
-        "There are too few slices. Found 2, at least 3 are needed."
+        "There are too few slices. Found 2, at least 3 are needed. "
+        "No report is made: its headers name no chest, and the configuration asks for reports on chests only."
     )
 
 
@@ -82,7 +82,7 @@ def test_a_head_that_looks_like_a_series_to_analyse_is_tried_but_its_refusal_is_
     jobs.finish(database, claimed, [], [], now=61.0, reason=Reason.NO_LUNGS)
     study, (job,) = judge()
     assert (study.state, job.state) == (StudyState.IGNORED, JobState.FINISHED)
-    assert study.detail.endswith("No lungs were found in the images.")
+    assert study.detail.startswith("No lungs were found in the images.")
 
     # Judged again it ends as before, until a rule asks for the report.
     assert judge_again(database, "1.2.3", now=60.0)

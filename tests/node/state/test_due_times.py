@@ -5,9 +5,9 @@ import pytest
 from sqlalchemy import select
 
 from survnode.node.state import delivery_rows
-from survnode.node.state.database import Database, fetch
-from survnode.node.state.due_times import shift_due_times
-from survnode.node.state.records import CommitmentState, DeliveryState, Job, Study
+from survnode.node.state.database import Database, fetch, row_of
+from survnode.node.state.due_times import shift_due_times, wait_for_senders
+from survnode.node.state.records import CommitmentState, DeliveryState, Job, Study, StudyState
 from survnode.node.state.tables import jobs, studies
 from survnode.node.work import jobs as queue
 
@@ -53,3 +53,15 @@ def test_a_study_that_the_new_clock_made_due_stays(database: Database, add_job: 
     with database.reading() as connection:
         rows = fetch(connection, Study, select(studies).order_by(studies.c.study_instance_uid))
     assert [study.due_at for study in rows] == [4060.0, 4060.0]
+
+
+def test_what_was_coming_when_the_node_ended_has_time_to_come_on(database: Database) -> None:
+    coming = Study("1.1", "P1", False, 1.0, 2.0, 10.0, 1, StudyState.RECEIVING)
+    waits_for_longer = replace(coming, study_instance_uid="1.2", due_at=500.0)
+    judged = replace(coming, study_instance_uid="1.3", due_at=None, state=StudyState.ASSEMBLED)
+    with database.transaction() as connection:
+        connection.execute(studies.insert(), [row_of(study) for study in (coming, waits_for_longer, judged)])
+    assert wait_for_senders(database, until=160.0) == 1
+    with database.reading() as connection:
+        rows = fetch(connection, Study, select(studies).order_by(studies.c.study_instance_uid))
+    assert [study.due_at for study in rows] == [160.0, 500.0, None]

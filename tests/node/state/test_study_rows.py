@@ -72,7 +72,10 @@ def test_only_a_judged_study_is_ignored(database: Database) -> None:
     assert read(database) == DUE
     ignored = read(database, "1.2")
     assert ignored is not None
-    assert (ignored.state, ignored.detail.startswith(study_rows.NO_REPORT)) == (StudyState.IGNORED, True)
+    assert (ignored.state, ignored.detail) == (
+        StudyState.IGNORED,
+        f"{Reason.NO_LUNGS.sentence} {study_rows.NO_REPORT}",
+    )
 
 
 def test_a_forgotten_study_leaves_nothing_if_it_never_had_a_job(database: Database) -> None:
