@@ -13,8 +13,7 @@ from survnode.train.cohorts import dicom_tree, judged
 from survnode.train.cohorts.clinical import Columns, MonthRule, Reading
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.description import TableDescription
-from survnode.train.cohorts.dicom_tree import index_tree
-from survnode.train.cohorts.errors import ClinicalTableRefused, TreeMissing
+from survnode.train.cohorts.errors import ClinicalTableRefused
 from survnode.train.cohorts.exclusions import ExclusionReason, write_exclusions
 from survnode.train.cohorts.pretreatment import Pretreatment
 from survnode.train.cohorts.table import read_table
@@ -88,11 +87,6 @@ def test_faulty_table_is_refused_unless_told_otherwise(tmp_path: Path) -> None:
         load(tmp_path, ["a,-1,1,"])
 
 
-def test_absent_tree_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TreeMissing):
-        index_tree(tmp_path / "no", tmp_path / "index.sqlite")
-
-
 @pytest.mark.parametrize(
     ("better", "worse", "why"),
     [
@@ -163,12 +157,6 @@ def test_key_and_hash_change_with_a_lost_file(tmp_path: Path) -> None:
     assert after.sha256 != before.sha256
 
 
-def test_second_copy_of_an_instance_is_not_a_second_slice(tmp_path: Path) -> None:
-    for copy in "12":
-        write_series(tmp_path / "tree" / copy, "A", "1")
-    assert len(in_files(load(tmp_path, ["A,1,1,"]))[0].paths) == 24
-
-
 def test_damaged_files_are_told_and_others_ignored(tmp_path: Path) -> None:
     write_series(tmp_path / "tree", "A", "1")
     (tmp_path / "tree/LICENSE").write_text("free")
@@ -177,15 +165,6 @@ def test_damaged_files_are_told_and_others_ignored(tmp_path: Path) -> None:
     cohort = load(tmp_path, ["A,1,1,"])
     assert [path.name for path in cohort.unreadable] == ["broken.dcm", "nowhere"]
     assert cohort.ids == ("A",)
-
-
-def test_file_that_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
-    paths = write_series(tmp_path / "tree", "A", "1")
-    away = paths[0].rename(tmp_path / "away")
-    paths[0].symlink_to(tmp_path / "not-mounted")
-    assert len(in_files(load(tmp_path, ["A,1,1,"]))[0].paths) == 23
-    away.rename(tmp_path / "not-mounted")
-    assert len(in_files(load(tmp_path, ["A,1,1,"]))[0].paths) == 24
 
 
 def test_progress_reaches_the_number_of_files_and_of_series(tmp_path: Path) -> None:
