@@ -23,7 +23,7 @@ Since = Annotated[datetime | None, typer.Option(help="Received at this local tim
 Until = Annotated[datetime | None, typer.Option(help="Received before this local time.")]
 
 # The members of `summaries.Standing` and `records.JobState`, which are not imported before a command runs.
-STANDINGS = "receiving, waiting, analysed, not_analysed, failed, ignored"
+STANDINGS = "receiving, waiting, analysed, not_analysed, withdrawn, failed, ignored"
 JOB_STATES = "queued, running, finished, failed, quarantined, superseded"
 StudyStanding = Annotated[str | None, typer.Option("--state", metavar="STATE", help=f"Where it stands: {STANDINGS}.")]
 StateOfJob = Annotated[str | None, typer.Option("--state", metavar="STATE", help=f"Where it stands: {JOB_STATES}.")]

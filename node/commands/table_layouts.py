@@ -21,7 +21,7 @@ from survnode.node.state.summaries import (
 )
 
 SPEAKS = (StudyState.PATIENT_CONFLICT, StudyState.UNASSEMBLED, StudyState.PARTLY_DELETED)  # by their sentence
-STYLES = {Standing.FAILED: "red", Standing.NOT_ANALYSED: "yellow"}
+STYLES = {Standing.FAILED: "red", Standing.NOT_ANALYSED: "yellow", Standing.WITHDRAWN: "yellow"}
 
 
 def of_studies(short: Mapping[str, str]) -> TableLayout[StudySummary]:

@@ -26,7 +26,16 @@ from survnode.node.state.summaries import (
     StudyDetail,
     StudySummary,
 )
-from survnode.node.state.tables import Member, instances, jobs, other_series, results, studies
+from survnode.node.state.tables import (
+    Member,
+    deliveries,
+    instances,
+    jobs,
+    other_series,
+    results,
+    studies,
+    withdrawn_jobs,
+)
 
 _IN_WORK = (JobState.QUEUED, JobState.RUNNING)
 _NEED_HELP = (StudyState.PATIENT_CONFLICT, StudyState.UNASSEMBLED, StudyState.PARTLY_DELETED)
@@ -42,11 +51,13 @@ _newest = (
 _with_newest_job = studies.outerjoin(
     jobs, and_(jobs.c.study_instance_uid == studies.c.study_instance_uid, jobs.c.version + 0 == _newest)
 )
+_withdrawn = withdrawn_jobs().where(deliveries.c.job_id == jobs.c.id).correlate(jobs).exists()
 _standing_code: ColumnElement[str] = case(
     (studies.c.state.in_(_NEED_HELP), Standing.FAILED.value),
     (studies.c.state == StudyState.IGNORED, Standing.IGNORED.value),
     (studies.c.state == StudyState.RECEIVING, Standing.RECEIVING.value),
     (jobs.c.state.in_(_IN_WORK), Standing.WAITING.value),
+    (and_(jobs.c.state == JobState.FINISHED, _withdrawn), Standing.WITHDRAWN.value),
     (and_(jobs.c.state == JobState.FINISHED, jobs.c.reason.is_(None)), Standing.ANALYSED.value),
     (jobs.c.state == JobState.FINISHED, Standing.NOT_ANALYSED.value),
     else_=Standing.FAILED.value,

@@ -30,6 +30,7 @@ class Standing(Explained):
     WAITING = "WAITING", "It waits for its analysis, or is being analysed."
     ANALYSED = "ANALYSED", "It was analysed and its results were made."
     NOT_ANALYSED = "NOT_ANALYSED", "It cannot be analysed; its report says why."
+    WITHDRAWN = "WITHDRAWN", "Its newest results were withdrawn, from one destination or more."
     FAILED = "FAILED", "A person must act: see its state and error."
     IGNORED = "IGNORED", "It gets neither an analysis nor a report."
 
@@ -279,5 +280,6 @@ class StudyCounts:
     waiting: int = 0
     analysed: int = 0
     not_analysed: int = 0
+    withdrawn: int = 0
     failed: int = 0
     ignored: int = 0

@@ -338,7 +338,7 @@ def withdrawn_jobs(destination: str | None = None) -> Select[Any]:
     """The jobs whose results were withdrawn, by a note or before they were sent; from one destination or from any."""
     unsent = (DeliveryState.WITHDRAWN, DeliveryState.RECALLED)
     note = deliveries.c.state.in_(unsent) | (results.c.role == ResultRole.WITHDRAWAL)
-    found = select(deliveries.c.job_id).join(results, results.c.id == deliveries.c.result_id).where(note).distinct()
+    found = select(deliveries.c.job_id).join(results, results.c.id == deliveries.c.result_id).where(note)
     return found if destination is None else found.where(deliveries.c.destination == destination)
 
 

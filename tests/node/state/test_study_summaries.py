@@ -8,9 +8,11 @@ from sqlalchemy import insert, update
 
 from survnode.model.errors import Reason
 from survnode.node.errors import RecordNotFound
+from survnode.node.roles import ResultRole
 from survnode.node.state import study_summaries
 from survnode.node.state.database import Database, row_of
-from survnode.node.state.records import Instance, Job, JobState, Study, StudyState
+from survnode.node.state.records import Instance, Job, JobState, StoredObject, Study, StudyState
+from survnode.node.state.reissuing import hold_back, queue_note
 from survnode.node.state.summaries import Page, Search, Standing
 from survnode.node.state.tables import instances, jobs, studies
 
@@ -103,6 +105,7 @@ STANDINGS = {
     "WAITING": (StudyState.ASSEMBLED, JobState.QUEUED, None),
     "ANALYSED": (StudyState.ASSEMBLED, JobState.FINISHED, None),
     "NOT_ANALYSED": (StudyState.ASSEMBLED, JobState.FINISHED, Reason.NO_LUNGS),
+    "WITHDRAWN": (StudyState.ASSEMBLED, JobState.FINISHED, None),
     "FAILED": (StudyState.ASSEMBLED, JobState.FAILED, None),
     "IGNORED": (StudyState.IGNORED, None, None),
 }
@@ -114,7 +117,11 @@ def one_of_each(database: Database, add_job: AddJob) -> Database:
     for number, (name, (state, job_state, reason)) in enumerate(STANDINGS.items()):
         put(database, study(f"1.{name}", float(number), state))
         if job_state is not None:
-            add_job(f"1.{name}", state=job_state, reason=reason)
+            number_of_job = add_job(f"1.{name}", state=job_state, reason=reason)
+            if name == Standing.WITHDRAWN:
+                note = StoredObject(ResultRole.WITHDRAWAL, 0, "1", "2.25.9", "2.25.8", "withdrawal.dcm")
+                with database.transaction() as connection:
+                    queue_note(connection, note, number_of_job, "pacs", 0.0)
     return database
 
 
@@ -134,11 +141,20 @@ def test_a_study_that_needs_a_person_has_failed_whatever_became_of_its_job(
     assert [row.state for row in study_summaries.list_studies(database, standing=Standing.FAILED).rows] == [state]
 
 
+def test_a_study_is_withdrawn_until_it_has_newer_results(database: Database, finish_job: Callable[..., Job]) -> None:
+    first = finish_job("1.1", "pacs")
+    with database.transaction() as connection:
+        hold_back(connection, first.id, "pacs", 20.0)
+    assert study_summaries.read_study(database, "1.1").standing is Standing.WITHDRAWN
+    finish_job("1.1", "pacs", version=2)
+    assert study_summaries.read_study(database, "1.1").standing is Standing.ANALYSED
+
+
 def test_studies_are_counted_from_a_time_on(one_of_each: Database) -> None:
     counts = study_summaries.count_studies(one_of_each, received_since=0.0)
-    each = dict.fromkeys(("receiving", "waiting", "analysed", "not_analysed", "failed", "ignored"), 1)
-    assert row_of(counts) == {"received": 6, **each}
-    assert study_summaries.count_studies(one_of_each, received_since=2.0).received == 4
+    each = dict.fromkeys(("receiving", "waiting", "analysed", "not_analysed", "withdrawn", "failed", "ignored"), 1)
+    assert row_of(counts) == {"received": 7, **each}
+    assert study_summaries.count_studies(one_of_each, received_since=2.0).received == 5
 
 
 def test_the_oldest_that_waits_may_wait_for_images_or_for_a_worker(one_of_each: Database) -> None:
