@@ -17,7 +17,7 @@ def print_status(status: NodeStatus, short: Callable[[Sequence[str]], dict[str, 
     """Print how a node does; ``short`` gives studies their short names."""
     console = Console()
     where = f"{status.ae_title} at {status.host}:{status.port}, {status.data_dir}"
-    _say(console, "node", f"{'runs' if status.running else 'does not run'}: {where}")
+    _say(console, "node", f"{_life(status)}: {where}")
     _say(console, "disk", f"{status.free_gib:g} GiB free, at least {status.needed_gib:g} needed")
     _say(console, "today", _counted(status.today))
     _say(console, "waiting", _waiting(status, short))
@@ -35,6 +35,12 @@ def print_status(status: NodeStatus, short: Callable[[Sequence[str]], dict[str, 
 def _say(console: Console, name: str, text: str) -> None:
     console.print(f"[bold]{name.ljust(WIDTH)}[/bold]", end="")
     console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def _life(status: NodeStatus) -> str:
+    if not status.running:
+        return "does not run"
+    return "runs" if status.listening else "starting, not yet listening"
 
 
 def _counted(counts: StudyCounts) -> str:

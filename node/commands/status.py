@@ -32,6 +32,7 @@ class NodeStatus:
     Parameters
     ----------
     running : whether a node serves in the data folder
+    listening : whether it takes images yet; a node that starts does not
     today : studies whose last image came since midnight, local time
     waiting, failed : of all studies, whenever they came; the failed need a person
     quarantined : images that came again with other content, and wait for a person to accept or drop them
@@ -39,6 +40,7 @@ class NodeStatus:
     """
 
     running: bool
+    listening: bool
     ae_title: str
     host: str
     port: int
@@ -69,11 +71,13 @@ def read_status(database: Database, config: NodeConfig, now: datetime) -> NodeSt
     """How the node of ``config`` does at ``now``, in whose time zone the day began at midnight."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     waiting = (Standing.RECEIVING, Standing.WAITING)
+    running, port = is_locked(config.data_dir / LOCK), listening_port(config)
     return NodeStatus(
-        running=is_locked(config.data_dir / LOCK),
+        running=running,
+        listening=running and port is not None,
         ae_title=config.receiver.ae_title,
         host=config.receiver.host,
-        port=_port(config),
+        port=port or config.receiver.port,
         data_dir=str(config.data_dir),
         free_gib=round(shutil.disk_usage(config.data_dir).free / GIB, 1),
         needed_gib=config.receiver.min_free_gib,
@@ -85,6 +89,14 @@ def read_status(database: Database, config: NodeConfig, now: datetime) -> NodeSt
         destinations=tuple(read_destinations(database, _names(config.destinations))),
         rejected=list_associations(database, turned_away=True, page=Page(REJECTIONS_SHOWN)).rows,
     )
+
+
+def listening_port(config: NodeConfig) -> int | None:
+    """Where the node listens; None while it does not."""
+    try:
+        return int(config.port_file.read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def down_lines(database: Database, config: NodeConfig) -> list[str]:
@@ -106,14 +118,6 @@ def _down(destination: DestinationSummary) -> str:
     objects = f"{destination.waiting} object{'s'[: destination.waiting != 1]}"
     down = f"the destination {destination.destination} has been down since {since}"
     return f"{down}, {objects} waiting: {destination.last_error}"
-
-
-def _port(config: NodeConfig) -> int:
-    """Where it listens; the configured port while it does not."""
-    try:
-        return int(config.port_file.read_text())
-    except (OSError, ValueError):
-        return config.receiver.port
 
 
 def _names(destinations: tuple[DestinationConfig, ...]) -> list[str]:

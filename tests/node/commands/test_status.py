@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, update
 
+from survnode.node.commands.print_status import print_status
 from survnode.node.commands.status import down_lines, read_status
 from survnode.node.config import DestinationConfig, NodeConfig, ReceiverConfig
 from survnode.node.service.lock import lock_data_dir
@@ -77,7 +78,23 @@ def test_a_node_that_does_not_run_is_a_warning(database: Database, config: NodeC
 def test_a_node_that_runs_and_lacks_nothing_has_no_warning(database: Database, config: NodeConfig) -> None:
     (config.data_dir / "receiver.port").write_text("4711")
     found = read_status(database, config, NOON)
-    assert (found.running, found.port, found.warnings) == (True, 4711, ())
+    assert (found.running, found.listening, found.port, found.warnings) == (True, True, 4711, ())
+
+
+@pytest.mark.usefixtures("running")
+def test_a_node_that_starts_does_not_listen_yet(
+    database: Database, config: NodeConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_status(read_status(database, config, NOON), lambda _: {})
+    assert "starting, not yet listening: SURVNODE at" in capsys.readouterr().out
+    (config.data_dir / "receiver.port").write_text("4711")
+    print_status(read_status(database, config, NOON), lambda _: {})
+    assert "runs: SURVNODE at 127.0.0.1:4711" in capsys.readouterr().out
+
+
+def test_a_port_that_was_left_behind_is_none_that_is_listened_at(database: Database, config: NodeConfig) -> None:
+    (config.data_dir / "receiver.port").write_text("4711")
+    assert not read_status(database, config, NOON).listening
 
 
 @pytest.mark.usefixtures("running")
