@@ -15,6 +15,7 @@ from pydicom.uid import UID
 
 from survnode.model.checkpoint import Card, checkpoint_folder, read_card
 from survnode.model.errors import ModelError
+from survnode.node.commands.status import listening_port
 from survnode.node.config import (
     DestinationConfig,
     NodeConfig,
@@ -67,7 +68,7 @@ def run_checks(path: Path) -> Iterator[Finding]:
         yield _check_data_dir(config)
     yield _check_database(config)
     yield _check_disk(config)
-    yield _check_address(config.receiver)
+    yield _check_address(config)
     yield from _check_tls(config)
     for settings in config.destinations:
         yield from _check_destination(settings, config.receiver)
@@ -124,7 +125,8 @@ def _check_data_dir(config: NodeConfig) -> Finding:
     try:
         lock = lock_data_dir(config.data_dir, folders)
     except StartRefused as error:
-        return Finding("data folder", False, str(error))
+        runs = f"this node runs in {config.data_dir}: a second one cannot be started beside it"
+        return Finding("data folder", False, runs if _node_runs(config) else str(error))
     folder = config.received_dir
     try:
         if is_locked(folder / "receiver.lock"):
@@ -137,6 +139,13 @@ def _check_data_dir(config: NodeConfig) -> Finding:
     finally:
         os.close(lock)
     return Finding("data folder", True, f"{config.data_dir} can be written to, and no node runs there")
+
+
+def _node_runs(config: NodeConfig) -> bool:
+    try:
+        return is_locked(config.data_dir / LOCK)
+    except OSError:
+        return False
 
 
 def _write_something(folder: Path) -> None:
@@ -163,8 +172,9 @@ def _check_disk(config: NodeConfig) -> Finding:
     return Finding("free disk", free >= needed, f"{free:.1f} GiB at {existing}, at least {needed:g} needed")
 
 
-def _check_address(receiver: ReceiverConfig) -> Finding:
+def _check_address(config: NodeConfig) -> Finding:
     """Whether the node can listen where it is to; it does for a moment, and answers nobody."""
+    receiver = config.receiver
     where = f"{receiver.host}:{receiver.port or 'any free port'}"
     try:
         found = socket.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -174,6 +184,8 @@ def _check_address(receiver: ReceiverConfig) -> Finding:
             listening.bind(address)
             listening.listen(1)
     except (OSError, UnicodeError) as error:
+        if _node_runs(config) and listening_port(config) == receiver.port:
+            return Finding("address", False, f"this node runs and listens at {where} already")
         why = getattr(error, "strerror", None) or type(error).__name__
         return Finding("address", False, f"cannot listen at {where}: {why}")
     return Finding("address", True, f"{receiver.ae_title} can listen at {where}")

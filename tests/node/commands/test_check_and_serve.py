@@ -1,5 +1,6 @@
 """What `serve` refuses, `check` finds first: each pair runs both commands on one configuration."""
 
+import os
 import shutil
 import socket
 import sqlite3
@@ -128,6 +129,22 @@ def test_check_finds_what_serve_refuses(site: Site, what: str, tmp_path: Path) -
         served = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SERVE_S)
         assert (served.returncode, "refused:" in served.stderr, "Traceback" in served.stderr) == (1, True, False)
         assert what in faults(config)
+
+
+def test_check_beside_the_node_that_runs_says_that_folder_and_address_are_its_own(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        port = own.getsockname()[1]
+        config = configured(tmp_path, receiving("127.0.0.1", port))
+        lock = lock_data_dir(data, (data,))
+        (data / "receiver.port").write_text(str(port))
+        beside = {it.what: it for it in findings(config)}
+        os.close(lock)
+        after = {it.what: it for it in findings(config)}
+    for what in ("data folder", "address"):
+        assert (beside[what].ok, beside[what].detail.startswith("this node runs")) == (False, True)
+    assert after["data folder"].ok
+    assert after["address"].detail == f"cannot listen at 127.0.0.1:{port}: Address already in use"  # by somebody else
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid"])
