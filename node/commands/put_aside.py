@@ -33,7 +33,7 @@ def put_aside(database: Database, folder: Path, study_instance_uid: str, *, now:
             raise errors.RecordNotFound(f"There is no study {study_instance_uid}.")
         if study.state is not StudyState.PATIENT_CONFLICT:
             only = "Only a study whose images name several patients is put aside"
-            raise errors.PatientsAgree(f"{only}; this one is {study.state}. {study.state.sentence}")
+            raise errors.PatientsAgree(f"{only}; this one is not such a study. {study.state.sentence}")
         received = image_rows.images_of_study(connection, study_instance_uid)
         present = [image for image in received if image.state is not InstanceState.DELETED]
         moved = [_keep(connection, folder, image, now) for image in present]

@@ -56,7 +56,7 @@ def of_jobs(short: Mapping[str, str]) -> TableLayout[JobSummary]:
             Column("version", lambda row: row.version),
             Column("state", lambda row: row.state),
             Column("attempts", lambda row: row.attempts, wide=True),
-            Column("kills", lambda row: row.kills, wide=True),
+            Column("ended its worker", lambda row: row.kills, wide=True),
             Column("created", lambda row: row.created),
             Column("ended", lambda row: row.ended, wide=True),
         ),

@@ -108,7 +108,7 @@ def test_a_study_that_had_a_result_begins_anew_with_its_next_version(
 
 def test_a_study_of_one_patient_is_not_put_aside(store: Store, database: Database, make_received: MakeReceived) -> None:
     store.add(make_received(1))
-    with pytest.raises(errors.PatientsAgree, match="RECEIVING"):
+    with pytest.raises(errors.PatientsAgree, match="not such a study. " + StudyState.RECEIVING.sentence[:20]):
         put_aside(database, store.folder, "1.2.3", now=0.0)
     with pytest.raises(errors.RecordNotFound):
         put_aside(database, store.folder, "7.7", now=0.0)
