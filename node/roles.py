@@ -67,12 +67,12 @@ class ResultRole(StrEnum):
 
     # fmt: off
     REPORT = "report", _REPORT, 9101, "AI survival report", "report.dcm", True
-    CAPTURE = "captures", _IMAGE, 9102, "AI attention slices", "captures/{rank:02d}.dcm", True
-    KEY_OBJECTS = "key_objects", _KEY_OBJECTS, 9103, "AI attention key images", "key-objects.dcm", True
+    CAPTURE = "captures", _IMAGE, 9102, "AI attention", "captures/{rank:02d}.dcm", True
+    KEY_OBJECTS = "key_objects", _KEY_OBJECTS, 9103, "AI key images", "key-objects.dcm", True
     CURVE = "curve", _IMAGE, 9104, "AI survival curve", "curve.dcm", True
     PDF = "pdf", (EncapsulatedPDFStorage,), 9105, "AI survival summary", "summary.pdf.dcm"
     SEGMENTATION = "segmentation", (SegmentationStorage,), 9106, "AI lung segmentation", "lungs.dcm"
-    ATTENTION_REPORT = "attention_report", _REPORT, 9107, "AI attention of all slices", "attention-report.dcm"
+    ATTENTION_REPORT = "attention_report", _REPORT, 9107, "AI attention values", "attention-report.dcm"
     WITHDRAWAL = "withdrawal", _KEY_OBJECTS, 9108, "AI results withdrawn", "withdrawal.dcm"
     # fmt: on
 

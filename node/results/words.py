@@ -56,7 +56,7 @@ def alone(share: float) -> str:
 
 
 def whole(share: float) -> str:
-    """The whole number nearest to a share in percent; nobody lives or dies for certain."""
+    """The whole number nearest to a share in percent; nobody lives or dies for certain, or leads a whole cohort."""
     return "<1" if share < 0.5 else ">99" if share > 99.5 else f"{share:.0f}"
 
 
@@ -182,7 +182,8 @@ def _survival(findings: ReportedFindings) -> Iterator[str]:
 
 def _comparison(findings: ReportedFindings) -> Iterator[str]:
     if findings.cohort_rank is not None:
-        yield f"At {findings.horizon} months it is higher than in {findings.cohort_rank:.0f} % of the training cohort."
+        share = alone(findings.cohort_rank)
+        yield f"At {findings.horizon} months it is higher than in {share} of the training cohort."
     yield f"Training cohort: {findings.model.cohort}"
 
 

@@ -17,7 +17,7 @@ const [dist, orthanc, chromium, study, out] = process.argv.slice(2);
 const VIEW = { width: 1600, height: 1000 };
 const OPEN_MS = 120000;
 const SETTLED_MS = 1500;
-const DOCUMENT_PAGES = 3;
+const DOCUMENT_PAGES = 4;
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.json': 'application/json',
   '.wasm': 'application/wasm', '.svg': 'image/svg+xml', '.png': 'image/png' };
 
@@ -102,7 +102,8 @@ async function open(page, origin, series) {
   await page.waitForSelector('[data-cy="viewport-pane"], .viewport-wrapper, [data-viewportid]', { timeout: OPEN_MS });
   await settled(page);
   await skipTour(page);
-  const name = `${String(series.number).padStart(4, '0')}-${series.modality}`;
+  const version = / v\d+\b/.exec(series.description || '');
+  const name = `${String(series.number).padStart(4, '0')}-${series.modality}${version ? `-${version[0].trim()}` : ''}`;
   const steps = [];
   const count = { CT: 1, SR: DOCUMENT_PAGES }[series.modality] || series.images;
   for (let step = 1; step <= count; step += 1) {
@@ -114,7 +115,7 @@ async function open(page, origin, series) {
 }
 
 async function seriesOf(origin) {
-  const fields = 'includefield=00200011&includefield=00201209';
+  const fields = 'includefield=00200011&includefield=00201209&includefield=0008103E';
   const found = await (await fetch(`${origin}/dicom-web/studies/${study}/series?${fields}`)).json();
   const value = (item, tag) => (item[tag] && item[tag].Value ? item[tag].Value[0] : null);
   return found
@@ -122,6 +123,7 @@ async function seriesOf(origin) {
       uid: value(item, '0020000E'),
       number: Number(value(item, '00200011')),
       modality: value(item, '00080060'),
+      description: value(item, '0008103E'),
       images: Number(value(item, '00201209')),
     }))
     .sort((one, other) => one.number - other.number);

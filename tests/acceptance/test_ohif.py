@@ -5,6 +5,7 @@ The screenshots lie in the folder that the environment variable SURVNODE_SCREENS
 
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_the_ct_still_opens_on_its_first_image(seen: dict[int, list[str]], ct: l
 
 
 def test_every_series_is_listed_beside_the_ct(seen: dict[int, list[str]]) -> None:
-    for name in ("AI survival report", "AI attention slices", "AI attention key images", "AI survival curve"):
+    for name in ("AI survival report", "AI attention", "AI key images", "AI survival curve"):
         assert f"{name} v1 (research use only)" in seen[1][0]
 
 
@@ -93,3 +94,52 @@ def test_a_study_that_was_not_analysed_says_so_and_why(orthanc: Orthanc, node: R
     assert "Not analysed: no survival was predicted for this study." in seen[9101][0]
     assert "The slices are not evenly spaced: some are missing or misplaced." in seen[9101][0]
     assert "Research use only. Not a medical device" in seen[9101][0]
+
+
+@dataclass(frozen=True)
+class Told:
+    """A study of two versions whose second was withdrawn: the words on the page for each series, by its description."""
+
+    before: dict[str, list[str]]
+    after: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def told(orthanc: Orthanc, node: RunningNode, home: Path) -> Told:
+    """An image comes late, and the results are withdrawn after that."""
+    phantom = make_phantom(12, shape=(80, 128, 128), spacing_mm=(4.0, 3.2, 3.2))
+    paths = write_dicom(phantom, home / "versions", study="4")
+    uid = str(dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID)
+    for version, some in ((1, paths[:-1]), (2, paths[-1:])):
+        assert set(node.send(some)) == {0}
+        node.await_delivered(node.await_job(uid, version)["job"], "orthanc")
+    archive(orthanc, paths)
+    before = by_description(orthanc, uid, screenshots(home) / "versions")
+    withdrawn = node.survnode("send", "--study", uid, "--destination", "orthanc", "--withdraw", "--yes")
+    assert {row["note"] for row in withdrawn} == {"Withdrawn."}
+    for job in node.jobs_of(uid):
+        node.await_delivered(job["job"], "orthanc")
+    return Told(before, by_description(orthanc, uid, screenshots(home) / "withdrawn"))
+
+
+def by_description(orthanc: Orthanc, uid: str, out: Path) -> dict[str, list[str]]:
+    return {series["description"]: series["steps"] for series in peers.ohif().look(orthanc, uid, out)}
+
+
+REPORTS = [f"AI survival report v{version} (research use only)" for version in (1, 2)]
+
+
+def test_the_later_version_is_told_from_the_earlier_in_the_list(told: Told) -> None:
+    for name in REPORTS:
+        assert name in told.before[REPORTS[1]][0]
+
+
+def test_the_later_report_says_that_it_replaces_the_earlier(told: Told) -> None:
+    assert "Version 2: replaces the earlier report" in "".join(told.before[REPORTS[1]])
+    assert "replaces the earlier report" not in "".join(told.before[REPORTS[0]])
+
+
+def test_a_withdrawal_stands_in_the_list_of_series(told: Told) -> None:
+    shown = told.after[REPORTS[1]][0]
+    assert "AI results withdrawn v2 (research use only)" in shown
+    assert "AI results withdrawn" not in told.before[REPORTS[1]][0]

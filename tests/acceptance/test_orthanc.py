@@ -25,7 +25,7 @@ from .peers import Orthanc
 
 SERIES = {
     "SR": "AI survival report v1 (research use only)",
-    "KO": "AI attention key images v1 (research use only)",
+    "KO": "AI key images v1 (research use only)",
 }
 
 

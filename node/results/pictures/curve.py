@@ -45,10 +45,10 @@ def page(findings: ReportedFindings, software_version: str, palette: Palette = S
     head(figure, palette)
     _introduction(figure, findings, palette)
     _milestones(figure, findings, palette)
-    has_cohort = findings.cohort_rank is not None
-    _survival(figure.add_axes((0.085, 0.335, 0.5 if has_cohort else 0.865, 0.24)), findings, palette)
-    if has_cohort:
-        _cohort(figure.add_axes((0.65, 0.335, 0.3, 0.24)), findings, palette)
+    rank = findings.cohort_rank
+    _survival(figure.add_axes((0.085, 0.335, 0.865 if rank is None else 0.5, 0.24)), findings, palette)
+    if rank is not None:
+        _cohort(figure.add_axes((0.65, 0.335, 0.3, 0.24)), findings, rank, palette)
     _attention(figure.add_axes((0.085, 0.17, 0.865, 0.05)), findings, palette)
     _foot(figure, findings, software_version, palette)
     return figure
@@ -121,7 +121,7 @@ def _survival(axes: Axes, findings: ReportedFindings, palette: Palette) -> None:
     axes.grid(color=fraction(palette.faint), linewidth=0.8)
 
 
-def _cohort(axes: Axes, findings: ReportedFindings, palette: Palette) -> None:
+def _cohort(axes: Axes, findings: ReportedFindings, rank: float, palette: Palette) -> None:
     """Where this patient lies among those that the model was trained on."""
     survival = float(findings.survival[-1])
     counts, edges = np.histogram(findings.cohort_survival, bins=25, range=(0, 100))
@@ -130,7 +130,7 @@ def _cohort(axes: Axes, findings: ReportedFindings, palette: Palette) -> None:
     )
     axes.axvline(survival, color=fraction(palette.accent), linewidth=3, clip_on=False)
     axes.set(xlim=(0, 100), xticks=range(0, 101, 25), yticks=[])
-    title = f"higher than {findings.cohort_rank:.0f} % of the cohort"
+    title = f"higher than {words.alone(rank)} of the cohort"
     _plain(axes, f"training cohort: % alive, month {findings.horizon}", title, palette)
 
 

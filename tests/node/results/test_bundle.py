@@ -222,7 +222,7 @@ def test_the_names_of_the_series_say_version_and_state(source: SourceStudy, volu
     second = analysed(source, volume, predict(), a_run(version=2), layout)
     names = {item.role: item.dataset.SeriesDescription for item in second}
     assert names[ResultRole.REPORT] == "AI survival report v2 (research use only)"
-    assert names[ResultRole.CAPTURE] == "AI attention slices v2 (research use only)"
+    assert names[ResultRole.CAPTURE] == "AI attention v2 (research use only)"
     assert second[-1].dataset.DocumentTitle == names[ResultRole.PDF] == "AI survival summary v2 (research use only)"
     (refusal,) = not_analysed(source, Reason.NO_LUNGS, "", a_run(version=3), None)
     assert refusal.dataset.SeriesDescription == "AI not analysed v3 (research use only)"
@@ -230,3 +230,10 @@ def test_the_names_of_the_series_say_version_and_state(source: SourceStudy, volu
         "AI results withdrawn v2 (research use only)"
     )
     assert all(len(role.description) + len(" v9999 (research use only)") <= 64 for role in ResultRole)
+
+
+@pytest.mark.parametrize("role", ResultRole)
+def test_a_list_of_series_has_room_for_the_name_and_the_version(role: ResultRole) -> None:
+    """OHIF's list of its default width shows 20 characters below a thumbnail and 23 in the line of a document."""
+    room = 20 if role in {ResultRole.CAPTURE, ResultRole.CURVE} else 23
+    assert len(f"{role.description} v9") <= room

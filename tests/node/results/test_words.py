@@ -8,12 +8,13 @@ from survnode.model.errors import Reason
 from survnode.node.results import words
 from survnode.node.results.bundle import analysed, not_analysed
 from survnode.node.results.envelope import ResultObject, SourceStudy
+from survnode.node.results.findings import findings_of
 from survnode.node.results.inspection.content import content_items, texts
 from survnode.node.results.inspection.inspection import inspect
 from survnode.node.results.summary import analysed_summary
 from survnode.node.state.records import CheckState, Completeness
 
-from .conftest import Predict, a_model, a_run
+from .conftest import Predict, a_model, a_run, a_series
 
 WHOLE = Completeness(CheckState.WHOLE, 134, 134)
 LACKING = Completeness(CheckState.INCOMPLETE, 120, 134)
@@ -80,3 +81,11 @@ def test_a_refusal_says_it_too(source: SourceStudy) -> None:
     inspect((report,), source)
     assert "WARNING: 120 of 134 instances" in texts(report.dataset)
     assert {"W-MISSING", "NA-SPACING"} <= codes_of(report.dataset)
+
+
+@pytest.mark.parametrize(("cohort", "share"), [((0.001, 0.002), ">99"), ((0.98, 0.99), "<1")])
+def test_nobody_is_said_to_be_above_a_whole_cohort_or_below_it(
+    predict: Predict, cohort: tuple[float, ...], share: str
+) -> None:
+    findings = findings_of(predict(cohort_survival=cohort), a_series(), 5)
+    assert f"At 24 months it is higher than in {share} % of the training cohort." in words.summary(findings)
