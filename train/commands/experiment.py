@@ -118,7 +118,7 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
 
 @app.command(cls=TrainingCommand)
 def report(
-    out: Annotated[Path, typer.Option(exists=True, file_okay=False, help="Folder of the experiments.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder of the experiments.")],
     as_json: Json = False,
 ) -> None:
     """Write the paper's tables and figures of whatever has run, as HTML with CSV, PNG and SVG, to OUT/report."""

@@ -58,9 +58,10 @@ def test_options_that_would_do_nothing_are_wrong_use(tmp_path: Path) -> None:
     assert "--second" in result.output
 
 
-def test_a_report_of_an_empty_folder_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["", "absent"])
+def test_a_report_of_a_folder_without_experiments_is_refused(tmp_path: Path, folder: str) -> None:
     with pytest.raises(NothingToMeasure):
-        CliRunner().invoke(app, ["report", "--out", str(tmp_path)], catch_exceptions=False)
+        CliRunner().invoke(app, ["report", "--out", str(tmp_path / folder)], catch_exceptions=False)
 
 
 def test_when_nothing_could_run_the_reasons_are_shown_and_the_exit_code_is_1(
