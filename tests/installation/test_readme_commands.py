@@ -43,6 +43,7 @@ def values(tmp_path_factory: pytest.TempPathFactory, thorax64_series: list[Path]
     config.write_text(f'data_dir = "{folder / "none"}"\n')
     ct = str(thorax64_series[0].parent)
     outputs = {name: str(folder / name.lower()) for name in ("OUT", "RUN", "BENCH")}
+    (folder / "bench").mkdir()  # the report is asked for after the experiments
     named = {"FOLDER": ct, "DIR": ct, "CSV": str(folder / "clinical.csv"), "CHECKPOINT": "demo"}
     return {**outputs, **named, "survnode.toml": str(config), "UID": "1.2.3", "DEVICE_UID": "2.25.1"}
 
