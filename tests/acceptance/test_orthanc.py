@@ -140,7 +140,7 @@ def test_check_says_what_it_takes(node: RunningNode, orthanc: Orthanc) -> None:
 
 def test_what_is_sent_again_is_committed_again(node: RunningNode, delivered: dict[str, Any]) -> None:
     study = ("--study", delivered["study_instance_uid"], "--destination", "orthanc")
-    assert [(row["objects"], row["note"]) for row in node.survnode("send", *study)] == [(8, "")]
+    assert [(row["objects"], row["note"]) for row in node.survnode("send", *study)] == [(8, "It is sent again.")]
     states = until("the commitment", lambda: commitments(node, delivered, lambda rows: set(rows) == {"COMMITTED"}))
     assert states == ["COMMITTED"] * 8
 

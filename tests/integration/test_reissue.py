@@ -13,6 +13,7 @@ from survnode.node.roles import DEFAULT_ROLES
 from .nodes import Pacs, RunningNode, evidence, numbers, until
 
 OBJECTS = 8  # of one result: report, five captures, key objects, curve
+SENT_AGAIN = "It is sent again."
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def send(node: RunningNode, *options: str) -> list[tuple[int, int, str]]:
 
 def test_a_study_is_sent_again_byte_for_byte(node: RunningNode, pacs: Pacs, jobs: list[dict[str, Any]]) -> None:
     one, other = jobs
-    assert send(node, "--study", one["study_instance_uid"]) == [(one["job"], OBJECTS, "")]
+    assert send(node, "--study", one["study_instance_uid"]) == [(one["job"], OBJECTS, SENT_AGAIN)]
     found = arrived(pacs, one, 2 * OBJECTS)
     assert found[:OBJECTS] == found[OBJECTS:]
     assert len(of(pacs, other)) == OBJECTS
@@ -74,7 +75,7 @@ def test_a_time_span_and_a_version_of_the_model_mean_what_fulfils_both(
     assert ended[0] < ended[1]
     since = (ended[1] - timedelta(seconds=1) if ended[1] - ended[0] > timedelta(seconds=2) else ended[1]).isoformat()
     before = len(of(pacs, one))
-    assert send(node, "--since", since, "--model", one["device_uid"]) == [(other["job"], OBJECTS, "")]
+    assert send(node, "--since", since, "--model", one["device_uid"]) == [(other["job"], OBJECTS, SENT_AGAIN)]
     arrived(pacs, other, 2 * OBJECTS)
     assert len(of(pacs, one)) == before
 
@@ -87,7 +88,7 @@ def test_only_what_the_destination_takes_is_sent_again(
     whole = node.config.read_text()
     before = len(of(pacs, one))
     node.config.write_text(whole.replace('name = "pacs"', 'name = "pacs"\nobjects = ["report"]'))
-    assert send(node, "--study", one["study_instance_uid"]) == [(one["job"], 1, "")]
+    assert send(node, "--study", one["study_instance_uid"]) == [(one["job"], 1, SENT_AGAIN)]
     node.config.write_text(whole)
     assert arrived(pacs, one, before + 1)[-1].Modality == "SR"
     assert len(DEFAULT_ROLES) > 1
