@@ -18,7 +18,6 @@ from pydicom.uid import (
 )
 
 from survnode.model.phantom.phantom import make_phantom, write_dicom
-from survnode.node.errors import AssociationRejected
 
 from .nodes import FAST, Pacs, RunningNode, dcmtk, evidence, free_port, numbers, until
 
@@ -201,13 +200,15 @@ def test_what_cannot_be_analysed_gets_a_report_with_the_reason(
     assert evidence(found[0]) == {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths}
 
 
-def test_what_is_no_ct_object_is_refused_and_leaves_the_node_alone(node: RunningNode, tmp_path: Path) -> None:
+def test_what_is_no_ct_is_counted_and_what_is_no_data_set_is_refused(node: RunningNode, tmp_path: Path) -> None:
     mr, garbage = write_dicom(make_phantom(3, shape=(2, 32, 32), spacing_mm=(3.0, 8.0, 8.0)), tmp_path)
     ds = dcmread(mr)
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = MRImageStorage
     ds.save_as(mr)
-    with pytest.raises(AssociationRejected, match="none of the proposed presentation contexts"):
-        node.send([mr])
+    assert node.send([mr]) == [0]
+    uid = str(ds.StudyInstanceUID)
+    until("an end in the open", lambda: node.status.study(uid)["state"] == "IGNORED" or None)
+    assert node.jobs_of(uid) == []
     head = garbage.read_bytes()
     garbage.write_bytes(head[: head.index(b"\x08\x00\x08\x00CS")] + bytes(range(256)) * 4)
     before = len(node.status.studies())

@@ -1,9 +1,8 @@
-import sys
-
 import pytest
 import torch
 from torch import Tensor
 
+from survnode.model.errors import ExtraMissing
 from survnode.model.net.encoders import Freezing
 from survnode.model.net.fusion import ClassTokenFusion
 from survnode.model.net.network import SurvivalNet
@@ -75,8 +74,8 @@ def test_densenet_takes_the_thinnest_volumes() -> None:
 
 
 def test_without_monai_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "monai.networks.nets.densenet", None)
-    with pytest.raises(ImportError, match=r"survnode\[train\]"):
+    monkeypatch.setattr("survnode.model.extras._installed", lambda name: name != "monai")
+    with pytest.raises(ExtraMissing, match=r"DenseNet3D-121 needs the extra \[train\], of which monai is"):
         VolumetricNet(VolumetricConfig(encoder=VolumeEncoderName.DENSENET3D_121))
 
 

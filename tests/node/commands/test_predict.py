@@ -107,4 +107,4 @@ def test_optional_objects_are_those_of_a_destinations_profile() -> None:
 
 def test_help_names_all_optional_objects() -> None:
     words = " ".join(survnode("predict", "--help").stdout.replace("│", " ").split())
-    assert f"Make this too: {', '.join(OPTIONAL)} or all" in words
+    assert f"Also make this: {', '.join(OPTIONAL)} or all" in words

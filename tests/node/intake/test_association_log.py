@@ -60,7 +60,7 @@ def test_of_many_rejected_contexts_the_first_are_named_and_all_are_counted(tally
     [
         ("OTHER", "PACS", False, "OTHER"),
         ("CHEST", "STRANGER", False, "calling_ae_titles"),
-        ("CHEST", "PACS", True, "as many"),
+        ("CHEST", "PACS", True, "in use"),
         ("CHEST", "PACS", False, None),
     ],
 )
