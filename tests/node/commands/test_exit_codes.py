@@ -107,13 +107,13 @@ def interrupted(process: "subprocess.Popen[str]") -> str:
     Pressed again if nothing happens: Python drops a KeyboardInterrupt that meets a callback of its garbage collector,
     of which imports are full.
     """
-    for _ in range(5):
+    for _ in range(15):
         process.send_signal(signal.SIGINT)
         try:
-            return process.communicate(timeout=20)[1]
+            return process.communicate(timeout=4)[1]
         except subprocess.TimeoutExpired:
             continue
-    pytest.fail("it was interrupted five times and goes on")
+    pytest.fail("it was interrupted again and again and goes on")
 
 
 AT_WORK = {  # what a command imports last, before its work begins

@@ -81,7 +81,11 @@ def test_slices_are_windowed_and_as_many_as_wanted_are_random_views(
     tmp_path: Path, probability: float, together: bool, low: int, high: int
 ) -> None:
     hu = np.random.default_rng(2).integers(-1200, 600, (80, 32, 32)).astype(np.int16)
-    save_file({"hu": hu, "source": np.arange(80)}, tmp_path / "one.safetensors", metadata={"images": "80"})
+    save_file(
+        {"hu": hu, "source": np.arange(80)},
+        tmp_path / "one.safetensors",
+        metadata={"images": "80", "lung_height_mm": "240"},
+    )
     settings = Augmentation(probability=probability)
     inputs = SliceInputs([tmp_path / "one.safetensors"], (-1000, 400), settings, together=together)
     plain = inputs.batch([0]).inputs

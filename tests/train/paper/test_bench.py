@@ -82,7 +82,7 @@ def fill_slices(bench: Bench, cohort: Cohort, count: int) -> None:
     for patient in cohort.patients:
         hu = rng.integers(-1000, 400, (count, size, size)).astype(np.int16)
         tensors: dict[str, NDArray[np.generic]] = {"hu": hu, "source": np.arange(count)}
-        write_whole(cache.path(patient), save(tensors, metadata={"images": str(count)}))
+        write_whole(cache.path(patient), save(tensors, metadata={"images": str(count), "lung_height_mm": "240"}))
 
 
 @pytest.fixture
