@@ -265,6 +265,7 @@ def association(
     )
     if not assoc.is_established:
         raise _why_not(destination, assoc)
+    _leave_answers(assoc)
     try:
         yield assoc
     except BaseException:
@@ -272,6 +273,22 @@ def association(
         raise
     if assoc.is_established:
         assoc.release()
+
+
+def _leave_answers(assoc: Any) -> None:
+    """Let pynetdicom's own thread take requests alone, and leave answers to those who wait for them.
+
+    That thread is paused while a request is out, but on a busy machine it may be past the pause before it stands still.
+    It then takes the answer, and who asked waits for the time-out (pynetdicom 3.0.4, ``Association._run_reactor``).
+    """
+    take, peek = assoc.dimse.get_msg, assoc.dimse.peek_msg
+
+    def get_msg(block: bool = False) -> Any:
+        _, message = peek()
+        is_request = message is not None and message.MessageIDBeingRespondedTo is None
+        return take(block) if block or is_request else (None, None)
+
+    assoc.dimse.get_msg = get_msg
 
 
 def _why_not(destination: Destination, assoc: Any) -> errors.DeliveryFailed:
