@@ -28,7 +28,8 @@ from survnode.node.commands.predict import optional_roles
 from survnode.node.commands.study_folders import make_folder
 from survnode.node.commands.terminal import show_prediction
 from survnode.node.contexts import CT_SOP_CLASSES, result_contexts
-from survnode.node.delivery.sender import Destination, Outgoing, send
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import Outgoing, send
 from survnode.node.errors import DemonstrationFailed, InputRefused
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver

@@ -15,7 +15,8 @@ from pydicom import Dataset
 
 from survnode.node import errors
 from survnode.node.contexts import EventStatus
-from survnode.node.delivery.sender import Destination, OnCommitment, request_commitment
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import OnCommitment, request_commitment
 from survnode.node.retry import GiveUp, RetryPolicy, TryAgain, decide
 from survnode.node.state import delivery_rows
 from survnode.node.state.database import Database, Transaction

@@ -14,7 +14,8 @@ import structlog
 
 from survnode.node import errors
 from survnode.node.contexts import Answer
-from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome, send
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import Outgoing, SendOutcome, send
 from survnode.node.retry import TryAgain, decide
 from survnode.node.roles import ResultRole
 from survnode.node.state import delivery_rows, result_rows

@@ -14,7 +14,8 @@ from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
 from survnode.node import errors
-from survnode.node.delivery.sender import Destination, probe
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import probe
 from survnode.node.results.documents.variant import variant
 from survnode.node.roles import ResultRole, best_report_class
 from survnode.node.state import delivery_rows, result_rows

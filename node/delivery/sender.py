@@ -1,10 +1,7 @@
 """One association to one destination: C-ECHO, C-STORE of files as they lie on disk, a request for commitment."""
 
-import socket
-import ssl
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,15 +11,13 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, ImplicitVRLittleEndian
-from pynetdicom import AE, _config, build_context, evt
+from pynetdicom import build_context, evt
 from pynetdicom.presentation import PresentationContext
 
 from survnode.node import errors
 from survnode.node.contexts import (
     COMMITMENT,
     COMMITMENT_INSTANCE,
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
     RESULT_TRANSFER_SYNTAXES,
     UNCOMPRESSED,
     VERIFICATION,
@@ -30,49 +25,17 @@ from survnode.node.contexts import (
     EventStatus,
     meaning_of,
 )
-from survnode.node.retry import RetryPolicy
+from survnode.node.delivery.association import association
+from survnode.node.delivery.destination import Destination
 from survnode.node.roles import RESULT_SOP_CLASSES
-from survnode.node.tls import ClientTLS, client_context, reason_of
 
 log = structlog.get_logger()
 
-MAX_PDU_BYTES = 128 * 1024
 UNREADABLE = "Its file cannot be read."
 REQUEST_COMMITMENT = 1  # the action type (PS3.4 J.3.2.1)
-REFUSAL_S = 2.0  # for a refusal of our certificate to come
 SAME_ASSOCIATION_S = 1.0  # how long the answer may come in the association of the request; most come in their own
 
 OnCommitment = Callable[[int, Dataset], EventStatus]  # gets event type and information of an N-EVENT-REPORT
-
-
-@dataclass(frozen=True)
-class Destination:
-    """A peer that gets results.
-
-    Parameters
-    ----------
-    name : how it is called here
-    ae_title, host, port : of the peer
-    calling_ae_title : our own
-    dimse_timeout_s : how long an answer to one object may take
-    retry : when to try again and when to leave it to a person
-    commitment : when to ask again for storage commitment; None: it is not asked for
-    report_sop_class : that reports are sent in; None: the best that it accepts
-    tls : what connections to it begin with; None: nothing
-    """
-
-    name: str
-    ae_title: str
-    host: str
-    port: int
-    calling_ae_title: str = "SURVNODE"
-    connection_timeout_s: float = 10.0
-    acse_timeout_s: float = 10.0
-    dimse_timeout_s: float = 60.0
-    retry: RetryPolicy = field(default_factory=lambda: RetryPolicy(max_elapsed_s=3 * 86400.0))
-    commitment: RetryPolicy | None = None
-    report_sop_class: str | None = None
-    tls: ClientTLS | None = None
 
 
 @dataclass(frozen=True)
@@ -226,117 +189,6 @@ def _not_taken(item: Outgoing, transfer_syntax: str | None) -> SendOutcome:
     if transfer_syntax is None:
         return SendOutcome(Answer.REFUSED, None, UNREADABLE)
     return SendOutcome(Answer.REFUSED, None, f"It accepts no {UID(item.sop_class_uid).name} in our transfer syntaxes.")
-
-
-@contextmanager
-def association(
-    destination: Destination,
-    contexts: list[PresentationContext],
-    handlers: Sequence[Any] = (),
-    roles: Sequence[Any] = (),
-) -> Iterator[Any]:
-    """An established association, released at the end, or aborted if the block failed.
-
-    Parameters
-    ----------
-    roles : SCP/SCU role selections (PS3.7 D.3.3.4) that go with the contexts
-
-    Raises
-    ------
-    DestinationUnreachable, AssociationRejected, ContextsRejected
-    """
-    secured = _tls_of(destination)
-    _config.STORE_SEND_CHUNKED_DATASET = True  # a path is sent byte for byte and never decoded
-    ae = AE(ae_title=destination.calling_ae_title)
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.connection_timeout = destination.connection_timeout_s
-    ae.acse_timeout = destination.acse_timeout_s
-    ae.dimse_timeout = ae.network_timeout = destination.dimse_timeout_s
-    assoc = ae.associate(
-        destination.host,
-        destination.port,
-        contexts,
-        ae_title=destination.ae_title,
-        max_pdu=MAX_PDU_BYTES,
-        evt_handlers=list(handlers),
-        tls_args=secured,
-        ext_neg=list(roles),
-    )
-    if not assoc.is_established:
-        raise _why_not(destination, assoc)
-    _leave_answers(assoc)
-    try:
-        yield assoc
-    except BaseException:
-        assoc.abort()
-        raise
-    if assoc.is_established:
-        assoc.release()
-
-
-def _leave_answers(assoc: Any) -> None:
-    """Let pynetdicom's own thread take requests alone, and leave answers to those who wait for them.
-
-    That thread is paused while a request is out, but on a busy machine it may be past the pause before it stands still.
-    It then takes the answer, and who asked waits for the time-out (pynetdicom 3.0.4, ``Association._run_reactor``).
-    """
-    take, peek = assoc.dimse.get_msg, assoc.dimse.peek_msg
-
-    def get_msg(block: bool = False) -> Any:
-        _, message = peek()
-        is_request = message is not None and message.MessageIDBeingRespondedTo is None
-        return take(block) if block or is_request else (None, None)
-
-    assoc.dimse.get_msg = get_msg
-
-
-def _why_not(destination: Destination, assoc: Any) -> errors.DeliveryFailed:
-    where = f"{destination.name} ({destination.ae_title} at {destination.host}:{destination.port})"
-    if assoc.is_rejected:
-        answer = assoc.acceptor.primitive
-        return errors.AssociationRejected(f"{where} rejected the association: {answer.reason_str}.")
-    if assoc.acceptor.primitive is not None:
-        return errors.ContextsRejected(f"{where} accepted none of the proposed presentation contexts.")
-    if destination.tls is not None and (why := why_no_handshake(destination)) is not None:
-        return errors.DestinationUnreachable(f"{where} cannot be reached: {why}")
-    return errors.DestinationUnreachable(f"{where} cannot be reached.")
-
-
-def _tls_of(destination: Destination) -> tuple[ssl.SSLContext, str] | None:
-    """Read the files anew for each association: a certificate that is renewed holds from the next one on.
-
-    Raises
-    ------
-    DestinationUnreachable
-    """
-    if destination.tls is None:
-        return None
-    try:
-        return client_context(destination.tls), destination.tls.server_name or destination.host
-    except errors.TLSUnusable as error:
-        raise errors.DestinationUnreachable(f"{destination.name} cannot be reached: {error}") from error
-
-
-def why_no_handshake(destination: Destination) -> str | None:
-    """Why TLS with the destination fails, tried once more, since pynetdicom does not say; None if it does not."""
-    secured = _tls_of(destination)
-    if secured is None:
-        return None
-    context, name = secured
-    address = (destination.host, destination.port)
-    try:
-        with (
-            socket.create_connection(address, destination.connection_timeout_s) as connection,
-            context.wrap_socket(connection, server_hostname=name) as answered,
-        ):
-            answered.settimeout(REFUSAL_S)
-            answered.recv(1)  # in TLS 1.3 our certificate is refused only after our part of the handshake
-    except TimeoutError:
-        return None
-    except OSError as error:
-        return f"the TLS handshake failed: {reason_of(error)}."
-    return None
 
 
 def _contexts_for(objects: Sequence[Outgoing], syntaxes: Sequence[str | None]) -> list[PresentationContext]:

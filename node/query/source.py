@@ -23,7 +23,8 @@ from survnode.node.contexts import (
     fetched_contexts,
     status_of,
 )
-from survnode.node.delivery.sender import Destination, association
+from survnode.node.delivery.association import association
+from survnode.node.delivery.destination import Destination
 from survnode.node.intake.instance import Received
 from survnode.node.state.records import ExpectedSeries
 

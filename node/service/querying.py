@@ -9,7 +9,7 @@ import shutil
 from multiprocessing.connection import Connection
 
 from survnode.node.config import NodeConfig, OtherInstances, SourceConfig
-from survnode.node.delivery.sender import Destination
+from survnode.node.delivery.destination import Destination
 from survnode.node.errors import NodeError
 from survnode.node.intake.instance import Received
 from survnode.node.intake.register import Stored

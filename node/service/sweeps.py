@@ -10,9 +10,9 @@ import structlog
 from survnode.model.checkpoint import Card
 from survnode.node.config import DestinationConfig, DestinationTLSConfig, NodeConfig
 from survnode.node.delivery.commitment import Commitments
+from survnode.node.delivery.destination import Destination
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import Profiles
-from survnode.node.delivery.sender import Destination
 from survnode.node.delivery.withdrawal import Withdrawals
 from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.evidence import FileJudge

@@ -11,7 +11,8 @@ import structlog
 from survnode.node import errors
 from survnode.node.config import NodeConfig
 from survnode.node.contexts import WATCHDOG_AE_TITLE
-from survnode.node.delivery.sender import Destination, echo
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import echo
 
 log = structlog.get_logger()
 

@@ -18,7 +18,8 @@ import pytest
 from platformdirs import user_cache_path
 from pydicom import Dataset, dcmread
 
-from survnode.node.delivery.sender import Destination, echo
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import echo
 from survnode.node.errors import DeliveryFailed
 
 from ..integration.nodes import FAST, dcmtk, free_port, until

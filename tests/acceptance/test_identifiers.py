@@ -11,7 +11,8 @@ from survnode.model.ct.volume import read_headers
 from survnode.model.errors import Reason
 from survnode.model.phantom.phantom import make_phantom, write_dicom
 from survnode.node.contexts import Answer
-from survnode.node.delivery.sender import Destination, Outgoing, send
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import Outgoing, send
 from survnode.node.results.bundle import not_analysed
 from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.inspection.inspection import inspect

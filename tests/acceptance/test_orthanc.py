@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from survnode.node.contexts import COMMITMENT
 from survnode.node.delivery import sender
-from survnode.node.delivery.sender import Destination
+from survnode.node.delivery.destination import Destination
 from survnode.node.roles import RESULT_SOP_CLASSES
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import CommitmentState, RecordedObject

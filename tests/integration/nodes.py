@@ -21,7 +21,8 @@ from pydicom.uid import CTImageStorage
 
 from survnode.node.commands.printing import plain
 from survnode.node.contexts import result_contexts
-from survnode.node.delivery.sender import Destination, Outgoing, send
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import Outgoing, send
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.state import study_summaries

@@ -12,7 +12,8 @@ from sqlalchemy import select
 from survnode.model.errors import Reason
 from survnode.model.phantom.phantom import make_phantom, write_dicom
 from survnode.node.contexts import accepted_contexts
-from survnode.node.delivery.sender import Destination, Outgoing, send
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import Outgoing, send
 from survnode.node.intake.assembly import Assembly
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.intake.store import Store

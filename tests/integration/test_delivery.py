@@ -26,8 +26,9 @@ from sqlalchemy import insert
 from survnode.node import errors
 from survnode.node.contexts import RESULT_TRANSFER_SYNTAXES, VERIFICATION, Answer, Contexts
 from survnode.node.delivery import sender
+from survnode.node.delivery.destination import Destination
 from survnode.node.delivery.outbox import Outbox
-from survnode.node.delivery.sender import Destination, Outgoing
+from survnode.node.delivery.sender import Outgoing
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.retry import RetryPolicy

@@ -12,7 +12,8 @@ from pynetdicom import AE, evt
 
 from survnode.model.errors import Reason
 from survnode.node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, VERIFICATION
-from survnode.node.delivery.sender import Destination, echo
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import echo
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.results.bundle import not_analysed

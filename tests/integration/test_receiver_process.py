@@ -19,7 +19,8 @@ from sqlalchemy import select
 from survnode.node import errors
 from survnode.node.contexts import Answer
 from survnode.node.delivery import sender
-from survnode.node.delivery.sender import Destination, Outgoing
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import Outgoing
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Instance
 from survnode.node.state.tables import instances

@@ -14,7 +14,8 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from survnode.node.contexts import accepted_contexts
-from survnode.node.delivery.sender import Destination, Outgoing, echo, send
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import Outgoing, echo, send
 from survnode.node.errors import DestinationUnreachable
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver

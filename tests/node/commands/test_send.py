@@ -11,9 +11,10 @@ from survnode.node.commands import send as reissue
 from survnode.node.commands.send import Reissue
 from survnode.node.config import DestinationConfig, NodeConfig
 from survnode.node.contexts import Answer
+from survnode.node.delivery.destination import Destination
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import Profiles
-from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome
+from survnode.node.delivery.sender import Outgoing, SendOutcome
 from survnode.node.errors import InputRefused, RecordNotFound
 from survnode.node.results.bundle import not_analysed
 from survnode.node.results.envelope import ResultObject, SourceStudy

@@ -16,8 +16,9 @@ from survnode.node.commands.retry import retry_job
 from survnode.node.contexts import COMMITMENT, COMMITMENT_INSTANCE, Answer, EventStatus, accepted_contexts
 from survnode.node.delivery import sender
 from survnode.node.delivery.commitment import Commitments, record_answer
+from survnode.node.delivery.destination import Destination
 from survnode.node.delivery.outbox import Outbox
-from survnode.node.delivery.sender import Destination, OnCommitment, SendOutcome
+from survnode.node.delivery.sender import OnCommitment, SendOutcome
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import ResultRole

@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from survnode.node import errors
 from survnode.node.contexts import Answer, meaning_of
+from survnode.node.delivery.destination import Destination
 from survnode.node.delivery.outbox import Outbox
-from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome
+from survnode.node.delivery.sender import Outgoing, SendOutcome
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch

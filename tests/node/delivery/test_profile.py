@@ -16,9 +16,10 @@ from survnode.model.errors import Reason
 from survnode.node import errors
 from survnode.node.contexts import RESULT_TRANSFER_SYNTAXES, Answer, Contexts
 from survnode.node.delivery import sender
+from survnode.node.delivery.destination import Destination
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.delivery.profile import Profiles
-from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome
+from survnode.node.delivery.sender import Outgoing, SendOutcome
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.results.bundle import not_analysed
 from survnode.node.results.envelope import ResultObject, SourceStudy

@@ -7,8 +7,9 @@ from sqlalchemy import select
 
 from survnode.node import errors
 from survnode.node.contexts import Answer, meaning_of, result_contexts
+from survnode.node.delivery.destination import Destination
 from survnode.node.delivery.outbox import Outbox
-from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome
+from survnode.node.delivery.sender import Outgoing, SendOutcome
 from survnode.node.delivery.withdrawal import Withdrawals, Withdrawn
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver

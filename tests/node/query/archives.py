@@ -13,7 +13,7 @@ from pynetdicom import AE, evt
 
 from survnode.node.config import RetrieveMethod
 from survnode.node.contexts import FIND, GET, MOVE
-from survnode.node.delivery.sender import Destination
+from survnode.node.delivery.destination import Destination
 from survnode.node.query.source import Source
 
 

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import select
 
 from survnode.node.contexts import Answer
+from survnode.node.delivery.destination import Destination
 from survnode.node.delivery.outbox import Outbox
-from survnode.node.delivery.sender import Destination, Outgoing, SendOutcome
+from survnode.node.delivery.sender import Outgoing, SendOutcome
 from survnode.node.retry import RetryPolicy, TryAgain
 from survnode.node.service.clock import WallClock
 from survnode.node.state.database import Database, fetch

@@ -8,7 +8,7 @@ import pytest
 
 from survnode.node.config import NodeConfig, ReceiverConfig
 from survnode.node.contexts import WATCHDOG_AE_TITLE, result_contexts
-from survnode.node.delivery.sender import Destination
+from survnode.node.delivery.destination import Destination
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.service.watchdog import MAX_UNANSWERED, ReceiverWatchdog, answers
 

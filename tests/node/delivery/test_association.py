@@ -9,7 +9,8 @@ from pynetdicom.association import Association
 
 from survnode.model.phantom.phantom import make_phantom, write_dicom
 from survnode.node.contexts import CT_SOP_CLASSES, accepted_contexts
-from survnode.node.delivery.sender import Destination, Outgoing, send
+from survnode.node.delivery.destination import Destination
+from survnode.node.delivery.sender import Outgoing, send
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 
