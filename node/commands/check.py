@@ -28,7 +28,7 @@ from survnode.node.contexts import COMMITMENT, FIND, GET, MOVE
 from survnode.node.delivery.sender import echo, probe
 from survnode.node.errors import DatabaseFailed, DeliveryFailed, DeviceMissing, StartRefused, TLSUnusable
 from survnode.node.roles import RESULT_SOP_CLASSES, best_report_class
-from survnode.node.service.children import layout_of
+from survnode.node.service.child_bodies import layout_of
 from survnode.node.service.lock import NAME as LOCK
 from survnode.node.service.lock import is_locked, lock_data_dir
 from survnode.node.service.querying import source_of_settings

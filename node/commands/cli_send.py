@@ -39,7 +39,7 @@ def send(  # noqa: PLR0913, PLR0917  each is an option of the command
     _check_modes(withdraw=withdraw, dry_run=dry_run, yes=yes, anew=anew, destination=destination)
     from survnode.node.commands.send import Reissue, destinations_of
     from survnode.node.config import load_config
-    from survnode.node.service.children import layout_of
+    from survnode.node.service.child_bodies import layout_of
     from survnode.node.state.reissuing import Selection
     from survnode.node.state.short_uids import find_study, shorten
 

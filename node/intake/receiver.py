@@ -19,13 +19,12 @@ from pydicom.uid import UID
 
 from survnode.node import errors
 from survnode.node.contexts import COMMITMENT, RESULT_TRANSFER_SYNTAXES, Contexts, EventStatus
-from survnode.node.intake.acceptor import AbortReason, Acceptor
-from survnode.node.intake.association_limit import AssociationLimit
-from survnode.node.intake.association_log import OnAssociation, Tally, rejection_of
-from survnode.node.intake.dimse import Command
-from survnode.node.intake.instance import Received, StoreRequest
-from survnode.node.intake.listener import Listener
-from survnode.node.intake.negotiation import (
+from survnode.node.intake.association.acceptor import AbortReason, Acceptor
+from survnode.node.intake.association.dimse import Command
+from survnode.node.intake.association.limit import AssociationLimit
+from survnode.node.intake.association.listener import Listener
+from survnode.node.intake.association.log import OnAssociation, Tally, rejection_of
+from survnode.node.intake.association.negotiation import (
     APPLICATION_CONTEXT,
     Agreement,
     Rejection,
@@ -34,8 +33,9 @@ from survnode.node.intake.negotiation import (
     read_proposal,
     read_titles,
 )
-from survnode.node.intake.request_server import RequestServer, Sink, Spool
-from survnode.node.intake.wire import ConnectionEnded, PeerTooSlow, Wire
+from survnode.node.intake.association.request_server import RequestServer, Sink, Spool
+from survnode.node.intake.association.wire import ConnectionEnded, PeerTooSlow, Wire
+from survnode.node.intake.instance import Received, StoreRequest
 from survnode.node.state.records import AssociationEnd
 from survnode.node.tls import ServerTLS
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from survnode.node.service.child import Death
+from survnode.node.service.child_process import Death
 from survnode.node.state.database import Database
 from survnode.node.state.job_rows import running_jobs
 from survnode.node.work import jobs

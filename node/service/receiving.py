@@ -22,10 +22,10 @@ from survnode.node.contexts import EventStatus, accepted_contexts
 from survnode.node.delivery.commitment import record_answer
 from survnode.node.errors import NodeError
 from survnode.node.intake.adoption import adopt_files
-from survnode.node.intake.association_log import AssociationLog
+from survnode.node.intake.association.log import AssociationLog
+from survnode.node.intake.association.request_server import Sink
 from survnode.node.intake.instance import StoreRequest
 from survnode.node.intake.receiver import Listening, Receiver
-from survnode.node.intake.request_server import Sink
 from survnode.node.intake.rules import Routes
 from survnode.node.intake.store import Store
 from survnode.node.intake.watermark import DiskWatermark

@@ -27,8 +27,8 @@ from survnode.node.config import NodeConfig
 from survnode.node.errors import NodeError, StartRefused
 from survnode.node.logs import configure_logging, end_unquoted
 from survnode.node.retry import outlast
-from survnode.node.service import children, light_receiver
-from survnode.node.service.child import SPAWN, Child, OutOfMemory
+from survnode.node.service import child_bodies, light_receiver
+from survnode.node.service.child_process import SPAWN, Child, OutOfMemory
 from survnode.node.service.leases import Leases
 from survnode.node.service.lock import lock_data_dir
 from survnode.node.service.sweeps import Sweeps
@@ -113,7 +113,7 @@ class Service:
         workers = [
             Child(
                 name,
-                children.worker,
+                child_bodies.worker,
                 (self.config, device, name),
                 WORKER_DELAYS_S,
                 silent_s=max(SILENT_S, self.config.work.lease_s),
@@ -121,7 +121,7 @@ class Service:
             for name, device in zip(names, found, strict=True)
         ]
         if any(source.reconcile for source in self.config.sources):
-            workers.append(Child("querier", children.ask_sources, (self.config,), WORKER_DELAYS_S))
+            workers.append(Child("querier", child_bodies.ask_sources, (self.config,), WORKER_DELAYS_S))
         return receiver, workers
 
     def _start(self, children: Sequence[Child], leases: Leases) -> None:
@@ -160,7 +160,7 @@ def _devices(wanted: str) -> tuple[str, ...]:
     if wanted == "cpu":
         return ("cpu",)
     with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
-        return pool.submit(children.find_devices, wanted).result()
+        return pool.submit(child_bodies.find_devices, wanted).result()
 
 
 def _killer(workers: Sequence[Child]) -> Callable[[str], None]:

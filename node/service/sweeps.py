@@ -20,7 +20,7 @@ from survnode.node.intake.judging_process import JudgingProcess
 from survnode.node.intake.rules import Routes
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import REPORT_CLASSES
-from survnode.node.service.children import layout_of
+from survnode.node.service.child_bodies import layout_of
 from survnode.node.service.clock import WallClock
 from survnode.node.service.leases import Leases
 from survnode.node.service.loops import Loop

@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 
 from survnode.node.contexts import accepted_contexts
-from survnode.node.intake import acceptor, listener, request_server
+from survnode.node.intake.association import acceptor, listener, request_server
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.intake.store import Store
 from survnode.node.intake.watermark import DiskWatermark

@@ -29,7 +29,7 @@ from pynetdicom.sop_class import _STORAGE_CLASSES
 from sqlalchemy import select
 
 from survnode.node.contexts import accepted_contexts
-from survnode.node.intake import request_server
+from survnode.node.intake.association import request_server
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.intake.store import Store

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from survnode.node.service.child import Death
+from survnode.node.service.child_process import Death
 from survnode.node.service.leases import Leases
 from survnode.node.state.database import Database
 from survnode.node.state.records import Job, JobState

@@ -5,7 +5,7 @@ from contextlib import closing
 import pytest
 
 from survnode.node.delivery.outbox import Outbox
-from survnode.node.intake.association_log import AssociationLog
+from survnode.node.intake.association.log import AssociationLog
 from survnode.node.state import audit_trail
 from survnode.node.state.audit import newest_entry, read_entries, verify
 from survnode.node.state.database import Database

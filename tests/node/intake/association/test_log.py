@@ -3,7 +3,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from survnode.node.contexts import ContextResult, Negotiated
-from survnode.node.intake.association_log import MAX_REJECTED_NAMED, AssociationLog, Tally, logged, rejection_of
+from survnode.node.intake.association.log import MAX_REJECTED_NAMED, AssociationLog, Tally, logged, rejection_of
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Association, AssociationEnd
 from survnode.node.state.tables import associations
@@ -100,7 +100,7 @@ def test_every_association_gets_its_row(database: Database) -> None:
 def test_a_flood_that_the_disk_cannot_follow_is_logged_and_fills_no_memory(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("survnode.node.intake.association_log.MAX_WAITING", 2)
+    monkeypatch.setattr("survnode.node.intake.association.log.MAX_WAITING", 2)
     log = AssociationLog(database)  # not started: nothing is written
     with capture_logs() as events:
         for _ in range(3):

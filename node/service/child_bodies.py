@@ -17,7 +17,7 @@ from survnode.node.logs import configure_logging, end_unquoted
 from survnode.node.results.identity import Layout
 from survnode.node.retry import RetryPolicy, outlast
 from survnode.node.roles import DEFAULT_ROLES
-from survnode.node.service.child import holder_name
+from survnode.node.service.child_process import holder_name
 from survnode.node.service.lifetime import end_with_parent, refuse_to_start, stop_on_signals
 from survnode.node.state.database import Database
 

@@ -11,7 +11,7 @@ from survnode.node.contexts import (
     RESULT_TRANSFER_SYNTAXES,
     ContextResult,
 )
-from survnode.node.intake.negotiation import (
+from survnode.node.intake.association.negotiation import (
     MAX_PDU_BYTES,
     AgreedContext,
     Rejection,
@@ -21,7 +21,7 @@ from survnode.node.intake.negotiation import (
     read_titles,
 )
 
-from ...integration.scu import context, item, request
+from ....integration.scu import context, item, request
 
 OURS = {CTImageStorage: (ExplicitVRLittleEndian,), COMMITMENT: RESULT_TRANSFER_SYNTAXES}
 ASKED = (

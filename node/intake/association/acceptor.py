@@ -23,8 +23,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from time import monotonic
 
-from survnode.node.intake.association_log import Tally
-from survnode.node.intake.dimse import (
+from survnode.node.intake.association.dimse import (
     ANSWER,
     MAX_COMMAND_BYTES,
     Command,
@@ -33,9 +32,10 @@ from survnode.node.intake.dimse import (
     answer_to,
     read_command,
 )
-from survnode.node.intake.negotiation import Agreement
-from survnode.node.intake.request_server import Request, RequestServer
-from survnode.node.intake.wire import ConnectionEnded, PeerTooSlow, Wire
+from survnode.node.intake.association.log import Tally
+from survnode.node.intake.association.negotiation import Agreement
+from survnode.node.intake.association.request_server import Request, RequestServer
+from survnode.node.intake.association.wire import ConnectionEnded, PeerTooSlow, Wire
 from survnode.node.state.records import AssociationEnd
 
 PDU_TIMEOUT_S = 10.0  # for the whole of a PDU, however slowly it trickles

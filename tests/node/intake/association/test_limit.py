@@ -1,4 +1,4 @@
-from survnode.node.intake.association_limit import AssociationLimit
+from survnode.node.intake.association.limit import AssociationLimit
 
 
 def test_there_are_so_many_places_and_one_given_back_is_taken_again() -> None:

@@ -5,8 +5,8 @@ from time import monotonic
 
 import pytest
 
-from survnode.node.intake import wire as wire_module
-from survnode.node.intake.wire import ConnectionEnded, PeerTooSlow, Wire
+from survnode.node.intake.association import wire as wire_module
+from survnode.node.intake.association.wire import ConnectionEnded, PeerTooSlow, Wire
 
 
 @pytest.fixture

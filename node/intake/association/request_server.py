@@ -10,10 +10,10 @@ import structlog
 
 from survnode.node import errors
 from survnode.node.contexts import COMMITMENT, VERIFICATION, EventStatus, StoreStatus, loggable_uid, status_of
-from survnode.node.intake.association_log import Tally
-from survnode.node.intake.dimse import Command, CommandField
+from survnode.node.intake.association.dimse import Command, CommandField
+from survnode.node.intake.association.log import Tally
+from survnode.node.intake.association.negotiation import AgreedContext, Agreement
 from survnode.node.intake.instance import StoreRequest
-from survnode.node.intake.negotiation import AgreedContext, Agreement
 
 log = structlog.get_logger()
 

@@ -5,9 +5,9 @@ import pytest
 from pydicom.filereader import read_dataset
 from pydicom.uid import CTImageStorage
 
-from survnode.node.intake.dimse import Command, CommandField, CommandUnreadable, answer_to, read_command
+from survnode.node.intake.association.dimse import Command, CommandField, CommandUnreadable, answer_to, read_command
 
-from ...integration import scu
+from ....integration import scu
 
 STORE = Command(CommandField.C_STORE, 7, True, CTImageStorage, "1.2.3")
 

@@ -17,9 +17,9 @@ import structlog
 
 from survnode.node import errors
 from survnode.node.contexts import WATCHDOG_AE_TITLE
-from survnode.node.intake.acceptor import AbortReason
-from survnode.node.intake.negotiation import MAX_REQUEST_BYTES
-from survnode.node.intake.waiting import READ_BYTES, Stage, Waiting, end_writing
+from survnode.node.intake.association.acceptor import AbortReason
+from survnode.node.intake.association.negotiation import MAX_REQUEST_BYTES
+from survnode.node.intake.association.waiting import READ_BYTES, Stage, Waiting, end_writing
 from survnode.node.state.records import AssociationEnd
 from survnode.node.tls import RenewedTLS, ServerTLS, reason_of
 

@@ -9,12 +9,12 @@ from pydicom.uid import CTImageStorage
 
 from survnode.node import errors
 from survnode.node.contexts import accepted_contexts
-from survnode.node.intake import acceptor, request_server
+from survnode.node.intake.association import acceptor, request_server
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.state.records import Association, AssociationEnd
 
-from ...integration.scu import (
+from ....integration.scu import (
     ABORT,
     C_CANCEL,
     C_ECHO,

@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from survnode.node.service import child as child_module
-from survnode.node.service.child import Child, Death, OutOfMemory
+from survnode.node.service import child_process as child_module
+from survnode.node.service.child_process import Child, Death, OutOfMemory
 
 WAIT_S = 60.0
 NEVER = float("-inf")
