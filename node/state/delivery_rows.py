@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from survnode.node.roles import ResultRole
@@ -28,6 +29,14 @@ class Due:
 def find_delivery(connection: Transaction, delivery_id: int) -> Delivery | None:
     """One delivery; None if there is none of that number."""
     return fetch_one(connection, Delivery, select(deliveries).where(deliveries.c.id == delivery_id))
+
+
+def withdrawn_jobs(destination: str | None = None) -> Select[Any]:
+    """The jobs whose results were withdrawn, by a note or before they were sent; from one destination or from any."""
+    unsent = (DeliveryState.WITHDRAWN, DeliveryState.RECALLED)
+    note = deliveries.c.state.in_(unsent) | (results.c.role == ResultRole.WITHDRAWAL)
+    withdrawn = select(deliveries.c.job_id).join(results, results.c.id == deliveries.c.result_id).where(note)
+    return withdrawn if destination is None else withdrawn.where(deliveries.c.destination == destination)
 
 
 def due_deliveries(

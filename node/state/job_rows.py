@@ -6,8 +6,9 @@ from dataclasses import replace
 from sqlalchemy import exists, func, insert, select, update
 
 from survnode.node.state.database import Transaction, changes, fetch, fetch_one, row_of
+from survnode.node.state.delivery_rows import withdrawn_jobs
 from survnode.node.state.records import Job, JobState
-from survnode.node.state.tables import deliveries, jobs, withdrawn_jobs
+from survnode.node.state.tables import deliveries, jobs
 
 
 def find_job(connection: Transaction, job_id: int) -> Job | None:

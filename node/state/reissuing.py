@@ -6,10 +6,10 @@ from sqlalchemy import func, select, update
 
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Transaction, fetch
-from survnode.node.state.delivery_rows import plan_delivery
+from survnode.node.state.delivery_rows import plan_delivery, withdrawn_jobs
 from survnode.node.state.records import DeliveryState, JobState, RecordedObject, StoredObject
 from survnode.node.state.result_rows import record_result
-from survnode.node.state.tables import deliveries, jobs, results, withdrawn_jobs
+from survnode.node.state.tables import deliveries, jobs, results
 
 UNSENT = (DeliveryState.WAITING, DeliveryState.REFUSED, DeliveryState.FAILED)
 

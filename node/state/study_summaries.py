@@ -7,7 +7,9 @@ from sqlalchemy import ColumnElement, and_, case, func, or_, select, true, type_
 
 from survnode.node.errors import RecordNotFound
 from survnode.node.state import check_rows
+from survnode.node.state.column_types import MemberColumn
 from survnode.node.state.database import Database, Transaction, fetch, fetch_one, row_of
+from survnode.node.state.delivery_rows import withdrawn_jobs
 from survnode.node.state.delivery_summaries import of_job, of_study
 from survnode.node.state.paging import listing
 from survnode.node.state.quarantine_rows import list_quarantined
@@ -27,14 +29,12 @@ from survnode.node.state.summaries import (
     StudySummary,
 )
 from survnode.node.state.tables import (
-    Member,
     deliveries,
     instances,
     jobs,
     other_series,
     results,
     studies,
-    withdrawn_jobs,
 )
 
 _IN_WORK = (JobState.QUEUED, JobState.RUNNING)
@@ -62,7 +62,7 @@ _standing_code: ColumnElement[str] = case(
     (jobs.c.state == JobState.FINISHED, Standing.NOT_ANALYSED.value),
     else_=Standing.FAILED.value,
 )
-_standing = type_coerce(_standing_code, Member(Standing))
+_standing = type_coerce(_standing_code, MemberColumn(Standing))
 _images = (
     select(func.count())
     .where(instances.c.study_instance_uid == studies.c.study_instance_uid)

@@ -3,41 +3,36 @@
 They are read and written in the transactions of `survnode.node.state.database`.
 """
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from enum import StrEnum
-from typing import Any
-
 from sqlalchemy import (
     Boolean,
     Column,
-    Dialect,
     Float,
     ForeignKey,
     Index,
     Integer,
     MetaData,
-    Select,
     String,
     Table,
-    TypeDecorator,
     UniqueConstraint,
-    select,
     text,
 )
 
-from survnode.model.ct.verdict import SeriesVerdict
 from survnode.model.errors import Reason
 from survnode.node.roles import ResultRole
+from survnode.node.state.column_types import (
+    CompletenessColumn,
+    ExpectedSeriesColumn,
+    LinesColumn,
+    MemberColumn,
+    UIDsColumn,
+    VerdictsColumn,
+)
 from survnode.node.state.records import (
     AssociationEnd,
     AuditKind,
     CheckState,
     CommitmentState,
-    Completeness,
     DeliveryState,
-    ExpectedSeries,
     InstanceState,
     JobState,
     Keeping,
@@ -45,94 +40,6 @@ from survnode.node.state.records import (
 )
 
 SCHEMA_VERSION = 8  # grows with every change below
-
-
-class Member(TypeDecorator[StrEnum]):
-    """A member of a StrEnum, stored as its value."""
-
-    impl = String
-    cache_ok = True
-
-    def __init__(self, members: type[StrEnum]) -> None:
-        super().__init__()
-        self.members = members
-
-    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """The value of a member."""
-        return None if value is None else str(value.value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002
-        """The member of a value."""
-        return None if value is None else self.members(value)
-
-
-class _UIDs(TypeDecorator[tuple[str, ...]]):
-    """A tuple of UIDs, stored as one string."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str:  # noqa: ARG002
-        return "\n".join(value or ())
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002
-        return tuple((value or "").split())
-
-
-class _Lines(TypeDecorator[tuple[str, ...]]):
-    """A tuple of texts, stored as lines; NULL is None, and no texts are an empty string."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else "\n".join(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:  # noqa: ARG002
-        return None if value is None else tuple(value.splitlines())
-
-
-class _Verdicts(TypeDecorator[tuple[SeriesVerdict, ...]]):
-    """What was decided about each series, stored as JSON."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: Sequence[SeriesVerdict] | None, dialect: Dialect) -> str:  # noqa: ARG002
-        return json.dumps([asdict(verdict) for verdict in value or ()])
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[SeriesVerdict, ...]:  # noqa: ARG002
-        found = json.loads(value or "[]")
-        return tuple(SeriesVerdict(**{**row, "reason": row["reason"] and Reason[row["reason"]]}) for row in found)
-
-
-class _ExpectedSeries(TypeDecorator[tuple[ExpectedSeries, ...]]):
-    """What a source holds of a study, stored as JSON: instances by series."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: Sequence[ExpectedSeries] | None, dialect: Dialect) -> str:  # noqa: ARG002
-        return json.dumps({series.series_instance_uid: series.instances for series in value or ()})
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[ExpectedSeries, ...]:  # noqa: ARG002
-        return tuple(ExpectedSeries(uid, number) for uid, number in json.loads(value or "{}").items())
-
-
-class _Completeness(TypeDecorator[Completeness]):
-    """Whether a job's images came whole, stored as JSON."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: Completeness | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else json.dumps(asdict(value))
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Completeness | None:  # noqa: ARG002
-        if value is None:
-            return None
-        row = json.loads(value)
-        return Completeness(**{**row, "state": CheckState[row["state"]]})
 
 
 metadata = MetaData()
@@ -147,7 +54,7 @@ studies = Table(
     Column("last_received_at", Float, nullable=False),
     Column("due_at", Float, index=True),
     Column("revision", Integer, nullable=False),
-    Column("state", Member(StudyState), nullable=False),
+    Column("state", MemberColumn(StudyState), nullable=False),
     Column("error", String, nullable=False, default=""),
     Column("detail", String, nullable=False, default=""),
     Column("accession_number", String, nullable=False, default="", index=True),
@@ -167,7 +74,7 @@ other_series = Table(
     Column("study_instance_uid", ForeignKey("studies.study_instance_uid"), primary_key=True),
     Column("series_instance_uid", String, primary_key=True),
     Column("sop_class_uid", String, primary_key=True),
-    Column("keeping", Member(Keeping), primary_key=True),
+    Column("keeping", MemberColumn(Keeping), primary_key=True),
     Column("modality", String, nullable=False),
     Column("body_part", String, nullable=False),
     Column("series_description", String, nullable=False),
@@ -186,10 +93,10 @@ associations = Table(
     Column("called_ae_title", String, nullable=False),
     Column("began_at", Float, nullable=False),
     Column("ended_at", Float, nullable=False, index=True),
-    Column("end", Member(AssociationEnd), nullable=False),
+    Column("end", MemberColumn(AssociationEnd), nullable=False),
     Column("contexts_accepted", Integer, nullable=False),
     Column("contexts_rejected", Integer, nullable=False),
-    Column("rejected", _Lines, nullable=False),
+    Column("rejected", LinesColumn, nullable=False),
     Column("echoes", Integer, nullable=False),
     Column("images", Integer, nullable=False),
     Column("refused", Integer, nullable=False),
@@ -212,7 +119,7 @@ instances = Table(
     Column("size_bytes", Integer, nullable=False),
     Column("path", String, nullable=False, unique=True),
     Column("received_at", Float, nullable=False),
-    Column("state", Member(InstanceState), nullable=False),
+    Column("state", MemberColumn(InstanceState), nullable=False),
     Index("instances_of_series", "study_instance_uid", "series_instance_uid"),
 )
 
@@ -234,14 +141,14 @@ jobs = Table(
     Column("id", Integer, primary_key=True),
     Column("study_instance_uid", ForeignKey("studies.study_instance_uid"), nullable=False),
     Column("series_instance_uid", String, nullable=False),
-    Column("sop_instance_uids", _UIDs, nullable=False),
+    Column("sop_instance_uids", UIDsColumn, nullable=False),
     Column("input_digest", String, nullable=False),
     Column("device_uid", String, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("reason", Member(Reason)),
+    Column("reason", MemberColumn(Reason)),
     Column("detail", String, nullable=False, default=""),
-    Column("verdicts", _Verdicts, nullable=False),
-    Column("state", Member(JobState), nullable=False),
+    Column("verdicts", VerdictsColumn, nullable=False),
+    Column("state", MemberColumn(JobState), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("due_at", Float, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
@@ -253,9 +160,9 @@ jobs = Table(
     Column("started_at", Float),
     Column("ended_at", Float),
     Column("error", String, nullable=False, default=""),
-    Column("destinations", _Lines),
+    Column("destinations", LinesColumn),
     Column("reports_refusal", Boolean, nullable=False, default=True),
-    Column("completeness", _Completeness),
+    Column("completeness", CompletenessColumn),
     UniqueConstraint("study_instance_uid", "version"),
     Index("jobs_to_claim", "state", "due_at"),
     Index("jobs_by_end", "state", "ended_at"),
@@ -268,7 +175,7 @@ results = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("job_id", ForeignKey("jobs.id"), nullable=False),
-    Column("role", Member(ResultRole), nullable=False),
+    Column("role", MemberColumn(ResultRole), nullable=False),
     Column("rank", Integer, nullable=False),
     Column("sop_class_uid", String, nullable=False),
     Column("sop_instance_uid", String, nullable=False),
@@ -289,7 +196,7 @@ deliveries = Table(
     Column("result_id", ForeignKey("results.id"), nullable=False),
     Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
     Column("destination", String, nullable=False),
-    Column("state", Member(DeliveryState), nullable=False),
+    Column("state", MemberColumn(DeliveryState), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("due_at", Float, nullable=False),
     Column("tries", Integer, nullable=False, default=0),
@@ -299,7 +206,7 @@ deliveries = Table(
     Column("error", String, nullable=False, default=""),
     Column("doubts", Integer, nullable=False, default=0),
     Column("perhaps_there_since", Float),
-    Column("commitment", Member(CommitmentState), nullable=False, default=CommitmentState.NONE),
+    Column("commitment", MemberColumn(CommitmentState), nullable=False, default=CommitmentState.NONE),
     Column("commitment_uid", String, index=True),
     Column("commitment_tries", Integer, nullable=False, default=0),
     Column("commitment_due_at", Float),
@@ -317,11 +224,11 @@ checks = Table(
     Column("study_instance_uid", ForeignKey("studies.study_instance_uid"), primary_key=True),
     Column("source", String, nullable=False),
     Column("revision", Integer, nullable=False),
-    Column("state", Member(CheckState), nullable=False),
+    Column("state", MemberColumn(CheckState), nullable=False),
     Column("asked_at", Float, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("received", Integer, nullable=False),
-    Column("series", _ExpectedSeries, nullable=False),
+    Column("series", ExpectedSeriesColumn, nullable=False),
     Column("error", String, nullable=False),
 )
 
@@ -329,17 +236,9 @@ profiles = Table(
     "profiles",
     metadata,
     Column("destination", String, primary_key=True),
-    Column("accepted", _UIDs, nullable=False),
+    Column("accepted", UIDsColumn, nullable=False),
     Column("probed_at", Float, nullable=False),
 )
-
-
-def withdrawn_jobs(destination: str | None = None) -> Select[Any]:
-    """The jobs whose results were withdrawn, by a note or before they were sent; from one destination or from any."""
-    unsent = (DeliveryState.WITHDRAWN, DeliveryState.RECALLED)
-    note = deliveries.c.state.in_(unsent) | (results.c.role == ResultRole.WITHDRAWAL)
-    found = select(deliveries.c.job_id).join(results, results.c.id == deliveries.c.result_id).where(note)
-    return found if destination is None else found.where(deliveries.c.destination == destination)
 
 
 audit = Table(
@@ -348,7 +247,7 @@ audit = Table(
     Column("id", Integer, primary_key=True),
     Column("at", Float, nullable=False, index=True),
     Column("account", String, nullable=False),
-    Column("kind", Member(AuditKind), nullable=False),
+    Column("kind", MemberColumn(AuditKind), nullable=False),
     Column("before", String),
     Column("after", String, nullable=False),
     Column("study_instance_uid", String),
