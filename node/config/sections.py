@@ -71,7 +71,7 @@ class ReceiverConfig(ConfigSection):
     port: Annotated[int, Field(ge=0, le=65535)] = 11112  # 0: any free one, written to receiver.port in data_dir
     calling_ae_titles: tuple[AETitle, ...] = ()  # empty: any
     networks: tuple[IPvAnyNetwork, ...] = ()  # empty: any
-    max_associations: Annotated[int, Field(ge=1, le=1000)] = 64
+    max_associations: Annotated[int, Field(ge=1, le=1000)] = 128  # one address may have as many as are free
     min_free_gib: Annotated[float, Field(ge=0)] = 2.0  # less free disk: images are answered with 0xA700
     open: bool = False  # whether everybody may send, from everywhere
     tls: ReceiverTLSConfig | None = None

@@ -24,12 +24,10 @@ from survnode.node.intake.association.dimse import Command
 from survnode.node.intake.association.limit import AssociationLimit
 from survnode.node.intake.association.listener import Listener
 from survnode.node.intake.association.log import OnAssociation, Tally, rejection_of
-from survnode.node.intake.association.negotiation import (
+from survnode.node.intake.association.negotiation import Agreement, Rejection, agree
+from survnode.node.intake.association.proposal import (
     APPLICATION_CONTEXT,
-    Agreement,
-    Rejection,
     RequestInvalid,
-    agree,
     read_proposal,
     read_titles,
 )
@@ -57,7 +55,7 @@ class Listening:
     port : 0 takes a free one, see `Receiver.port`
     calling_ae_titles : the senders that are taken; none means all. Each has a place that the others cannot take
     networks : addresses or networks (``192.0.2.0/24``) of senders; none means all
-    max_associations : at once; the next is rejected as a passing condition
+    max_associations : at once; the next is rejected as a passing condition; see `AssociationLimit` for the shares
     acse_timeout_s : from connection to the request for an association
     idle_timeout_s : without any PDU in an association
     tls : what a connection must begin with, within ``acse_timeout_s``; None: nothing
@@ -68,7 +66,7 @@ class Listening:
     port: int = 0
     calling_ae_titles: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
-    max_associations: int = 64
+    max_associations: int = 128
     acse_timeout_s: float = 10.0
     idle_timeout_s: float = 60.0
     also_called: tuple[str, ...] = ()
@@ -181,10 +179,10 @@ class Receiver:
         deadline = time.monotonic() + drain_s
         for thread in list(self._threads):
             thread.join(max(0.0, deadline - time.monotonic()))
-        while self._threads:
-            thread, acceptor = next(iter(self._threads.items()))
-            acceptor.stop()
-            thread.join()
+        while left := list(self._threads.items()):
+            for thread, acceptor in left:
+                acceptor.stop()
+                thread.join()
         self._listener.stop()
 
     def _on_request(self, connection: socket.socket, address: str, request: bytes, rest: bytes) -> None:
@@ -194,7 +192,7 @@ class Receiver:
         try:
             titles = read_titles(request)
             tally.requested(titles.calling, titles.called)
-            agreed = self._decide(request)
+            agreed = self._decide(request, address)
         except RequestInvalid as error:
             tally.ends(AssociationEnd.ABORTED_BY_NODE, str(error))
             self._turn_away(wire, tally, AbortReason.INVALID_PARAMETER.pdu)
@@ -212,7 +210,7 @@ class Receiver:
             tally.answered(abstract_syntax, answer)
         self._serve(wire, agreed, tally)
 
-    def _decide(self, request: bytes) -> Agreement | Rejection:
+    def _decide(self, request: bytes, address: str) -> Agreement | Rejection:
         """The association, with its place, or why there is none; what a stranger asks for is not read."""
         titles, listening = read_titles(request), self._listening
         if titles.protocol_version & 1 == 0:
@@ -227,7 +225,7 @@ class Receiver:
         agreement = agree(proposal, self._contexts)
         if agreement.brings_images and not self._spool.has_room():
             return Rejection.DISK_LOW
-        return agreement if self._places.take(titles.calling) else Rejection.PLACES_TAKEN
+        return agreement if self._places.take(titles.calling, address) else Rejection.PLACES_TAKEN
 
     def _why(self, rejection: Rejection, tally: Tally) -> str:
         """Why there is no association, in words for a person."""
@@ -249,9 +247,11 @@ class Receiver:
         try:
             acceptor.run()
         finally:
-            self._places.give_back(acceptor.agreement.titles.calling)
-            del self._threads[threading.current_thread()]
-            self._end(wire, tally)
+            self._places.give_back(acceptor.agreement.titles.calling, tally.peer)
+            try:
+                self._end(wire, tally)
+            finally:  # last: who stops the receiver waits for this
+                del self._threads[threading.current_thread()]
 
     def _turn_away(self, wire: Wire, tally: Tally, answer: bytes) -> None:
         with suppress(ConnectionEnded, PeerTooSlow):  # it need not be told

@@ -164,8 +164,9 @@ class Scu:
 
 
 @contextmanager
-def connected(port: int, timeout_s: float = 20.0) -> Iterator[Scu]:
-    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
+def connected(port: int, timeout_s: float = 20.0, source: str = "127.0.0.1") -> Iterator[Scu]:
+    address = ("127.0.0.1", port)
+    with socket.create_connection(address, timeout=timeout_s, source_address=(source, 0)) as connection:
         yield Scu(connection)
 
 

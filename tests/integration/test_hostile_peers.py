@@ -96,7 +96,7 @@ def test_two_hundred_who_ask_for_nothing_keep_nobody_out(tmp_path: Path, said: b
 
 
 def test_two_hundred_idle_associations_keep_nobody_out_and_hold_little_memory(tmp_path: Path) -> None:
-    with receiving(tmp_path, max_associations=PEERS + 1) as receiver, ExitStack() as stack:
+    with receiving(tmp_path, max_associations=2 * PEERS + 2) as receiver, ExitStack() as stack:
         a_good_sender_works(receiver.port)
         before = resident_mb()
         for _ in range(PEERS):
@@ -110,7 +110,7 @@ def test_two_hundred_who_stop_in_the_middle_of_a_pdu_are_let_go(
 ) -> None:
     monkeypatch.setattr(acceptor, "PDU_TIMEOUT_S", 3.0)
     half = p_data(value(CT, store_command("1.2.3.1.9"), command=True, last=True))[:-10]
-    with receiving(tmp_path, max_associations=PEERS + 1) as receiver, ExitStack() as stack:
+    with receiving(tmp_path, max_associations=2 * PEERS + 2) as receiver, ExitStack() as stack:
         peers = [stack.enter_context(associated(receiver.port)) for _ in range(PEERS)]
         for peer in peers:
             peer.send(half)
@@ -126,6 +126,16 @@ def test_more_connections_than_may_wait_close_the_oldest(receiver: Receiver, mon
         assert all(peer.is_closed() for peer in peers[:20])
 
 
+def test_a_flood_of_connections_closes_its_own(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MAX_WAITING", 20)
+    with ExitStack() as stack:
+        slow = stack.enter_context(connected(receiver.port))
+        flood = [stack.enter_context(connected(receiver.port, source="127.0.0.2")) for _ in range(40)]
+        assert all(peer.is_closed() for peer in flood[:20])
+        slow.send(request())
+        assert slow.read_pdu()[0] == 2
+
+
 def test_a_refused_address_is_closed_at_once_without_a_thread(tmp_path: Path) -> None:
     before = threading.active_count()
     with receiving(tmp_path, networks=("192.0.2.0/24",)) as receiver:
@@ -138,11 +148,22 @@ def test_a_refused_address_is_closed_at_once_without_a_thread(tmp_path: Path) ->
 def test_a_listed_sender_finds_its_place_beside_one_that_takes_all(tmp_path: Path) -> None:
     lists = {"max_associations": 8, "calling_ae_titles": ("GREEDY", "SENDER")}
     with receiving(tmp_path, **lists) as receiver, ExitStack() as stack:
-        for _ in range(7):
+        for _ in range(4):  # as many as are free then, without SENDER's own
             stack.enter_context(associated(receiver.port, request(calling="GREEDY")))
         with connected(receiver.port) as peer:
             peer.send(request(calling="GREEDY"))
             assert peer.read_pdu() == (3, b"\0\2\3\2")  # transient, presentation, local limit
+        a_good_sender_works(receiver.port)
+
+
+def test_one_address_that_asks_for_all_associations_leaves_half_of_them(tmp_path: Path) -> None:
+    with receiving(tmp_path, max_associations=16) as receiver, ExitStack() as stack:
+        granted = 0
+        for _ in range(16):
+            peer = stack.enter_context(connected(receiver.port, source="127.0.0.2"))
+            peer.send(request())
+            granted += peer.read_pdu()[0] == 2
+        assert granted == 8
         a_good_sender_works(receiver.port)
 
 

@@ -8,6 +8,7 @@ import selectors
 import socket
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
@@ -18,7 +19,7 @@ import structlog
 from survnode.node import errors
 from survnode.node.contexts import WATCHDOG_AE_TITLE
 from survnode.node.intake.association.acceptor import AbortReason
-from survnode.node.intake.association.negotiation import MAX_REQUEST_BYTES
+from survnode.node.intake.association.proposal import MAX_REQUEST_BYTES
 from survnode.node.intake.association.waiting import READ_BYTES, Stage, Waiting, end_writing
 from survnode.node.state.records import AssociationEnd
 from survnode.node.tls import RenewedTLS, ServerTLS, reason_of
@@ -26,7 +27,7 @@ from survnode.node.tls import RenewedTLS, ServerTLS, reason_of
 log = structlog.get_logger()
 
 BACKLOG = 128
-MAX_WAITING = 512  # connections without an association; of more, the oldest is closed: an honest one waits milliseconds
+MAX_WAITING = 512  # connections without an association; of more, one is closed: an honest one waits milliseconds
 LINGER_S = 2.0  # for the peer to take the last PDU and to close (ARTIM, PS3.8 9.1.5)
 QUIET_S = 60.0  # between two lines on one refused address
 MAX_ADDRESSES = 1024  # that are remembered for that
@@ -294,9 +295,11 @@ class Listener:
             self._close(waiting, "No whole request came in time.")
 
     def _close_oldest(self, keep: int) -> None:
-        """Close all but the newest ``keep`` connections that wait, one at most if ``keep`` is 0."""
+        """If more than ``keep`` connections wait, close the oldest of the address that has most of them."""
         if len(self._waiting) > keep:
-            self._close(next(iter(self._waiting.values())), "Too many connections wait.")
+            waiting = list(self._waiting.values())
+            crowd = Counter(it.address for it in waiting).most_common(1)[0][0]
+            self._close(next(it for it in waiting if it.address == crowd), "Too many connections wait.")
 
     def _forget(self, waiting: Waiting) -> None:
         del self._waiting[waiting.connection]

@@ -1,6 +1,6 @@
 """The answer to a request for an association (PS3.8 9.3.2-9.3.4): who may, and which presentation contexts.
 
-The request is bounded and counted before it is decoded; pynetdicom decodes it and encodes the answer.
+pynetdicom encodes the answer.
 """
 
 import struct
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from pydicom.uid import UID, ImplicitVRLittleEndian
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
+from pydicom.uid import UID
+from pynetdicom.pdu import A_ASSOCIATE_AC
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     ImplementationClassUIDNotification,
@@ -29,18 +29,9 @@ from survnode.node.contexts import (
     Negotiated,
     negotiated,
 )
+from survnode.node.intake.association.proposal import APPLICATION_CONTEXT, TITLES, Proposal, ProposedContext, Titles
 
-APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"  # PS3.7 A.2.1
 MAX_PDU_BYTES = 128 * 1024  # offered to senders
-MAX_REQUEST_BYTES = 256 * 1024  # 128 contexts of 25 transfer syntaxes with the longest UIDs there are
-MAX_CONTEXTS = 128  # odd numbers of one byte
-MAX_ITEMS = 4096  # on every level together; the same 128 contexts have 3,584
-_TITLES = slice(10, 74)  # of a request and of its acceptance: AE titles, reserved
-_FIXED_BYTES = 68  # before the variable items: protocol version, AE titles, reserved
-
-
-class RequestInvalid(Exception):
-    """What came is no request for an association; the message says why."""
 
 
 class Rejection(Enum):
@@ -62,48 +53,6 @@ class Rejection(Enum):
     def pdu(self) -> bytes:
         """The A-ASSOCIATE-RJ."""
         return struct.pack(">BxLxBBB", 3, 4, *self.value[:3])
-
-
-@dataclass(frozen=True)
-class Titles:
-    """Who calls whom, as a request says at a fixed place.
-
-    Parameters
-    ----------
-    encoded : the bytes that say it; an answer repeats them (PS3.8 9.3.3)
-    """
-
-    called: str
-    calling: str
-    protocol_version: int
-    encoded: bytes
-
-
-@dataclass(frozen=True)
-class ProposedContext:
-    """One presentation context of a request."""
-
-    context_id: int
-    abstract_syntax: str
-    transfer_syntaxes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A request for an association.
-
-    Parameters
-    ----------
-    application_context : the UID of the application's rules, `APPLICATION_CONTEXT` for DICOM
-    roles : SOP class UID -> whether the peer wants to be its SCU, and its SCP
-    max_pdu_bytes : that the peer takes; 0 means any
-    """
-
-    titles: Titles
-    application_context: str
-    contexts: tuple[ProposedContext, ...]
-    roles: dict[str, tuple[bool, bool]]
-    max_pdu_bytes: int
 
 
 @dataclass(frozen=True)
@@ -137,43 +86,6 @@ class Agreement:
         return any(it.abstract_syntax not in (VERIFICATION, COMMITMENT) for it in self.contexts.values())
 
 
-def read_titles(request: bytes) -> Titles:
-    """Who calls whom, without a look at the rest of the A-ASSOCIATE-RQ.
-
-    Raises
-    ------
-    RequestInvalid
-    """
-    if len(request) < 6 + _FIXED_BYTES:
-        raise RequestInvalid("It is shorter than its fixed part.")
-    called, calling = (request[at : at + 16].decode("latin-1").strip(" \0") for at in (10, 26))
-    return Titles(called, calling, int.from_bytes(request[6:8], "big"), request[_TITLES])
-
-
-def read_proposal(request: bytes) -> Proposal:
-    """The whole A-ASSOCIATE-RQ.
-
-    Raises
-    ------
-    RequestInvalid
-    """
-    titles = read_titles(request)
-    _count_items(request)
-    pdu = A_ASSOCIATE_RQ()
-    try:
-        pdu.decode(request)
-        contexts = tuple(_proposed(item) for item in pdu.presentation_context)
-        information: Any = pdu.user_information
-        roles = {str(uid): (bool(it.scu_role), bool(it.scp_role)) for uid, it in information.role_selection.items()}
-        max_pdu_bytes = int(information.maximum_length or 0)
-    except Exception as error:  # pynetdicom raises what it likes at bytes that are no request
-        raise RequestInvalid(f"It cannot be decoded: {type(error).__name__}.") from error
-    ids = {context.context_id for context in contexts}
-    if not contexts or len(ids) < len(contexts) or any(number % 2 == 0 for number in ids):
-        raise RequestInvalid("Its presentation contexts are not numbered by distinct odd numbers.")
-    return Proposal(titles, str(pdu.application_context_name), contexts, roles, max_pdu_bytes)
-
-
 def agree(proposal: Proposal, contexts: Contexts) -> Agreement:
     """The answer to a peer that may have an association."""
     answers = [
@@ -193,11 +105,6 @@ def agree(proposal: Proposal, contexts: Contexts) -> Agreement:
     roles = [(uid, *wanted) for uid, wanted in proposal.roles.items() if uid == COMMITMENT and uid in contexts]
     pdu = _accept(proposal.titles, results, roles)
     return Agreement(proposal.titles, accepted, proposal.max_pdu_bytes, pdu, told)
-
-
-def _proposed(item: Any) -> ProposedContext:
-    syntaxes = tuple(str(uid) for uid in item.transfer_syntax) or (str(ImplicitVRLittleEndian),)
-    return ProposedContext(item.context_id, str(item.abstract_syntax), syntaxes)
 
 
 def _answered(context: ProposedContext, result: ContextResult, transfer_syntax: str) -> PresentationContext:
@@ -224,7 +131,7 @@ def _accept(titles: Titles, results: list[PresentationContext], roles: list[tupl
     answer.presentation_context_definition_results_list = results
     answer.user_information = [length, class_uid, *(_role(*role) for role in roles), version]
     pdu = bytearray(A_ASSOCIATE_AC(answer).encode())
-    pdu[_TITLES] = titles.encoded
+    pdu[TITLES] = titles.encoded
     return bytes(pdu)
 
 
@@ -233,27 +140,3 @@ def _role(sop_class_uid: str, scu: bool, scp: bool) -> SCP_SCU_RoleSelectionNego
     role = SCP_SCU_RoleSelectionNegotiation()
     role.sop_class_uid, role.scu_role, role.scp_role = UID(sop_class_uid), scu, scp
     return role
-
-
-def _count_items(request: bytes) -> None:
-    """Refuse a request whose items would take long to decode, or do not fill it."""
-    content = memoryview(request)[6 + _FIXED_BYTES :]
-    kinds = [(kind, inner) for kind, inner in _items(content, MAX_CONTEXTS + 2)]
-    left = MAX_ITEMS
-    for kind, inner in kinds:
-        if kind in (0x20, 0x50):  # a presentation context, the user information
-            left -= sum(1 for _ in _items(inner[4:] if kind == 0x20 else inner, left))
-
-
-def _items(content: memoryview, limit: int) -> Any:
-    """The type and the content of each item."""
-    place = 0
-    while place < len(content):
-        limit -= 1
-        if place + 4 > len(content) or limit < 0:
-            raise RequestInvalid("It has too many items, or one is cut short.")
-        (length,) = struct.unpack_from(">H", content, place + 2)
-        if place + 4 + length > len(content):
-            raise RequestInvalid("One of its items runs past its end.")
-        yield content[place], content[place + 4 : place + 4 + length]
-        place += 4 + length

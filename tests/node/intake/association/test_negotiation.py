@@ -15,11 +15,9 @@ from survnode.node.intake.association.negotiation import (
     MAX_PDU_BYTES,
     AgreedContext,
     Rejection,
-    RequestInvalid,
     agree,
-    read_proposal,
-    read_titles,
 )
+from survnode.node.intake.association.proposal import read_proposal
 
 from ....integration.scu import context, item, request
 
@@ -41,11 +39,6 @@ def accepted(asked: bytes) -> A_ASSOCIATE_AC:
     pdu = A_ASSOCIATE_AC()
     pdu.decode(agree(read_proposal(asked), OURS).pdu)
     return pdu
-
-
-def test_the_titles_are_read_without_their_padding() -> None:
-    titles = read_titles(request(called="NODE", calling="A SENDER"))
-    assert (titles.called, titles.calling, titles.protocol_version) == ("NODE", "A SENDER", 1)
 
 
 def test_each_context_has_its_answer() -> None:
@@ -88,11 +81,6 @@ def test_an_association_for_echoes_and_commitment_brings_no_images() -> None:
     assert not agree(read_proposal(request(contexts=ASKED[3:])), OURS).brings_images
 
 
-def test_a_peer_says_how_long_a_pdu_it_takes() -> None:
-    assert read_proposal(request(max_pdu=4096)).max_pdu_bytes == 4096
-    assert read_proposal(request(max_pdu=0)).max_pdu_bytes == 0
-
-
 @pytest.mark.parametrize("rejection", list(Rejection))
 def test_a_rejection_is_one_that_the_standard_knows(rejection: Rejection) -> None:
     pdu = A_ASSOCIATE_RJ()
@@ -100,24 +88,3 @@ def test_a_rejection_is_one_that_the_standard_knows(rejection: Rejection) -> Non
     assert (pdu.result, pdu.source, pdu.reason_diagnostic) == rejection.value[:3]
     assert "(no value available)" not in (pdu.result_str, pdu.source_str, pdu.reason_str)
     assert rejection.words.endswith(".")
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        b"\1\0\0\0\0\0",
-        request()[:60],
-        request()[:-1],
-        request(contexts=()),
-        request(contexts=(ASKED[0], ASKED[0])),
-        request(contexts=(context(4, CTImageStorage, ExplicitVRLittleEndian),)),
-        request(contexts=[context(1, CTImageStorage, ExplicitVRLittleEndian)] * 129),
-        request(contexts=[context(2 * n + 1, CTImageStorage, *[ExplicitVRLittleEndian] * 40) for n in range(120)]),
-        request(user_items=[item(0x55, b"V")] * 4096),
-        request(user_items=[b"\x54\0\xff\xff"]),
-        request(calling=""),
-    ],
-)
-def test_what_is_no_request_is_refused_before_it_is_decoded(asked: bytes) -> None:
-    with pytest.raises(RequestInvalid):
-        read_proposal(asked)
