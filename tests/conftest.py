@@ -34,16 +34,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
     return Together(config, log)
 
 
-@pytest.fixture(autouse=True)
-def own_log(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Undo what a command configures that a test runs in this process: its log's stream is closed after it."""
+@pytest.fixture(scope="session", autouse=True)
+def uncached_log() -> Iterator[None]:
+    """Let no logger keep the stream of the first command that runs in this process."""
     configure = structlog.configure
 
     def configure_until_reset(**settings: Any) -> None:
         configure(**(settings | {"cache_logger_on_first_use": False}))
 
-    monkeypatch.setattr(structlog, "configure", configure_until_reset)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", configure_until_reset)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Undo what a command configures that a test runs in this process: its log's stream is closed after it."""
     yield
+    forget_log()
+
+
+def forget_log() -> None:
+    """Undo what a command configured in this process."""
     structlog.reset_defaults()
     logging.captureWarnings(False)
     for handler in logging.getLogger().handlers.copy():

@@ -66,7 +66,7 @@ def node(home: Path, request: pytest.FixtureRequest) -> Iterator[RunningNode]:
     for name in PEERS:
         with suppress(pytest.skip.Exception):
             here[name] = request.getfixturevalue(name)
-    running = RunningNode(home, {})
+    running = RunningNode(home, {}, model="demo")
     sections = "".join(_destination(name, peer) for name, peer in here.items())
     running.config.write_text(running.config.read_text() + sections)
     running.start()

@@ -1,7 +1,6 @@
 """Archives that others wrote as sources: they say how many images they hold, and send those that are missing."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from pydicom import dcmread
 from survnode.model.phantom.phantom import make_phantom, write_dicom
 from survnode.node.results.inspection.content import texts
 
+from ..command_line import survnode
 from ..integration.nodes import RunningNode, free_port
 from . import peers
 from .peers import Archive, Orthanc
@@ -66,12 +66,11 @@ def report_text(node: RunningNode, job: dict[str, Any]) -> str:
     return texts(dcmread(node.data_dir / "results" / report["path"]))
 
 
-def refused(node: RunningNode, *arguments: str) -> str:
-    command = [sys.executable, "-m", "survnode.node.cli", *arguments, "--config", str(node.config)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
+def refused(config: Path, *arguments: str) -> str:
+    ended = survnode(*arguments, "--config", config)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.count("\n") == 1
+    return ended.stderr
 
 
 @pytest.mark.parametrize(("seed", "archive"), [(21, "dcmqrscp"), (22, "orthanc")])
@@ -122,10 +121,11 @@ def test_what_is_fetched_is_shown_before(node: RunningNode, dcmqrscp: Archive, t
 
 def test_nothing_that_fits_is_a_refusal_in_one_sentence(node: RunningNode) -> None:
     assert (
-        refused(node, "fetch", "--accession", "NOBODY").strip() == "refused: dcmqrscp holds no study with CT that fits."
+        refused(node.config, "fetch", "--accession", "NOBODY").strip()
+        == "refused: dcmqrscp holds no study with CT that fits."
     )
-    assert "whole UID or accession number" in refused(node, "fetch", "--accession", "P2*")
-    assert "There is no source x" in refused(node, "fetch", "--accession", "1", "--source", "x")
+    assert "whole UID or accession number" in refused(node.config, "fetch", "--accession", "P2*")
+    assert "There is no source x" in refused(node.config, "fetch", "--accession", "1", "--source", "x")
 
 
 def test_an_archive_that_does_not_know_the_node_is_a_refusal_in_one_sentence(
@@ -135,14 +135,11 @@ def test_an_archive_that_does_not_know_the_node_is_a_refusal_in_one_sentence(
     dcmqrscp.send(paths)
     Archive(pacs.ae_title, pacs.dicom_port).send(paths)
     pacs.knows(node.port, "ANOTHER")
-    assert "does it know SURVNODE" in refused(node, "fetch", "--study", uid, "--source", "orthanc")
+    assert "does it know SURVNODE" in refused(node.config, "fetch", "--study", uid, "--source", "orthanc")
     config = node.config.read_text()
     other = node.config.with_name("other.toml")
     other.write_text(config.replace('host = "127.0.0.1", port', 'ae_title = "STRANGER", host = "127.0.0.1", port', 1))
-    command = [sys.executable, "-m", "survnode.node.cli", "fetch", "--study", uid, "--config", str(other)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert "dcmqrscp does not know STRANGER: name it there" in done.stderr
-    assert (done.returncode, done.stdout) == (1, "")
+    assert "dcmqrscp does not know STRANGER: name it there" in refused(other, "fetch", "--study", uid)
 
 
 def test_no_log_line_names_a_patient(node: RunningNode) -> None:

@@ -19,6 +19,7 @@ from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import CTImageStorage
 
+from survnode.model.checkpoint import DEMO, load_checkpoint, save_checkpoint
 from survnode.node.commands.printing import plain
 from survnode.node.contexts import result_contexts
 from survnode.node.delivery.destination import Destination
@@ -27,6 +28,8 @@ from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.state import study_summaries
 from survnode.node.state.database import Database
+
+from ..command_line import survnode
 
 START_S = 120.0
 WORK_S = 180.0
@@ -72,10 +75,25 @@ class Pacs:
         return [ds for ds in self.received if ds.StudyInstanceUID == uid]
 
 
-class RunningNode:
-    """``survnode serve`` in processes of its own; it may be killed and started again."""
+def write_coarse_model(folder: Path) -> Path:
+    """The packaged model with images of 32 pixels: a study costs a tenth, and only its numbers are others."""
+    packaged = load_checkpoint(DEMO)
+    coarse = packaged.card.preprocessing.model_copy(update={"size": 32, "spacing_mm": (3.0, 4.0, 4.0)})
+    save_checkpoint(folder, packaged.card.model_copy(update={"preprocessing": coarse}), packaged.members)
+    return folder
 
-    def __init__(self, home: Path, destinations: dict[str, int], *, quiet_period_s: float = 1.0) -> None:
+
+class RunningNode:
+    """``survnode serve`` in processes of its own; it may be killed and started again.
+
+    Parameters
+    ----------
+    model : "demo" is the packaged one; None: a coarse one, for tests to which it does not matter what is predicted
+    """
+
+    def __init__(
+        self, home: Path, destinations: dict[str, int], *, quiet_period_s: float = 1.0, model: str | None = None
+    ) -> None:
         self.home, self.data_dir, self.log = home, home / "data", home / "node.log"
         self.config = home / "survnode.toml"
         self.process: subprocess.Popen[bytes] | None = None
@@ -85,7 +103,8 @@ class RunningNode:
         )
         self.config.write_text(
             f'data_dir = "{self.data_dir}"\nreceiver = {{ host = "127.0.0.1", port = 0, min_free_gib = 0.1 }}\n'
-            f'assembly = {{ quiet_period_s = {quiet_period_s} }}\nwork = {{ device = "cpu" }}\n{sections}'
+            f'assembly = {{ quiet_period_s = {quiet_period_s} }}\nwork = {{ device = "cpu" }}\n'
+            f'model = {{ checkpoint = "{model or write_coarse_model(home / "model")}" }}\n{sections}'
         )
 
     def start(self) -> None:
@@ -147,9 +166,7 @@ class RunningNode:
 
     def survnode(self, *arguments: str) -> list[dict[str, Any]]:
         """What a command says of this node while it runs."""
-        command = [sys.executable, "-m", "survnode.node.cli", *arguments, "--config", str(self.config), "--json"]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        rows: list[dict[str, Any]] = json.loads(done.stdout)
+        rows: list[dict[str, Any]] = json.loads(survnode(*arguments, "--config", self.config, "--json").stdout)
         return rows
 
     def jobs_of(self, uid: str) -> list[dict[str, Any]]:

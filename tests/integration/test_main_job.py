@@ -64,7 +64,7 @@ def test_dcmtk_sends_a_real_patient_and_dcmtk_receives_the_results(tmp_path: Pat
     inbox.mkdir()
     command = [dcmtk("storescp"), "-aet", "PACS", "-od", str(inbox), "-fe", ".dcm", "--bit-preserving", str(port)]
     storescp = subprocess.Popen(command, env=FAST)
-    running = RunningNode(tmp_path, {"dcmtk": port})
+    running = RunningNode(tmp_path, {"dcmtk": port}, model="demo")
     try:
         running.start()
         running.dcmsend(lung1_series[0].parent)
