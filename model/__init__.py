@@ -1,7 +1,7 @@
 """From CT instances to a survival curve; imports neither ``survnode.node`` nor ``survnode.train``.
 
-Read it in the order of the data: ``ct.volume`` -> ``ct.lungs`` -> ``ct.preprocess`` -> ``net`` -> ``timegrid``;
-``predict.Predictor`` is the one call that joins them.
+Read it in the order of the data: ``ct.arrangement`` -> ``ct.volume`` -> ``ct.lungs`` -> ``ct.preprocess`` -> ``net``
+-> ``timegrid``; ``predict.Predictor`` is the one call that joins them.
 
 Letters of the dimensions, everywhere in this package
 -----------------------------------------------------

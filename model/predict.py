@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from survnode.model.checkpoint import Card, Checkpoint, Tensors
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import judge_coverage
 from survnode.model.ct.lungs import lung_segmenter
 from survnode.model.ct.preprocess import SliceStack, preprocess
-from survnode.model.ct.volume import SourceImage, Volume
+from survnode.model.ct.volume import Volume
 from survnode.model.errors import CheckpointRefused
 from survnode.model.net.encoders import Encoder, Freezing
 from survnode.model.net.network import NetworkConfig, SurvivalNet, intensities

@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import Coverage
-from survnode.model.ct.volume import SourceImage
 from survnode.model.timegrid import TimeGrid, cif_from_pmf, median_months
 
 

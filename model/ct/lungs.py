@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from survnode.model.ct import threshold
+from survnode.model.ct.threshold.method import lungs_by_threshold
 from survnode.model.ct.volume import Mask
 from survnode.model.errors import Reason, SeriesUnsuitable, WeightsChanged, WeightsMissing
 
@@ -84,13 +84,13 @@ def lung_segmenter(method: LungMethod, *, weights: Path | None = None, device: s
 
 
 class Threshold:
-    """The classical method: see `threshold`."""
+    """The classical method: see `survnode.model.ct.threshold`."""
 
     weights_sha256: str | None = None
 
     def __call__(self, hu: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> Mask:
         """The lungs: see `LungSegmenter`."""
-        return _checked(threshold.lungs(hu, spacing_mm), hu, spacing_mm)
+        return _checked(lungs_by_threshold(hu, spacing_mm), hu, spacing_mm)
 
 
 class R231:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from pydicom import Dataset
 
+from survnode.model.ct.arrangement import arrange
 from survnode.model.ct.verdict import SeriesVerdict
-from survnode.model.ct.volume import arrange
 from survnode.model.errors import Reason, SeriesUnsuitable
 
 # An adult's lungs measure 200-300 mm from base to apex; a series of half of that shows a part of a chest. Chosen, not

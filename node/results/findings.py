@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from survnode.model.ct.volume import SourceImage
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.prediction import ModelIdentity, Prediction
 from survnode.node.results.source.series import AnalysedSeries
 from survnode.node.state.records import Completeness

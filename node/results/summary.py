@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from survnode.model.ct.volume import SourceImage, Volume
+from survnode.model.ct.arrangement import SourceImage
+from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
 from survnode.node.results import words

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import Coverage
-from survnode.model.ct.volume import SourceImage
 from survnode.model.prediction import ModelIdentity, Prediction, SliceAttention
 from survnode.model.timegrid import TimeGrid
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from survnode.model.ct.volume import SourceImage, Volume
+from survnode.model.ct.arrangement import SourceImage
+from survnode.model.ct.volume import Volume
 from survnode.model.phantom.phantom import Tumour, make_phantom, tumour_slices
 from survnode.train.cohorts.clinical import TWO_YEARS_MONTHS
 

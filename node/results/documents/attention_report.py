@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from survnode.model.ct.volume import SourceImage
+from survnode.model.ct.arrangement import SourceImage
 from survnode.node.results import codes, words
 from survnode.node.results.documents.report import attention, container, document, group, text
 from survnode.node.results.envelope import Envelope, ResultObject

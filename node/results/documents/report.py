@@ -32,9 +32,9 @@ from pydicom.config import disable_value_validation
 from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import CoverageWarning
 from survnode.model.ct.origin import OWN_MANUFACTURER
-from survnode.model.ct.volume import SourceImage
 from survnode.model.errors import Reason
 from survnode.node.results import codes, words
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text

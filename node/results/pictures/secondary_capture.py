@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from survnode.model.ct.volume import SourceImage
+from survnode.model.ct.arrangement import SourceImage
 from survnode.node.results import codes
 from survnode.node.results.envelope import Envelope, coded
 from survnode.node.roles import ResultRole

@@ -11,8 +11,9 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 from pydicom.valuerep import DSfloat
 
+from survnode.model.ct.arrangement import Arrangement, stack
 from survnode.model.ct.frames import Frame, frames_of
-from survnode.model.ct.volume import Arrangement, Mask, stack
+from survnode.model.ct.volume import Mask
 from survnode.node.results import codes
 from survnode.node.results.envelope import Envelope, ResultObject, ascii_text, coded, referenced
 from survnode.node.results.identity import derived_uid

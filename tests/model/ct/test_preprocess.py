@@ -5,6 +5,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.preprocess import (
     Box,
     Interpolation,
@@ -17,7 +18,12 @@ from survnode.model.ct.preprocess import (
     resample,
     slices_with_lung,
 )
-from survnode.model.ct.volume import Mask, SourceImage, Volume, load_volume, read_series
+from survnode.model.ct.volume import (
+    Mask,
+    Volume,
+    load_volume,
+    read_series,
+)
 from survnode.model.errors import Reason, SeriesUnsuitable
 
 RANDOM = np.random.default_rng(0)

@@ -19,8 +19,14 @@ from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import Coverage
-from survnode.model.ct.volume import SourceImage, Volume, load_volume, read_headers, read_series
+from survnode.model.ct.volume import (
+    Volume,
+    load_volume,
+    read_headers,
+    read_series,
+)
 from survnode.model.prediction import ModelIdentity, Prediction, SliceAttention
 from survnode.model.timegrid import TimeGrid
 from survnode.node.results.bundle import analysed

@@ -8,8 +8,9 @@ from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedCTImageStorage, ExplicitVRLittleEndian
 
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.origin import OWN_MANUFACTURER
-from survnode.model.ct.volume import SourceImage, Volume
+from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
 from survnode.node.results.bundle import analysed, not_analysed, preview_png

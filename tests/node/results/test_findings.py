@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from survnode.model.ct.volume import SourceImage
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.prediction import Prediction, SliceAttention
 from survnode.model.timegrid import TimeGrid
 from survnode.node.results.findings import RankedSlice, ReportedFindings, findings_of

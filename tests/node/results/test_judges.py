@@ -17,7 +17,8 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from survnode.model.ct.volume import SourceImage, Volume
+from survnode.model.ct.arrangement import SourceImage
+from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
 from survnode.model.prediction import Prediction
 from survnode.node.errors import ObjectFaulty

@@ -5,7 +5,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import Comprehensive3DSRStorage, EnhancedCTImageStorage, EnhancedSRStorage
 
-from survnode.model.ct.volume import SourceImage
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.errors import Reason
 from survnode.node.errors import ObjectFaulty
 from survnode.node.results.bundle import analysed, not_analysed

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import Coverage, CoverageWarning
-from survnode.model.ct.volume import SourceImage, Volume
+from survnode.model.ct.volume import Volume
 from survnode.node.results.envelope import ResultObject
 from survnode.node.results.findings import ReportedFindings, findings_of
 from survnode.node.results.pictures import captures

@@ -6,7 +6,8 @@ import pytest
 from pydicom import Dataset
 from pydicom.config import disable_value_validation
 
-from survnode.model.ct.volume import SourceImage, Volume
+from survnode.model.ct.arrangement import SourceImage
+from survnode.model.ct.volume import Volume
 from survnode.node.results.source.series import AnalysedSeries, analysed_series
 
 from ..conftest import COVERAGE, a_header, a_series
