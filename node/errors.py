@@ -42,8 +42,10 @@
 import errno
 from collections.abc import Sequence
 from pathlib import Path
-from traceback import format_tb
+from traceback import extract_tb, format_tb
 from typing import ClassVar
+
+from survnode.model.errors import ModelError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -233,3 +235,15 @@ def storage_error(error: OSError) -> StorageFailed:
 def trace_of(error: BaseException) -> str:
     """Where an error came from, for a log: without its message and its variables, which may name a patient."""
     return type(error).__name__ + "\n" + "".join(format_tb(error.__traceback__))
+
+
+def described(error: BaseException) -> str:
+    """An error for logs and people: our own words, but of a foreign error only its kind and place.
+
+    Libraries quote attribute values in their messages, and those can be a patient's identity.
+    """
+    if isinstance(error, NodeError | ModelError):
+        return str(error)
+    frames = extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}."

@@ -1,21 +1,16 @@
 """Workers: one process a device, each with the model warm, each taking one job after the other from the queue."""
 
-import json
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from errno import errorcode
 from functools import partial
 from pathlib import Path
 
 import structlog
-from pydicom import Dataset, dcmread
 
-from survnode.model.ct.budget import bytes_as_read
 from survnode.model.ct.volume import read_series
 from survnode.model.errors import ModelError, SeriesUnsuitable
 from survnode.node import errors
@@ -24,11 +19,11 @@ from survnode.node.retry import Decision, Guard, RetryPolicy, decide, outlast
 from survnode.node.roles import ResultRole
 from survnode.node.state import result_rows
 from survnode.node.state.database import Database
-from survnode.node.state.files import is_as_received, replace_durably, sync_folder
-from survnode.node.state.image_rows import images_of_study, mark_unreadable
 from survnode.node.state.records import Job, JobState, PlannedDelivery, StoredObject
 from survnode.node.work import jobs as queue
+from survnode.node.work.job_images import checked_paths, readable_headers
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline
+from survnode.node.work.result_files import write_results
 
 log = structlog.get_logger()
 
@@ -112,7 +107,7 @@ def _outcome(
     try:
         outcome = _analyse(database, pipeline, place, job)
         speaks = outcome.reason is None or job.reports_refusal
-        objects = _write(place.results, job, outcome) if speaks else []
+        objects = write_results(place.results, job, outcome) if speaks else []
     except Exception as error:  # noqa: BLE001  the edge of a job: whatever it died of, a person must see it
         return partial(_fail, database, place, job, error, fields)
     return partial(_finish, database, place, job, outcome, objects, fields)
@@ -135,9 +130,9 @@ def _finish(
 
 def _fail(database: Database, place: Workplace, job: Job, error: Exception, fields: Mapping[str, object]) -> None:
     decision = _decision(place.retry, job, error)
-    state = queue.fail(database, job, described(error), decision, now=time.time())
+    state = queue.fail(database, job, errors.described(error), decision, now=time.time())
     say = log.error if state is JobState.FAILED else log.warning
-    say("job.failed", **fields, state=str(state.value), error=described(error))
+    say("job.failed", **fields, state=str(state.value), error=errors.described(error))
 
 
 def _decision(policy: RetryPolicy, job: Job, error: Exception) -> Decision:
@@ -150,16 +145,16 @@ def _decision(policy: RetryPolicy, job: Job, error: Exception) -> Decision:
 
 def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job) -> AnalysisOutcome:
     run = _run_of(database, place, job)
-    paths, altered = _checked_paths(database, place, job)
+    paths, altered = checked_paths(database, place.received, job)
     if job.reason is not None:
-        return pipeline.refuse(_headers(paths), job.reason, job.detail, run)
+        return pipeline.refuse(readable_headers(paths), job.reason, job.detail, run)
     if altered:
         number = f"{altered} of its {len(paths) + altered} images"
         raise errors.ImagesAltered(f"On disk, {number} are gone or not what was received: send the study again.")
     try:
         datasets = read_series(paths)
     except SeriesUnsuitable as refusal:
-        return pipeline.refuse(_headers(paths), refusal.reason, refusal.detail, run)
+        return pipeline.refuse(readable_headers(paths), refusal.reason, refusal.detail, run)
     return pipeline.analyse(datasets, run)
 
 
@@ -178,87 +173,6 @@ def _run_of(database: Database, place: Workplace, job: Job) -> ResultRun:
         software_version=place.software_version,
         completeness=job.completeness,
     )
-
-
-def _checked_paths(database: Database, place: Workplace, job: Job) -> tuple[list[Path], int]:
-    """Those files of the job's images that are what was received, and how many are not; these are marked.
-
-    Raises
-    ------
-    StorageFailed
-        The disk cannot be read.
-    """
-    with database.reading() as connection:
-        received = images_of_study(connection, job.study_instance_uid)
-    known = {image.sop_instance_uid: image for image in received}
-    wanted = [known[uid] for uid in job.sop_instance_uids]
-    try:
-        altered = {it.sop_instance_uid for it in wanted if not is_as_received(place.received / it.path, it.sha256)}
-    except OSError as error:
-        raise errors.StorageFailed(f"The images cannot be read: {errorcode.get(error.errno or 0)}.") from error
-    if altered:
-        log.error("instances.altered", job=job.id, study_instance_uid=job.study_instance_uid, number=len(altered))
-        with database.transaction() as connection:
-            mark_unreadable(connection, altered)
-    return [place.received / it.path for it in wanted if it.sop_instance_uid not in altered], len(altered)
-
-
-def _headers(paths: Iterable[Path]) -> list[Dataset]:
-    """The headers for a refusal to point at, of those files that can be read.
-
-    Raises
-    ------
-    StudyUnreadable
-    """
-    headers = [ds for path in paths if (ds := _header(path)) is not None]
-    if not headers:
-        raise errors.StudyUnreadable("None of the study's files can be read, so no report can name its patient.")
-    return headers
-
-
-def _header(path: Path) -> Dataset | None:
-    """None if it cannot be read."""
-    try:
-        bytes_as_read(path)
-        return dcmread(path, stop_before_pixels=True, force=True)
-    except Exception as error:  # noqa: BLE001  pydicom raises what a broken file happens to break
-        log.warning("instance.unreadable", file=path.name, error=described(error))
-        return None
-
-
-def _write(folder: Path, job: Job, outcome: AnalysisOutcome) -> list[StoredObject]:
-    """Bring the result objects to disk; a second run of the job writes the same bytes to the same places.
-
-    Raises
-    ------
-    StorageFailed
-    """
-    try:
-        return _write_files(folder, job, outcome)
-    except OSError as error:
-        raise errors.storage_error(error) from error
-
-
-def _write_files(folder: Path, job: Job, outcome: AnalysisOutcome) -> list[StoredObject]:
-    home = folder / f"{job.id:08d}"
-    rows = []
-    for item in outcome.objects:
-        path = home / item.file_name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_durably(path, item.encode())
-        rows.append(
-            StoredObject(
-                role=item.role,
-                rank=item.rank,
-                sop_class_uid=item.sop_class_uid,
-                sop_instance_uid=item.sop_instance_uid,
-                series_instance_uid=item.series_instance_uid,
-                path=path.relative_to(folder).as_posix(),
-            )
-        )
-    replace_durably(home / "prediction.json", json.dumps(outcome.summary, indent=2).encode())
-    sync_folder(folder)
-    return rows
 
 
 def _planned(
@@ -293,15 +207,3 @@ def _kept_alive(database: Database, job: Job, lease_s: float, shift: Shift) -> I
     finally:
         done.set()
         thread.join()
-
-
-def described(error: BaseException) -> str:
-    """An error for logs and people: our own words, but of a foreign error only its kind and place.
-
-    Libraries quote attribute values in their messages, and those can be a patient's identity.
-    """
-    if isinstance(error, errors.NodeError | ModelError):
-        return str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}."

@@ -11,7 +11,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
 
-from survnode.model.ct import volume
+from survnode.model.ct import arrangement
 from survnode.node.intake.instance import Received
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, row_of
@@ -34,7 +34,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def three_slices_are_enough() -> Iterator[None]:
     """For what does not depend on how many slices a chest has."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(volume, "MIN_SLICES", 3)
+        patch.setattr(arrangement, "MIN_SLICES", 3)
         yield
 
 

@@ -1,11 +1,15 @@
 import inspect
+import re
 
+import pytest
+
+from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.node import errors
 
 
 def test_the_docstring_draws_every_error() -> None:
-    classes = [name for name, found in inspect.getmembers(errors, inspect.isclass) if issubclass(found, Exception)]
-    assert [name for name in classes if name not in (errors.__doc__ or "")] == []
+    classes = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
+    assert [kind.__name__ for kind in classes if kind.__name__ not in (errors.__doc__ or "")] == []
 
 
 def test_faulty_objects_are_named_and_a_long_list_is_cut() -> None:
@@ -16,8 +20,8 @@ def test_faulty_objects_are_named_and_a_long_list_is_cut() -> None:
 
 
 def test_only_what_may_pass_by_itself_can_be_retried() -> None:
-    classes = [found for _, found in inspect.getmembers(errors, inspect.isclass)]
-    assert {found.__name__ for found in classes if issubclass(found, errors.NodeError) and found.can_retry} == {
+    classes = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+    assert {kind.__name__ for kind in classes if issubclass(kind, errors.NodeError) and kind.can_retry} == {
         "StorageFailed",
         "StorageFull",
         "DatabaseBusy",
@@ -28,3 +32,12 @@ def test_only_what_may_pass_by_itself_can_be_retried() -> None:
         "AssociationRejected",
         "ContextsRejected",
     }
+
+
+def test_only_our_own_words_are_quoted_of_an_error() -> None:
+    assert errors.described(errors.StorageFull("no room")) == "no room"
+    assert errors.described(SeriesUnsuitable(Reason.NOT_CT)) == "The images are not CT."
+    with pytest.raises(ValueError, match="Doe") as raised:
+        raise ValueError("Doe^Jane")
+    assert re.fullmatch(r"ValueError at test_errors\.py:\d+\.", errors.described(raised.value))
+    assert errors.described(ValueError("Doe^Jane")) == "ValueError."

@@ -20,8 +20,7 @@ from survnode.node.state.image_rows import images_of_study
 from survnode.node.state.records import Instance, InstanceState, Job, JobState
 from survnode.node.state.tables import instances
 from survnode.node.state.tables import jobs as jobs_table
-from survnode.node.work import jobs
-from survnode.node.work import worker as worker_module
+from survnode.node.work import jobs, result_files
 from survnode.node.work.pipeline import AnalysisOutcome
 from survnode.node.work.worker import Shift, Workplace, work
 
@@ -119,7 +118,7 @@ def test_a_full_disk_is_waited_out(
 
     add_job(reason=Reason.LOCALIZER, failures=7)
     store_one(database, place, make_received(1))
-    monkeypatch.setattr(worker_module, "replace_durably", full)
+    monkeypatch.setattr(result_files, "replace_durably", full)
     job = work_once(database, FakePipeline(lambda: AnalysisOutcome((), {})), place)
     assert (job.state, job.error) == (JobState.QUEUED, "The disk did not take it: ENOSPC.")
     monkeypatch.undo()
