@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . deploy/environment.sh
 
-peers=(dcmtk default-jre-headless libpixelmed-java orthanc orthanc-dicomweb poppler-utils)
+peers=(dcmtk default-jre-headless libpixelmed-java orthanc orthanc-dicomweb poppler-utils strace)
 command -v npm >/dev/null || peers+=(nodejs npm) # some packages of Node.js bring npm along and exclude Debian's
 if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then
     missing=()
