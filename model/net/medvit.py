@@ -9,7 +9,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import StochasticDepth
 
 HEAD_DIM = 32  # channels of one head, in attention and in grouped convolution
 FEATURES = 1024
@@ -164,6 +163,14 @@ class FeedForward(nn.Module):
         return x + residual
 
 
+def stochastic_depth(drop_path: float) -> nn.Module:
+    """Leaves out the residual of an image with the probability ``drop_path`` while training."""
+    from torchvision.ops import StochasticDepth  # noqa: PLC0415  slow to import, see trunks
+
+    depth: nn.Module = StochasticDepth(drop_path, "row")
+    return depth
+
+
 class ConvBlock(nn.Module):
     """Efficient convolution block (ECB)."""
 
@@ -171,7 +178,7 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.patch_embed = patch_embed(before, after, stride)
         self.mhca = ConvAttention(after)
-        self.drop_path = StochasticDepth(drop_path, "row")
+        self.drop_path = stochastic_depth(drop_path)
         self.norm = nn.BatchNorm2d(after)
         self.conv = FeedForward(after, ratio=3)
 
@@ -192,7 +199,7 @@ class TransformerBlock(nn.Module):
         self.patch_embed = patch_embed(before, attended)
         self.norm1 = nn.BatchNorm2d(attended)
         self.e_mhsa = SelfAttention(attended, reduction)
-        self.drop_path = StochasticDepth(drop_path, "row")
+        self.drop_path = stochastic_depth(drop_path)
         self.projection = patch_embed(attended, after - attended)
         self.mhca = ConvAttention(after - attended)
         self.norm2 = nn.BatchNorm2d(after)

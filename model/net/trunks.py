@@ -1,16 +1,20 @@
-"""The image networks that can encode slices, as published, without their classifiers."""
+"""The image networks that can encode slices, as published, without their classifiers.
+
+timm and torchvision are imported when a network of theirs is built: with the compiler that they bring along they take
+longer to load than torch itself, and most processes that know the names build none.
+"""
 
 from enum import StrEnum
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import timm
-from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import nn
-from torchvision import models
 
 from survnode.model.net.encoders import State, TrunkSpec, headless, without
 from survnode.model.net.medvit import FEATURES, MedViT
 from survnode.model.weights import WeightsName
+
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
 
 
 class EncoderName(StrEnum):
@@ -37,22 +41,34 @@ def _in_order(state: State, trunk: nn.Module) -> State:
 
 def _dinov2(state: State, trunk: nn.Module) -> State:
     """Without the mask token, and with the positions of 37 x 37 patches resampled to 16 x 16."""
+    from timm.models.vision_transformer import checkpoint_filter_fn  # noqa: PLC0415
+
     adapted: State = checkpoint_filter_fn(state, cast("VisionTransformer", trunk))
     return adapted
 
 
+def _torchvision(name: str, classifier: str) -> nn.Module:
+    from torchvision import models  # noqa: PLC0415
+
+    return headless(getattr(models, name)(), classifier)
+
+
 def _efficientnet_lite0() -> nn.Module:
+    import timm  # noqa: PLC0415
+
     return timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
 
 
 def _dinov2_s() -> nn.Module:
+    import timm  # noqa: PLC0415
+
     # Features are the class token. 224 / 14 = 16 patches a side.
     return timm.create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0, img_size=224)
 
 
 TRUNKS: dict[EncoderName, TrunkSpec] = {
     EncoderName.EFFICIENTNET_B0: TrunkSpec(
-        lambda: headless(models.efficientnet_b0(), "classifier"),
+        lambda: _torchvision("efficientnet_b0", "classifier"),
         1280,
         WeightsName.EFFICIENTNET_B0,
         without("classifier."),
@@ -63,17 +79,15 @@ TRUNKS: dict[EncoderName, TrunkSpec] = {
     ),
     # Of VGG16 and AlexNet the two fully connected layers of 4096 stay.
     EncoderName.VGG16: TrunkSpec(
-        lambda: headless(models.vgg16(), "classifier.6"), 4096, WeightsName.VGG16, without("classifier.6.")
+        lambda: _torchvision("vgg16", "classifier.6"), 4096, WeightsName.VGG16, without("classifier.6.")
     ),
-    EncoderName.RESNET50: TrunkSpec(
-        lambda: headless(models.resnet50(), "fc"), 2048, WeightsName.RESNET50, without("fc.")
-    ),
+    EncoderName.RESNET50: TrunkSpec(lambda: _torchvision("resnet50", "fc"), 2048, WeightsName.RESNET50, without("fc.")),
     EncoderName.ALEXNET: TrunkSpec(
-        lambda: headless(models.alexnet(), "classifier.6"), 4096, WeightsName.ALEXNET, without("classifier.6.")
+        lambda: _torchvision("alexnet", "classifier.6"), 4096, WeightsName.ALEXNET, without("classifier.6.")
     ),
     # Features are the class token.
     EncoderName.VIT_B_16: TrunkSpec(
-        lambda: headless(models.vit_b_16(), "heads"), 768, WeightsName.VIT_B_16, without("heads.")
+        lambda: _torchvision("vit_b_16", "heads"), 768, WeightsName.VIT_B_16, without("heads.")
     ),
     EncoderName.MEDVIT_SMALL: TrunkSpec(MedViT, FEATURES, WeightsName.MEDVIT_SMALL, without("proj_head.")),
     EncoderName.DINOV2_S: TrunkSpec(_dinov2_s, 384, WeightsName.DINOV2_S, _dinov2),

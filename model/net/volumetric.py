@@ -11,7 +11,6 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.video import r3d_18
 
 from survnode.model.extras import require_extra
 from survnode.model.net.deephit import DeepHit, DeepHitConfig
@@ -90,9 +89,15 @@ def _densenet3d_121() -> nn.Module:
     return headless(DenseNet121(spatial_dims=3, in_channels=3, out_channels=1), "class_layers.out")
 
 
+def _r3d_18() -> nn.Module:
+    from torchvision.models.video import r3d_18  # noqa: PLC0415  slow to import, see trunks
+
+    return headless(r3d_18(), "fc")
+
+
 VOLUME_TRUNKS: dict[VolumeEncoderName, TrunkSpec] = {
     VolumeEncoderName.RESNET3D_18: TrunkSpec(
-        lambda: headless(r3d_18(), "fc"),
+        _r3d_18,
         512,
         WeightsName.RESNET3D_18,
         without("fc."),

@@ -1,9 +1,11 @@
-"""The command line in processes of its own, as a person or a script uses it."""
+"""The command line, as a person or a script uses it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +15,13 @@ from pydicom import dcmread
 
 from survnode.node.state.database import Database
 
+from ..command_line import Ended, survnode
 
-def survnode(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "survnode.node.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=None)
+
+def in_a_process(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """How a command ends in a process of its own."""
+    command = [sys.executable, "-m", "survnode.node.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
 
 
 def config(folder: Path, text: str = "") -> Path:
@@ -95,7 +100,7 @@ def test_lists_are_json_for_a_script(tmp_path: Path) -> None:
 
 def test_serve_refuses_weights_that_are_absent_before_it_receives_anything(tmp_path: Path) -> None:
     path = config(tmp_path, f'[model]\nencoder_weights = "{tmp_path / "absent.pth"}"\n[work]\ndevice = "cpu"\n')
-    done = survnode("serve", "--config", path)
+    done = in_a_process("serve", "--config", path)
     assert done.returncode == 1
     assert "efficientnet_lite0" in done.stderr
     assert "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db" in done.stderr
@@ -120,19 +125,41 @@ def test_check_goes_on_after_a_fault_and_says_all(tmp_path: Path) -> None:
     }
 
 
-def test_predict_writes_what_the_node_would_send(tmp_path: Path, thorax64_series: list[Path]) -> None:
-    out, lungs = tmp_path / "out", tmp_path / "lungs.nii.gz"
-    done = survnode("predict", thorax64_series[0].parent, "--out", out, "--lungs", lungs, "--json")
-    assert done.returncode == 0, done.stderr
-    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+@dataclass(frozen=True)
+class Predicted:
+    """What `predict` said of a study, and the folder in which it wrote what is read here."""
+
+    ended: Ended
+    out: Path
+    lungs: Path
+
+    def files(self) -> dict[str, bytes]:
+        return {path.relative_to(self.out).as_posix(): path.read_bytes() for path in files_below(self.out)}
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture(scope="module")
+def predicted(tmp_path_factory: pytest.TempPathFactory, thorax64_series: list[Path]) -> Predicted:
+    folder = tmp_path_factory.mktemp("predicted")
+    out, lungs = folder / "out", folder / "lungs.nii.gz"
+    words = ("predict", thorax64_series[0].parent, "--out", out, "--lungs", lungs, "--json")
+    return Predicted(survnode(*words), out, lungs)
+
+
+def test_predict_writes_what_the_node_would_send(predicted: Predicted, thorax64_series: list[Path]) -> None:
+    assert predicted.ended.returncode == 0, predicted.ended.stderr
     captures = [f"captures/{rank:02d}.dcm" for rank in range(1, 6)]
-    assert files == sorted([*captures, "curve.dcm", "key-objects.dcm", "prediction.json", "report.dcm"])
-    summary = json.loads(done.stdout)
-    assert summary == json.loads((out / "prediction.json").read_text())
+    expected = [*captures, "curve.dcm", "key-objects.dcm", "prediction.json", "report.dcm"]
+    assert sorted(predicted.files()) == sorted(expected)
+    summary = json.loads(predicted.ended.stdout)
+    assert summary == json.loads(predicted.files()["prediction.json"])
     assert 0 < summary["survival_at_horizon_percent"] < 100
     assert len(summary["attention"]) == len(thorax64_series)
 
-    mask = sitk.ReadImage(str(lungs))
+    mask = sitk.ReadImage(str(predicted.lungs))
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(thorax64_series[0].parent)))
     ct = reader.Execute()
@@ -142,19 +169,18 @@ def test_predict_writes_what_the_node_would_send(tmp_path: Path, thorax64_series
     assert set(np.unique(sitk.GetArrayFromImage(mask))) == {0, 1, 2}
 
 
-def test_predict_repeated_elsewhere_and_later_gives_the_same_bytes(tmp_path: Path, thorax64_series: list[Path]) -> None:
+def test_predict_repeated_elsewhere_and_later_gives_the_same_bytes(
+    tmp_path: Path, predicted: Predicted, thorax64_series: list[Path]
+) -> None:
+    """Later is another process, in which sets have another order."""
     moved = tmp_path / "moved"
     moved.mkdir()
     for number, path in enumerate(reversed(thorax64_series)):
         shutil.copy(path, moved / f"{number}.img")
-    for folder, out in ((thorax64_series[0].parent, "first"), (moved, "second")):
-        assert survnode("predict", folder, "--out", tmp_path / out).returncode == 0
-    first, second = (
-        {path.name: path.read_bytes() for path in (tmp_path / out).rglob("*") if path.is_file()}
-        for out in ("first", "second")
-    )
-    assert len(first) == 9
-    assert first == second
+    assert in_a_process("predict", moved, "--out", tmp_path / "out", PYTHONHASHSEED="7").returncode == 0
+    again = {path.relative_to(tmp_path / "out").as_posix(): path.read_bytes() for path in files_below(tmp_path / "out")}
+    assert len(again) == 9
+    assert again == predicted.files()
 
 
 def test_predict_says_why_a_study_is_not_analysed_and_still_writes_its_report(

@@ -4,11 +4,14 @@ import os
 import pty
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
 from survnode.node.state.database import Database
+
+from ...command_line import survnode
 
 SEND = [sys.executable, "-m", "survnode.node.cli", "send", "--study", "1.2"]
 
@@ -35,9 +38,11 @@ def config(tmp_path: Path) -> Path:
         (["--anew", "--destination", "pacs"], "--anew takes no --destination"),
     ],
 )
-def test_options_that_say_nothing_together_are_wrong_use(config: Path, options: list[str], words: str) -> None:
-    command = [*SEND, "--config", str(config), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+def test_options_that_say_nothing_together_are_wrong_use(
+    config: Path, options: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", StringIO())  # no terminal
+    done = survnode("send", "--study", "1.2", "--config", config, *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
 

@@ -1,10 +1,11 @@
-"""How commands end, in processes of their own: what a shell and a script see."""
+"""How commands end: what a shell and a script see."""
 
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import typer
@@ -13,11 +14,9 @@ from survnode.model.errors import CheckpointRefused
 from survnode.node.commands.exit_codes import EXIT_CODES, Commands, ExitCode, run
 from survnode.node.errors import InputRefused
 
+from ...command_line import survnode
+
 CLI = [sys.executable, "-m", "survnode.node.cli"]
-
-
-def survnode(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*CLI, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(autouse=True)
@@ -104,16 +103,28 @@ def test_what_a_terminal_cannot_write_is_no_fault() -> None:
 def interrupted(process: "subprocess.Popen[str]") -> str:
     """What a command says after Ctrl-C.
 
-    Pressed again if nothing happens: Python drops a KeyboardInterrupt that meets a callback of its garbage collector,
-    of which imports are full.
+    Pressed again until it says so: Python drops a KeyboardInterrupt that meets a callback of its garbage collector,
+    of which imports are full. Not after that, when it would meet the end of the process.
     """
+    said: list[str] = []
+    heard = Event()
+
+    def read() -> None:
+        for line in process.stderr or ():
+            said.append(line)
+            if line.startswith("interrupted."):
+                heard.set()
+        heard.set()
+
+    reader = Thread(target=read)
+    reader.start()
     for _ in range(15):
         process.send_signal(signal.SIGINT)
-        try:
-            return process.communicate(timeout=4)[1]
-        except subprocess.TimeoutExpired:
-            continue
-    pytest.fail("it was interrupted again and again and goes on")
+        if heard.wait(4):
+            break
+    process.wait(60)
+    reader.join()
+    return "".join(said)
 
 
 AT_WORK = {  # what a command imports last, before its work begins

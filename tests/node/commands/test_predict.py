@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,10 +14,7 @@ from survnode.node.commands.predict import OPTIONAL, PredictRequest, optional_ro
 from survnode.node.errors import InputRefused
 from survnode.node.roles import ResultRole
 
-
-def survnode(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "survnode.node.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+from ...command_line import survnode
 
 
 def small(folder: Path) -> Path:
