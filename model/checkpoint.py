@@ -23,8 +23,10 @@ from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
 from survnode.model.errors import CheckpointRefused
 from survnode.model.prediction import ModelIdentity
+from survnode.model.seen import SeenPatients
 
-FORMAT_VERSION = 2  # 2: with `Limits`
+FORMAT_VERSION = 3  # 2: with `Limits`; 3: may say whom the model has seen
+READABLE_VERSIONS = (2, 3)  # what the older one lacks is None
 SPREAD_QUANTILE = 0.95  # members that differ more than on all but 5 % of their training cohort disagree
 DEMO = Path(__file__).parent / "demo"  # the packaged demonstration model
 
@@ -99,6 +101,12 @@ class Card(_Part):
     members : M, heads that are averaged over one shared backbone
     metrics : measured figures by name, with their intervals
     cohort_survival : see `ModelIdentity`
+    seen : whom the model learned from, and whom the models saw that it started from; None: not recorded
+
+    Notes
+    -----
+    What is None stands neither in the file nor in what the Device UID follows from, so that a checkpoint of an earlier
+    format keeps its Device UID: a field that is added is optional, and None by default.
     """
 
     format_version: int = FORMAT_VERSION
@@ -113,6 +121,7 @@ class Card(_Part):
     metrics: dict[str, JsonValue] = {}
     cohort_survival: tuple[float, ...] = ()
     limits: Limits
+    seen: tuple[SeenPatients, ...] | None = None
     intended_use: str
     licence: str
     demonstration: bool = False
@@ -122,8 +131,12 @@ class Card(_Part):
     def sealed(self, weights_sha256: str) -> "Card":
         """The card with the hash of its weights and the Device UID that follows from everything in it."""
         bare = self.model_copy(update={"weights_sha256": weights_sha256, "device_uid": ""})
-        canonical = json.dumps(bare.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(bare.recorded(), sort_keys=True, separators=(",", ":"))
         return bare.model_copy(update={"device_uid": f"2.25.{uuid5(_DEVICE_NAMESPACE, canonical).int}"})
+
+    def recorded(self) -> dict[str, JsonValue]:
+        """The fields that say something, as they stand in the file."""
+        return {name: value for name, value in self.model_dump(mode="json").items() if value is not None}
 
     def identity(self) -> ModelIdentity:
         """What a report says of the model."""
@@ -168,7 +181,7 @@ def save_checkpoint(folder: Path, card: Card, members: tuple[Tensors, ...]) -> C
     sealed = card.model_copy(update={"members": len(members)}).sealed(hashlib.sha256(encoded).hexdigest())
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _WEIGHTS).write_bytes(encoded)
-    (folder / _CARD).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / _CARD).write_text(json.dumps(sealed.recorded(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return sealed
 
 
@@ -222,8 +235,9 @@ def _parse(folder: Path, text: bytes) -> Card:
     try:
         values = json.loads(text)
         version = values.get("format_version") if isinstance(values, dict) else None
-        if version != FORMAT_VERSION:
-            msg = f"{folder / _CARD} has format version {version}; this software reads {FORMAT_VERSION}."
+        if version not in READABLE_VERSIONS:
+            known = " and ".join(map(str, READABLE_VERSIONS))
+            msg = f"{folder / _CARD} has format version {version}; this software reads {known}."
             msg += _EARLIER if version == 1 else ""
             raise CheckpointRefused(msg)
         return Card.model_validate(values)

@@ -19,6 +19,9 @@ from survnode.model.checkpoint import (
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Interpolation, Preprocessing
 from survnode.model.errors import CheckpointRefused
+from survnode.model.seen import Identity, SeenPatients
+
+OF_FORMAT_2 = "2.25.67712791009830051030772565017530101743"  # as the software of that format wrote it
 
 State = dict[str, NDArray[np.generic]]
 
@@ -110,7 +113,7 @@ def test_an_altered_card_is_refused(tmp_path: Path, changes: dict[str, object]) 
         read_card(tmp_path)
 
 
-@pytest.mark.parametrize("version", [0, 3, "2", None])
+@pytest.mark.parametrize("version", [0, 4, "2", None])
 def test_an_unknown_format_is_refused_by_its_version(tmp_path: Path, version: object) -> None:
     save_checkpoint(tmp_path, card(), (member(1),))
     rewrite(tmp_path, format_version=version)
@@ -123,6 +126,21 @@ def test_a_checkpoint_of_the_first_format_is_refused_with_what_to_do(tmp_path: P
     rewrite(tmp_path, format_version=1)
     with pytest.raises(CheckpointRefused, match=r"names no limits for incomplete lungs .* survnode train"):
         read_card(tmp_path)
+
+
+def test_a_checkpoint_of_the_format_before_keeps_its_device_uid_and_records_nobody(tmp_path: Path) -> None:
+    older = save_checkpoint(tmp_path, card(format_version=2), (member(1),))
+    assert "seen" not in json.loads((tmp_path / "model.json").read_text())
+    assert read_card(tmp_path) == older
+    assert older.device_uid == OF_FORMAT_2
+    assert read_card(tmp_path).seen is None
+
+
+def test_whom_a_model_has_seen_comes_back_and_changes_its_device_uid(tmp_path: Path) -> None:
+    seen = SeenPatients.of("ab" * 16, [Identity("P1", "k1")])
+    told = save_checkpoint(tmp_path / "a", card(seen=(seen,)), (member(1),))
+    assert read_card(tmp_path / "a").seen == (seen,)
+    assert told.device_uid != save_checkpoint(tmp_path / "b", card(), (member(1),)).device_uid
 
 
 def test_the_limits_follow_from_heights_and_spreads() -> None:
