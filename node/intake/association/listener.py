@@ -8,7 +8,6 @@ import selectors
 import socket
 import ssl
 import threading
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
@@ -19,8 +18,9 @@ import structlog
 from survnode.node import errors
 from survnode.node.contexts import WATCHDOG_AE_TITLE
 from survnode.node.intake.association.acceptor import AbortReason
+from survnode.node.intake.association.no_request import NoRequestReports, OnNoRequest
 from survnode.node.intake.association.proposal import MAX_REQUEST_BYTES
-from survnode.node.intake.association.waiting import READ_BYTES, Stage, Waiting, end_writing
+from survnode.node.intake.association.waiting import READ_BYTES, Stage, Waiting, end_writing, first_of_the_crowd
 from survnode.node.state.records import AssociationEnd
 from survnode.node.tls import RenewedTLS, ServerTLS, reason_of
 
@@ -29,8 +29,6 @@ log = structlog.get_logger()
 BACKLOG = 128
 MAX_WAITING = 512  # connections without an association; of more, one is closed: an honest one waits milliseconds
 LINGER_S = 2.0  # for the peer to take the last PDU and to close (ARTIM, PS3.8 9.1.5)
-QUIET_S = 60.0  # between two lines on one refused address
-MAX_ADDRESSES = 1024  # that are remembered for that
 
 NOT_ACCEPTED_S = 0.1  # before the next try
 
@@ -38,7 +36,6 @@ _ASSOCIATE_RQ = 0x01
 _TLS_HANDSHAKE = 0x16  # the first byte of a ClientHello's record (RFC 8446 5.1)
 
 OnRequest = Callable[[socket.socket, str, bytes, bytes], None]  # connection, address, the request, what came after it
-OnNoRequest = Callable[[str, AssociationEnd, str], object]  # address, how it ended, why
 
 
 class Listener:
@@ -49,8 +46,7 @@ class Listener:
     networks : addresses or networks of senders; none means all
     timeout_s : from connection to request
     on_request : gets each request, in the listening thread; the connection is its own from then on
-    on_no_request : gets each connection that asked for no association; of an address that does so again and again,
-        one in `QUIET_S`
+    on_no_request : gets the connections that asked for no association, see `NoRequestReports`
     tls : what connections must begin with, within the same ``timeout_s``; None: nothing
     """
 
@@ -64,11 +60,11 @@ class Listener:
     ) -> None:
         self._networks = [ip_network(network, strict=False) for network in networks]
         self._tls = None if tls is None else RenewedTLS(tls)
-        self._timeout_s, self._on_request, self._on_no_request = timeout_s, on_request, on_no_request
+        self._timeout_s, self._on_request = timeout_s, on_request
+        self._report = NoRequestReports(on_no_request).report
         self._selector = selectors.DefaultSelector()
         self._waiting: dict[socket.socket, Waiting] = {}  # the oldest first
         self._over: list[socket.socket] = []  # handed back by other threads
-        self._told: dict[tuple[str, AssociationEnd], float] = {}  # when it was told of
         self._listening: socket.socket | None = None
         self._waker, self._wakened = socket.socketpair()
         self._closing, self._stopping = threading.Event(), threading.Event()
@@ -131,7 +127,7 @@ class Listener:
         self._listening = None
         self._selector.unregister(listening)
         listening.close()
-        for waiting in [it for it in self._waiting.values() if not it.is_over]:
+        for waiting in [waiting for waiting in self._waiting.values() if not waiting.is_over]:
             self._close(waiting)
 
     def _serve_whatever_comes(self, ready: object) -> None:
@@ -157,17 +153,17 @@ class Listener:
             connection, peer = listening.accept()
         except OSError as error:  # the peer has gone again, or there is no descriptor left
             log.warning("receiver.not_accepted", error=type(error).__name__, errno=error.errno)
-            self._close_oldest(0)
+            self._make_room(0)
             self._stopping.wait(NOT_ACCEPTED_S)
             return
         address = str(peer[0])
         if not self._is_welcome(address):
             connection.close()
-            self._tell(address, AssociationEnd.ADDRESS_REFUSED)
+            self._report(address, AssociationEnd.ADDRESS_REFUSED)
             return
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._close_oldest(MAX_WAITING - 1)
+        self._make_room(MAX_WAITING - 1)
         self._await_request(connection, address)
 
     def _await_request(self, connection: socket.socket, address: str) -> None:
@@ -186,10 +182,10 @@ class Listener:
     def _speaks_tls(self, waiting: Waiting) -> bool:
         """Whether the first byte is of TLS; a peer that speaks plain DICOM is told so in its own words."""
         with suppress(OSError):  # it has gone, which the handshake finds too
-            said = socket.socket.recv(waiting.connection, READ_BYTES, socket.MSG_PEEK)  # it is not read yet
-            if said and said[0] != _TLS_HANDSHAKE:
-                if WATCHDOG_AE_TITLE.encode() not in said:  # of this node's own service: that it is answered will do
-                    self._tell(waiting.address, AssociationEnd.TLS_REFUSED, "The peer does not speak TLS.")
+            first = socket.socket.recv(waiting.connection, READ_BYTES, socket.MSG_PEEK)  # it is not read yet
+            if first and first[0] != _TLS_HANDSHAKE:
+                if WATCHDOG_AE_TITLE.encode() not in first:  # of this node's own service: that it is answered will do
+                    self._report(waiting.address, AssociationEnd.TLS_REFUSED, "The peer does not speak TLS.")
                 self._forget(waiting)
                 socket.socket.send(waiting.connection, AbortReason.NOT_SPECIFIED.pdu)
                 self._linger(waiting.connection)
@@ -204,7 +200,7 @@ class Listener:
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError as error:
-            self._tell(waiting.address, AssociationEnd.TLS_REFUSED, f"The TLS handshake failed: {reason_of(error)}.")
+            self._report(waiting.address, AssociationEnd.TLS_REFUSED, f"The TLS handshake failed: {reason_of(error)}.")
             self._forget(waiting)
             self._linger(connection)
             return
@@ -213,15 +209,6 @@ class Listener:
 
     def _is_welcome(self, address: str) -> bool:
         return not self._networks or any(ip_address(address) in network for network in self._networks)
-
-    def _tell(self, address: str, end: AssociationEnd, detail: str = "") -> None:
-        now = monotonic()
-        if now - self._told.get((address, end), -QUIET_S) < QUIET_S:
-            return
-        if len(self._told) >= MAX_ADDRESSES:
-            self._told.clear()
-        self._told[address, end] = now
-        self._on_no_request(address, end, detail)
 
     def _wait(self, waiting: Waiting) -> None:
         self._waiting[waiting.connection] = waiting
@@ -238,7 +225,7 @@ class Listener:
         except OSError:  # it is closed already
             connection.close()
             return
-        self._close_oldest(MAX_WAITING - 1)
+        self._make_room(MAX_WAITING - 1)
         self._wait(Waiting(connection, "", monotonic() + LINGER_S, Stage.END))
 
     def _go_on(self, waiting: Waiting) -> None:
@@ -266,7 +253,7 @@ class Listener:
     def _read_request(self, waiting: Waiting) -> None:
         length = waiting.request_bytes
         if waiting.received[0] != _ASSOCIATE_RQ or (length or 0) > MAX_REQUEST_BYTES:
-            self._tell(
+            self._report(
                 waiting.address,
                 AssociationEnd.NO_REQUEST,
                 "What came is not a request for an association, or is too long.",
@@ -291,15 +278,13 @@ class Listener:
 
     def _close_late(self) -> None:
         now = monotonic()
-        for waiting in [it for it in self._waiting.values() if it.deadline <= now]:
+        for waiting in [waiting for waiting in self._waiting.values() if waiting.deadline <= now]:
             self._close(waiting, "No whole request came in time.")
 
-    def _close_oldest(self, keep: int) -> None:
+    def _make_room(self, keep: int) -> None:
         """If more than ``keep`` connections wait, close the oldest of the address that has most of them."""
         if len(self._waiting) > keep:
-            waiting = list(self._waiting.values())
-            crowd = Counter(it.address for it in waiting).most_common(1)[0][0]
-            self._close(next(it for it in waiting if it.address == crowd), "Too many connections wait.")
+            self._close(first_of_the_crowd(self._waiting.values()), "Too many connections wait.")
 
     def _forget(self, waiting: Waiting) -> None:
         del self._waiting[waiting.connection]
@@ -309,4 +294,4 @@ class Listener:
         self._forget(waiting)
         waiting.connection.close()
         if why and not waiting.is_over:
-            self._tell(waiting.address, AssociationEnd.NO_REQUEST, why)
+            self._report(waiting.address, AssociationEnd.NO_REQUEST, why)

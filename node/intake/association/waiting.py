@@ -2,6 +2,8 @@
 
 import socket
 import ssl
+from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -55,3 +57,9 @@ def end_writing(connection: socket.socket) -> None:
         with suppress(OSError, ValueError):  # it has nothing to end, or waits for the answer
             connection.unwrap()
     socket.socket.shutdown(connection, socket.SHUT_WR)
+
+
+def first_of_the_crowd(waiting: Collection[Waiting]) -> Waiting:
+    """Of connections in the order in which they came, the first from the address that has most of them."""
+    crowd = Counter(connection.address for connection in waiting).most_common(1)[0][0]
+    return next(connection for connection in waiting if connection.address == crowd)
