@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
-from pydicom.uid import CTImageStorage
+from pydicom.uid import UID, CTImageStorage
 
 from survnode.model.checkpoint import DEMO, load_checkpoint, save_checkpoint
 from survnode.node.commands.printing import plain
@@ -28,6 +28,8 @@ from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.state import study_summaries
 from survnode.node.state.database import Database
+from survnode.node.state.records import DeliveryState, JobState, StudyState
+from survnode.node.state.summaries import StudyDetail
 
 from ..command_line import survnode
 
@@ -81,6 +83,27 @@ def write_coarse_model(folder: Path) -> Path:
     coarse = packaged.card.preprocessing.model_copy(update={"size": 32, "spacing_mm": (3.0, 4.0, 4.0)})
     save_checkpoint(folder, packaged.card.model_copy(update={"preprocessing": coarse}), packaged.members)
     return folder
+
+
+def study_of(paths: list[Path], folder: Path, uid: str) -> list[Path]:
+    """Copies of images as another study."""
+    folder.mkdir()
+    for number, path in enumerate(paths, start=1):
+        ds = dcmread(path)
+        ds.StudyInstanceUID, ds.SeriesInstanceUID = uid, f"{uid}.1"
+        ds.BodyPartExamined = "CHEST"  # so that a report is made, whatever comes of it
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{uid}.1.{number}")
+        ds.save_as(folder / f"{number}.dcm", enforce_file_format=True)
+    return sorted(folder.iterdir())
+
+
+def ended(database: Database, uid: str) -> StudyDetail | None:
+    """A study that has come to one of its ends, its results delivered."""
+    study = study_summaries.read_study(database, uid)
+    waits = study.state is StudyState.RECEIVING or any(
+        job.state in (JobState.QUEUED, JobState.RUNNING) for job in study.jobs
+    )
+    return None if waits or any(it.state is DeliveryState.WAITING for it in study.deliveries) else study
 
 
 class RunningNode:

@@ -17,20 +17,16 @@ from random import Random
 from threading import Event, Thread
 
 import pytest
-from pydicom import dcmread
-from pydicom.uid import UID
 from sqlalchemy import select
 
 from survnode.node.errors import DeliveryFailed
 from survnode.node.intake.instance import Received
-from survnode.node.state.database import Database, fetch
+from survnode.node.state.database import fetch
 from survnode.node.state.files import is_as_received
-from survnode.node.state.records import DeliveryState, Instance, InstanceState, JobState, StudyState
-from survnode.node.state.study_summaries import read_study
-from survnode.node.state.summaries import StudyDetail
+from survnode.node.state.records import DeliveryState, Instance, InstanceState
 from survnode.node.state.tables import instances, results
 
-from .nodes import Pacs, RunningNode, until
+from .nodes import Pacs, RunningNode, ended, study_of, until
 
 ROUNDS = int(os.environ.get("SURVNODE_KILL_ROUNDS", "3"))
 SEED = int(os.environ.get("SURVNODE_KILL_SEED", "64"))
@@ -51,18 +47,6 @@ class ExactPacs(Pacs):
 
     def _keep(self, received: Received) -> None:
         self.copies.append((received.sop_instance_uid, received.sha256))
-
-
-def study_of(paths: list[Path], folder: Path, uid: str) -> list[Path]:
-    """Copies of images as another study."""
-    folder.mkdir()
-    for number, path in enumerate(paths, start=1):
-        ds = dcmread(path)
-        ds.StudyInstanceUID, ds.SeriesInstanceUID = uid, f"{uid}.1"
-        ds.BodyPartExamined = "CHEST"  # so that a report is made, whatever comes of it
-        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = UID(f"{uid}.1.{number}")
-        ds.save_as(folder / f"{number}.dcm", enforce_file_format=True)
-    return sorted(folder.iterdir())
 
 
 def send_whole(node: RunningNode, paths: list[Path], acknowledged: set[str]) -> None:
@@ -95,15 +79,6 @@ def kill(node: RunningNode, target: str) -> None:
     with suppress(ProcessLookupError):  # it died of itself a moment before
         if pids:
             os.kill(pids[-1], signal.SIGKILL)
-
-
-def ended(database: Database, uid: str) -> StudyDetail | None:
-    """A study that has come to one of its ends, its results delivered."""
-    study = read_study(database, uid)
-    waits = study.state is StudyState.RECEIVING or any(
-        job.state in (JobState.QUEUED, JobState.RUNNING) for job in study.jobs
-    )
-    return None if waits or any(it.state is DeliveryState.WAITING for it in study.deliveries) else study
 
 
 def test_what_was_acknowledged_is_in_a_result_or_in_the_open_whoever_is_killed(
