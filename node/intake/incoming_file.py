@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from survnode.node import errors
-from survnode.node.intake.instance import Spooled, StoreRequest
+from survnode.node.intake.instance import START_BYTES, Spooled, StoreRequest
 from survnode.node.state.files import sync_folder
 
 FILE_MODE, FOLDER_MODE = 0o600, 0o700  # images of patients are nobody else's
@@ -63,6 +63,7 @@ class IncomingFile:
     def __init__(self, folder: Path, request: StoreRequest, budget: Budget) -> None:
         self.path, self._request, self._budget = folder / uuid4().hex, request, budget
         self._digest, self._size_bytes, self._is_moved = sha256(), 0, False
+        self._start = bytearray()
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         except OSError as error:
@@ -82,6 +83,8 @@ class IncomingFile:
         """
         self._budget.take(self._request.peer, len(fragment))
         self._size_bytes += len(fragment)
+        if len(self._start) < START_BYTES:
+            self._start += fragment[: START_BYTES - len(self._start)]
         self._digest.update(fragment)
         self._write(fragment)
 
@@ -98,6 +101,7 @@ class IncomingFile:
             self._size_bytes,
             called_ae_title=request.called_ae_title,
             peer=request.peer,
+            start=bytes(self._start),
         )
 
     def move_to(self, target: Path, beside: Executor) -> None:

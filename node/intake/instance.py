@@ -4,28 +4,34 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.node import errors
 from survnode.node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from survnode.node.intake.header_facts import FACT_KEYWORDS, SeriesFacts, facts_of, text_of
+from survnode.node.intake.leading_elements import find_elements
 
-SOP_CLASS_UID, SOP_INSTANCE_UID = Tag("SOPClassUID"), Tag("SOPInstanceUID")
-STUDY_DATE, ACCESSION_NUMBER, MANUFACTURER = Tag("StudyDate"), Tag("AccessionNumber"), Tag("Manufacturer")
-PATIENT_ID = Tag("PatientID")
-STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = Tag("StudyInstanceUID"), Tag("SeriesInstanceUID")
-WANTED = [
+# Plain numbers: a tag of pydicom's compares in Python, ten times as slowly.
+SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = (
+    int(Tag(keyword)) for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+)
+STUDY_DATE, ACCESSION_NUMBER, PATIENT_ID, MANUFACTURER = (
+    int(Tag(keyword)) for keyword in ("StudyDate", "AccessionNumber", "PatientID", "Manufacturer")
+)
+IDENTITY = (
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
     STUDY_DATE,
@@ -33,9 +39,12 @@ WANTED = [
     PATIENT_ID,
     STUDY_INSTANCE_UID,
     SERIES_INSTANCE_UID,
-    MANUFACTURER,
-    *(Tag(keyword) for keyword in FACT_KEYWORDS),
-]
+)
+WANTED = frozenset((*IDENTITY, MANUFACTURER, *(int(Tag(keyword)) for keyword in FACT_KEYWORDS)))
+
+_NAMES = {tag: f"The UID in {BaseTag(tag)}" for tag in IDENTITY}
+
+START_BYTES = 16 * 1024  # of a data set, kept in memory: what stands before the series is 1 to 4 KiB
 
 # PS3.5 9.1 forbids leading zeros. They are refused in what names the instance itself, which results will refer to; in
 # UIDs of studies and series scanners have written them for decades (a time of day as a component), the PACS has the
@@ -98,6 +107,7 @@ class StoreRequest:
         return b"\0" * 128 + b"DICM" + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(elements)) + elements
 
 
+@lru_cache(256)  # of an association's images all are alike but one
 def _meta(number: int, vr: bytes, value: str) -> bytes:
     """One element; none where an AE title is no text of DICOM's."""
     if vr == b"AE" and not (value.isascii() and value.isprintable() and value):
@@ -127,6 +137,11 @@ class Received(StoreRequest):
         """The whole file."""
         return self.file_header + self.encoded
 
+    @property
+    def start(self) -> bytes:
+        """What the data set begins with."""
+        return self.encoded[:START_BYTES]
+
     def open(self) -> BinaryIO:
         """The data set to read from."""
         return BytesIO(self.encoded)
@@ -139,11 +154,13 @@ class Spooled(StoreRequest):
     Parameters
     ----------
     sha256, size_bytes : of the encoded data set
+    start : what it begins with, as far as that is in memory
     """
 
     file: Path
     sha256: str
     size_bytes: int
+    start: bytes = field(default=b"", kw_only=True, compare=False, repr=False)
 
     def open(self) -> BinaryIO:
         """The data set to read from."""
@@ -158,7 +175,7 @@ class Header:
 
     Parameters
     ----------
-    elements : what else was read of it
+    values : what was read of it, as it came, by tag
     """
 
     sop_class_uid: str
@@ -168,17 +185,26 @@ class Header:
     patient_id: str
     accession_number: str = ""
     study_date: str = ""
-    elements: Dataset = field(default_factory=Dataset, compare=False, repr=False)
+    values: Mapping[int, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def facts(self) -> SeriesFacts:
         """What it says of its series."""
-        return facts_of(self.elements)
+        return facts_of(self._elements)
 
     @property
     def is_own(self) -> bool:
         """Whether this software says that it made it."""
-        return OWN_MANUFACTURER in text_of(self.elements, "Manufacturer").lower()
+        return OWN_MANUFACTURER in text_of(self._elements, "Manufacturer").lower()
+
+    @cached_property
+    def _elements(self) -> Dataset:
+        return Dataset(
+            {
+                BaseTag(tag): RawDataElement(BaseTag(tag), None, len(value), value, 0, True, True)
+                for tag, value in self.values.items()
+            }
+        )
 
 
 def read_header(received: Received | Spooled) -> Header:
@@ -194,16 +220,16 @@ def read_header(received: Received | Spooled) -> Header:
         It lacks a UID, or is another instance than its command says.
     """
     received.check_uids()
-    elements = _read_elements(received)
+    values = _leading_values(received) or _values_by_pydicom(received)
     header = Header(
-        sop_class_uid=_uid_of(elements, SOP_CLASS_UID),
-        sop_instance_uid=_uid_of(elements, SOP_INSTANCE_UID),
-        study_instance_uid=_uid_of(elements, STUDY_INSTANCE_UID),
-        series_instance_uid=_uid_of(elements, SERIES_INSTANCE_UID),
-        patient_id=_text_of(elements, PATIENT_ID),
-        accession_number=_text_of(elements, ACCESSION_NUMBER),
-        study_date=_text_of(elements, STUDY_DATE),
-        elements=elements,
+        sop_class_uid=_uid_of(values, SOP_CLASS_UID),
+        sop_instance_uid=_uid_of(values, SOP_INSTANCE_UID),
+        study_instance_uid=_uid_of(values, STUDY_INSTANCE_UID),
+        series_instance_uid=_uid_of(values, SERIES_INSTANCE_UID),
+        patient_id=_text_of(values, PATIENT_ID),
+        accession_number=_text_of(values, ACCESSION_NUMBER),
+        study_date=_text_of(values, STUDY_DATE),
+        values=values,
     )
     if (header.sop_class_uid, header.sop_instance_uid) != (received.sop_class_uid, received.sop_instance_uid):
         raise errors.InstanceMismatch("The SOP UIDs of the data set are not those of the command.")
@@ -221,6 +247,27 @@ def checked_uid(value: bytes, name: str, pattern: re.Pattern[bytes] = _UID) -> s
     if len(uid) > _UID_MAX_LENGTH or not pattern.fullmatch(uid):
         raise errors.UIDInvalid(f"{name} is not 1 to {_UID_MAX_LENGTH} digits and dots (PS3.5 9.1).")
     return uid.decode("ascii")
+
+
+def _leading_values(received: Received | Spooled) -> dict[int, bytes] | None:
+    """The wanted values from what is in memory; None where that does not do."""
+    syntax = received.transfer_syntax_uid
+    if syntax in (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian):
+        return None
+    return find_elements(received.start, WANTED, SERIES_INSTANCE_UID, is_implicit=syntax == ImplicitVRLittleEndian)
+
+
+def _values_by_pydicom(received: Received | Spooled) -> dict[int, bytes]:
+    """The wanted values, read with all the patience that pydicom has."""
+    elements = _read_elements(received)
+    values: dict[int, bytes] = {}
+    for tag in elements.keys():  # noqa: SIM118  of a data set they are another thing than what it iterates over
+        value = elements.get_item(tag, keep_deferred=True).value
+        if isinstance(value, bytes | None):
+            values[int(tag)] = value or b""
+        elif tag in IDENTITY:  # a sequence in its place
+            raise errors.InstanceUnparsable(f"The value of {tag} is not text.")
+    return values
 
 
 def _read_elements(received: Received | Spooled) -> Dataset:
@@ -259,20 +306,12 @@ def _inflated_start(file: BinaryIO) -> bytes:
     return start
 
 
-def _uid_of(elements: Dataset, tag: BaseTag) -> str:
-    if tag not in elements:
-        raise errors.InstanceMismatch(f"The data set lacks {tag}.")
-    return checked_uid(_bytes_of(elements, tag), f"The UID in {tag}")
+def _uid_of(values: Mapping[int, bytes], tag: int) -> str:
+    if tag not in values:
+        raise errors.InstanceMismatch(f"The data set lacks {BaseTag(tag)}.")
+    return checked_uid(values[tag], _NAMES[tag])
 
 
-def _text_of(elements: Dataset, tag: BaseTag) -> str:
+def _text_of(values: Mapping[int, bytes], tag: int) -> str:
     """A value as one text, whatever its character set: the same bytes are the same text."""
-    return _bytes_of(elements, tag).decode("latin-1").strip(" \0")
-
-
-def _bytes_of(elements: Dataset, tag: BaseTag) -> bytes:
-    """The value as it was sent, empty if there is none."""
-    value = elements.get_item(tag, keep_deferred=True).value if tag in elements else None
-    if value is not None and not isinstance(value, bytes):  # a sequence in its place
-        raise errors.InstanceUnparsable(f"The value of {tag} is not text.")
-    return value or b""
+    return values.get(tag, b"").decode("latin-1").strip(" \0")

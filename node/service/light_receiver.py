@@ -3,6 +3,7 @@
 Nothing but the standard library is imported here, so that the new process comes here first.
 """
 
+import gc
 import pickle
 import sys
 from collections.abc import Callable
@@ -29,6 +30,7 @@ def receive(pickled_config: bytes, ready: Connection) -> None:
     import_nothing_heavy()
     from survnode.node.service.receiving import receive as take_associations
 
+    gc.freeze()  # what was imported stays: no collection has to look at it again
     take_associations(pickle.loads(pickled_config), ready)  # noqa: S301  its parent has made it
 
 

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -98,7 +99,7 @@ RecordT = TypeVar("RecordT", bound=_DataclassInstance)
 
 def fetch(connection: Connection, record: type[RecordT], statement: Executable) -> list[RecordT]:
     """The rows of ``statement`` as records; it may select more columns than the record has fields."""
-    names = [field.name for field in fields(record)]
+    names = _columns_of(record)
     rows = connection.execute(statement).mappings()
     return [record(**{name: row[name] for name in names}) for row in rows]
 
@@ -111,7 +112,12 @@ def fetch_one(connection: Connection, record: type[RecordT], statement: Executab
 
 def row_of(record: _DataclassInstance) -> dict[str, Any]:
     """The columns of a record."""
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: getattr(record, name) for name in _columns_of(type(record))}
+
+
+@cache
+def _columns_of(record: type[_DataclassInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(record))
 
 
 def changes(before: _DataclassInstance, after: _DataclassInstance) -> dict[str, Any]:

@@ -83,8 +83,14 @@ class Ingest:
         _RESTORE_INSTANCE.run(self._connection, {"uid": sop_instance_uid, "at": received_at})
 
     def push_study(self, study: Study) -> None:
-        """Let a study wait for a whole quiet period again; one whose images are all gone begins anew."""
-        _PUSH_STUDY.run(self._connection, row_of(study))
+        """Let a study wait for a whole quiet period again; one whose images are all gone begins anew.
+
+        Nearly always it waits already, and only what changes is written: each index that a statement names is a page
+        more that goes to disk with each image.
+        """
+        values = row_of(study)
+        if _PUSH_WAITING.run(self._connection, values).rowcount == 0:
+            _PUSH_STUDY.run(self._connection, values)
 
     def is_result(self, sop_instance_uid: str, series_instance_uid: str) -> bool:
         """Whether this node made an instance, or others of its series."""
@@ -204,6 +210,28 @@ def _push_study() -> ClauseElement:
     return new.on_conflict_do_update(index_elements=["study_instance_uid"], set_=again)
 
 
+def _push_waiting() -> ClauseElement:
+    """As `_push_study`, for a study that waits and of which there is an image."""
+    of_study = instances.c.study_instance_uid == studies.c.study_instance_uid
+    waits = and_(
+        studies.c.study_instance_uid == bindparam("study_instance_uid"),
+        studies.c.state == StudyState.RECEIVING,
+        exists().where(of_study),
+    )
+    return (
+        update(studies)
+        .where(waits)
+        .values(
+            patient_conflict=or_(studies.c.patient_conflict, studies.c.patient_id != bindparam("patient_id")),
+            last_received_at=bindparam("last_received_at"),
+            due_at=bindparam("due_at"),
+            revision=studies.c.revision + 1,
+            error="",
+            detail="",
+        )
+    )
+
+
 def _wait_for_study() -> ClauseElement:
     new = sqlite.insert(studies)
     waits = {
@@ -243,6 +271,7 @@ _RESTORE_INSTANCE = _Prepared(
 )
 _ADD_QUARANTINED = _Prepared(sqlite.insert(quarantined).on_conflict_do_nothing())
 _PUSH_STUDY = _Prepared(_push_study())
+_PUSH_WAITING = _Prepared(_push_waiting())
 _WAIT_FOR_STUDY = _Prepared(_wait_for_study())
 _MARK_CONFLICT = _Prepared(
     update(studies)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from mmap import mmap
 from time import monotonic
 
-BUFFER_BYTES = 128 * 1024  # of one read
+BUFFER_BYTES = 256 * 1024  # of one read: more than the PDU that is offered, so that most come whole
 
 
 class ConnectionEnded(Exception):

@@ -2,6 +2,7 @@ import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier, Event, Thread
 
@@ -33,6 +34,28 @@ def test_what_is_committed_is_on_disk_and_what_fails_is_undone(database: Databas
     with sqlite3.connect(database.path) as other:
         assert other.execute("SELECT revision FROM studies").fetchall() == [(1,)]
     other.close()
+    rows.close()
+
+
+def test_a_study_that_waits_is_pushed_without_writing_an_index_that_stays(database: Database) -> None:
+    """Each is a page more that is brought to disk before an image is acknowledged; by due time and by time change."""
+    rows = Ingest(database)
+    with rows.transaction():
+        rows.push_study(STUDY)
+        rows.add_instance(INSTANCE)
+    steps: list[str] = []
+    rows._connection.set_trace_callback(steps.append)
+    with rows.transaction():
+        rows.push_study(replace(STUDY, patient_id="P2", due_at=90.0, last_received_at=30.0, accession_number="A2"))
+    rows._connection.set_trace_callback(None)
+    pushes = [statement for statement in steps if statement.startswith(("UPDATE", "INSERT"))]
+    assert len(pushes) == 1
+    written = [row[1] for row in rows._connection.execute(f"EXPLAIN {pushes[0]}")]
+    assert written.count("IdxInsert") == 2
+    row = rows._connection.execute(
+        "SELECT patient_id, patient_conflict, due_at, revision, accession_number FROM studies"
+    )
+    assert row.fetchall() == [("P1", 1, 90.0, 2, "")]
     rows.close()
 
 
