@@ -10,7 +10,7 @@ from pathlib import Path
 
 from survnode.node import errors
 from survnode.node.intake.adoption import spooled_of
-from survnode.node.intake.instance import read_header
+from survnode.node.intake.instance_header import read_header
 from survnode.node.intake.register import path_of
 from survnode.node.intake.store_folders import StoreFolders
 from survnode.node.state import quarantine_rows

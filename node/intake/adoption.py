@@ -17,7 +17,8 @@ import structlog
 from pydicom.filereader import read_file_meta_info
 
 from survnode.node import errors
-from survnode.node.intake.instance import Spooled, read_header
+from survnode.node.intake.instance import Spooled
+from survnode.node.intake.instance_header import read_header
 from survnode.node.intake.register import Stored, path_of
 from survnode.node.intake.store import Store
 from survnode.node.state.files import sync_folder

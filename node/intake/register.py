@@ -8,7 +8,8 @@ from pathlib import Path
 import structlog
 
 from survnode.node import errors
-from survnode.node.intake.instance import Header, Received, Spooled
+from survnode.node.intake.instance import Received, Spooled
+from survnode.node.intake.instance_header import Header
 from survnode.node.intake.rules import Routes, StudyFacts
 from survnode.node.intake.store_folders import StoreFolders
 from survnode.node.state.files import hashed, other_folder, sync_folder

@@ -20,7 +20,8 @@ from pathlib import Path
 from survnode.node import errors
 from survnode.node.contexts import CT_SOP_CLASSES
 from survnode.node.intake.incoming_file import Budget, IncomingFile
-from survnode.node.intake.instance import Header, Received, Spooled, StoreRequest, read_header
+from survnode.node.intake.instance import Received, Spooled, StoreRequest
+from survnode.node.intake.instance_header import Header, read_header
 from survnode.node.intake.register import Placed, Register, Stored, path_of
 from survnode.node.intake.rules import Routes
 from survnode.node.intake.store_folders import StoreFolders

@@ -27,7 +27,8 @@ from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, Explicit
 from survnode.node import errors
 from survnode.node.commands.study_folders import studies_in
 from survnode.node.contexts import accepted_contexts
-from survnode.node.intake.instance import Received, read_header
+from survnode.node.intake.instance import Received
+from survnode.node.intake.instance_header import read_header
 from survnode.node.intake.receiver import Listening, Receiver
 from survnode.node.intake.store import Store
 from survnode.node.state.database import Database

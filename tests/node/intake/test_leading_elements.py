@@ -10,7 +10,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 
-from survnode.node.intake.instance import SERIES_INSTANCE_UID, WANTED
+from survnode.node.intake.instance_header import SERIES_INSTANCE_UID, WANTED
 from survnode.node.intake.leading_elements import find_elements
 
 UNDEFINED = 0xFFFFFFFF
