@@ -82,7 +82,9 @@ class Predictor:
         SeriesUnsuitable
             A part of the lungs is missing.
         """
-        coverage = judge_coverage(stack.lungs, self.card.preprocessing.spacing_mm, self.card.limits.coverage)
+        coverage = judge_coverage(
+            stack.lungs, self.card.preprocessing.spacing_mm, self.card.limits.coverage, stack.sides.warnings
+        )
         slices = intensities(stack.hu, self.card.preprocessing.window_hu)  # (S, 1, H, W)
         mask = torch.ones(1, len(slices), dtype=torch.bool, device=self.device)
         shared = self.features(self.members[0], slices) if self.config.freezing is Freezing.TRUNK else None

@@ -29,6 +29,11 @@ class CoverageWarning(Explained):
     CUT_BELOW = "CUT_BELOW", "The lungs are cut off at the lower end of the CT."
     CUT_ABOVE = "CUT_ABOVE", "The lungs are cut off at the upper end of the CT."
     SHORT = "SHORT", "The lungs are shorter than those that the model was trained on."
+    ONE_LUNG = "ONE_LUNG", "One lung is missing, or is less than a third of the other."
+    LUNG_REPLACED = "LUNG_REPLACED", "More than 200 ml of soft tissue lie where a lung should be."
+
+
+CUT = frozenset({CoverageWarning.CUT_BELOW, CoverageWarning.CUT_ABOVE})
 
 
 class CoverageLimits(BaseModel):
@@ -85,8 +90,17 @@ def coverage_limits(heights_mm: Sequence[float]) -> CoverageLimits:
     )
 
 
-def judge_coverage(lungs: Mask, spacing_mm: tuple[float, float, float], limits: CoverageLimits) -> Coverage:
+def judge_coverage(
+    lungs: Mask,
+    spacing_mm: tuple[float, float, float],
+    limits: CoverageLimits,
+    of_sides: tuple[CoverageWarning, ...] = (),
+) -> Coverage:
     """What the CT shows of ``lungs`` (D, H, W), with what a reader must know of it.
+
+    Parameters
+    ----------
+    of_sides : see `survnode.model.ct.missing_lung.LungSides.warnings`
 
     Raises
     ------
@@ -97,14 +111,14 @@ def judge_coverage(lungs: Mask, spacing_mm: tuple[float, float, float], limits: 
     height = lung_height_mm(lungs, spacing_mm[0])
     lower, upper = (float(areas[end] / max(areas.max(), 1)) for end in (0, -1))
     warnings = tuple(_warnings(height, lower, upper, limits))
-    cut = any(warning is not CoverageWarning.SHORT for warning in warnings)
+    cut = not CUT.isdisjoint(warnings)
     if max(lower, upper) > limits.max_edge_share:
         raise SeriesUnsuitable(Reason.LUNGS_INCOMPLETE, _where(lower, upper, limits))
     if cut and height < limits.min_height_mm:
         shown = f"{height:.0f} mm of them are shown, the training cohort had at least {limits.min_height_mm:.0f} mm"
         raise SeriesUnsuitable(Reason.LUNGS_INCOMPLETE, f"The lungs are cut; {shown}.")
     volume_ml = float(areas.sum() * np.prod(spacing_mm) / 1000)
-    return Coverage(height, volume_ml, lower, upper, warnings)
+    return Coverage(height, volume_ml, lower, upper, (*warnings, *of_sides))
 
 
 def _warnings(height_mm: float, lower: float, upper: float, limits: CoverageLimits) -> list[CoverageWarning]:

@@ -1,11 +1,12 @@
 """A CT volume -> the slices that the network sees, each with the way back to its source image.
 
-Resample to one spacing, find the lungs, drop the slices that show little of them, cut one box around all of them, and
-resize. The defaults of `Preprocessing` are the paper's where it gives them.
+Resample to one spacing, find the lungs, drop the slices that show little of them, cut one box around all of them (and
+around the place of one that is missing), and resize. The defaults of `Preprocessing` are the paper's where it gives
+them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
+from survnode.model.ct.missing_lung import LungSides, judge_sides
 from survnode.model.ct.volume import PADDING_HU, Mask, Volume
 from survnode.model.errors import Reason, SeriesUnsuitable
 
@@ -94,6 +96,7 @@ class SliceStack:
     kept : (S,) int64, row of each slice in the resampled grid
     box : what was cut out of each resampled slice
     lungs : (D', H', W') the lung mask on the resampled grid
+    sides : the two lungs
     """
 
     hu: NDArray[np.int16]
@@ -101,6 +104,7 @@ class SliceStack:
     kept: NDArray[np.int64]
     box: Box
     lungs: Mask
+    sides: LungSides
 
 
 def preprocess(volume: Volume, segment: Segment, settings: Preprocessing) -> SliceStack:
@@ -114,13 +118,18 @@ def preprocess(volume: Volume, segment: Segment, settings: Preprocessing) -> Sli
     hu = resample(volume.hu, volume.spacing_mm, settings.spacing_mm, settings.interpolation)  # (D', H', W')
     lungs = segment(hu, settings.spacing_mm)
     kept = slices_with_lung(lungs, settings.min_lung_fraction, settings.slice_filter)
+    sides = judge_sides(lungs, hu, settings.spacing_mm)
     box = lung_box(lungs[kept])
+    if sides.warnings:
+        left, right = sides.mirrored(box.left, box.right, hu.shape[2])
+        box = replace(box, left=left, right=right)
     return SliceStack(
         hu=resize(hu[kept, box.top : box.bottom, box.left : box.right], settings.size),
         source=nearest_source(kept, settings.spacing_mm[0], volume.spacing_mm[0], len(volume.images)),
         kept=kept,
         box=box,
         lungs=lungs,
+        sides=sides,
     )
 
 

@@ -51,6 +51,8 @@ _WARNINGS = {
     CoverageWarning.CUT_BELOW: "W-CUT-BELOW",
     CoverageWarning.CUT_ABOVE: "W-CUT-ABOVE",
     CoverageWarning.SHORT: "W-SHORT",
+    CoverageWarning.ONE_LUNG: "W-ONE-LUNG",
+    CoverageWarning.LUNG_REPLACED: "W-REPLACED",
 }
 
 

@@ -19,6 +19,8 @@ BRIEF = {
     CoverageWarning.CUT_BELOW: "lungs cut off below",
     CoverageWarning.CUT_ABOVE: "lungs cut off above",
     CoverageWarning.SHORT: "lungs shorter than in training",
+    CoverageWarning.ONE_LUNG: "one lung is missing",
+    CoverageWarning.LUNG_REPLACED: "soft tissue in place of lung",
 }
 
 NOT_FOR_CARE = (

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from survnode.model.ct.volume import Volume, load_volume, read_series
-from survnode.train.cohorts.exclusions import Exclusion
+from survnode.train.cohorts.exclusions import Exclusion, Warned
 
 
 class Patient(Protocol):
@@ -82,6 +82,7 @@ class Cohort:
     Parameters
     ----------
     unreadable : DICOM files that cannot be read, of whomever
+    warned : patients of the cohort whose lungs are not as most are, once their CT was looked at
     computed : of phantoms: what learns from them knows nothing of patients
     """
 
@@ -89,6 +90,7 @@ class Cohort:
     patients: tuple[Patient, ...]
     exclusions: tuple[Exclusion, ...] = ()
     unreadable: tuple[Path, ...] = ()
+    warned: tuple[Warned, ...] = ()
     computed: bool = False
 
     @cached_property

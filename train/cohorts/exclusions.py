@@ -1,10 +1,11 @@
-"""Who is not in a cohort, and why: nobody is left out in silence."""
+"""Who is not in a cohort, or in it with a warning, and why: nobody is left out in silence."""
 
 import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from survnode.model.ct.coverage import CoverageWarning
 from survnode.model.errors import Explained, Reason
 
 
@@ -33,9 +34,18 @@ class Exclusion:
     detail: str = ""
 
 
-def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
-    """Write one row a patient: patient, reason, sentence, detail."""
+@dataclass(frozen=True)
+class Warned:
+    """A patient who is in the cohort, with what is to be known of the CT."""
+
+    patient_id: str
+    warning: CoverageWarning
+
+
+def write_exclusions(path: Path, exclusions: Iterable[Exclusion], warned: Iterable[Warned] = ()) -> None:
+    """Write one row for each patient who is left out (analysed: no), and for each warning of another one (yes)."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["patient", "reason", "sentence", "detail"])
-        writer.writerows([it.patient_id, it.reason, it.reason.sentence, it.detail] for it in exclusions)
+        writer.writerow(["patient", "reason", "sentence", "detail", "analysed"])
+        writer.writerows([it.patient_id, it.reason, it.reason.sentence, it.detail, "no"] for it in exclusions)
+        writer.writerows([it.patient_id, it.warning, it.warning.sentence, "", "yes"] for it in warned)

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from survnode.model.ct import frames, selection, volume
+from survnode.model.ct import arrangement, frames, selection, volume
 from survnode.model.ct.selection import JudgedSeries, judge, unusable
 from survnode.model.ct.volume import read_headers
 from survnode.model.errors import Reason
@@ -59,5 +59,5 @@ def _from_json(text: str) -> JudgedSeries:
 @cache
 def _rules_sha256() -> str:
     """The hash of the code that judges: a new rule judges every series anew."""
-    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (volume, frames, selection))
+    code = b"".join(Path(str(module.__file__)).read_bytes() for module in (arrangement, volume, frames, selection))
     return hashlib.sha256(code).hexdigest()[:16]

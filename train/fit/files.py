@@ -42,7 +42,7 @@ def key_of(*parts: object) -> str:
 def code_sha256() -> str:
     """The hash of the code between a CT, or a phantom, and the encoder."""
     digest = hashlib.sha256()
-    for path in sorted(path for package in (ct, phantom) for path in Path(str(package.__file__)).parent.glob("*.py")):
+    for path in sorted(path for package in (ct, phantom) for path in Path(str(package.__file__)).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

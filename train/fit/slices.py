@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from survnode.model.ct.coverage import lung_height_mm
+from survnode.model.ct.coverage import CoverageWarning, lung_height_mm
 from survnode.model.ct.lungs import LungMethod, LungSegmenter, lung_segmenter
 from survnode.model.ct.preprocess import Preprocessing, preprocess
 from survnode.model.errors import Reason, SeriesUnsuitable
@@ -84,6 +84,11 @@ class SliceCache:
         with safe_open(self.path(patient), framework="numpy") as file:
             return float(file.metadata()["lung_height_mm"])
 
+    def warnings(self, patient: Patient) -> tuple[CoverageWarning, ...]:
+        """What is to be known of the lungs of the same patients; see `LungSides.warnings`."""
+        with safe_open(self.path(patient), framework="numpy") as file:
+            return tuple(CoverageWarning[name] for name in file.metadata().get("warnings", "").split())
+
     def read(self, patient: Patient) -> Slices:
         """The slices of a patient for whom `fill` was called."""
         return read_slices(self.path(patient))
@@ -122,7 +127,11 @@ def _make(patient: Patient, path: Path, preprocessing: Preprocessing, lungs: Lun
         write_whole(_refusal(path), json.dumps({"reason": error.reason, "detail": error.detail}).encode())
         return
     height = lung_height_mm(stack.lungs, preprocessing.spacing_mm[0])
-    about = {"images": str(len(volume.images)), "lung_height_mm": f"{height:.2f}"}
+    about = {
+        "images": str(len(volume.images)),
+        "lung_height_mm": f"{height:.2f}",
+        "warnings": " ".join(stack.sides.warnings),
+    }
     write_arrays(path, {"hu": stack.hu, "source": stack.source}, **about)
 
 

@@ -97,7 +97,7 @@ def _write(plan: RunPlan, material: Material, predicted: Predicted, card: Card) 
     cohort, out = material.cohort, plan.out
     predictions = Predictions(cohort.ids, None, predicted.cif, tuple(predicted.attention))
     evaluation = evaluate(cohort.time_months, cohort.event, predicted.cif, resamples=plan.resamples, seed=plan.seed)
-    write_exclusions(out / "exclusions.csv", cohort.exclusions)
+    write_exclusions(out / "exclusions.csv", cohort.exclusions, cohort.warned)
     write_tables(out, predictions, cohort, material.slices)
     model = {"name": card.name, "version": card.version, "device_uid": card.device_uid}
     metrics = {

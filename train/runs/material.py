@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from survnode.model.checkpoint import Tensors
 from survnode.model.net.volumetric import VolumetricConfig
 from survnode.train.cohorts.cohort import Cohort, Patient
+from survnode.train.cohorts.exclusions import Warned
 from survnode.train.cohorts.folds import Fold
 from survnode.train.errors import NothingToMeasure
 from survnode.train.fit.features import FeatureCache
@@ -85,7 +86,9 @@ def prepared(cohort: Cohort, plan: RunPlan, listener: RunListener) -> Material:
     left = tuple(patient for patient in cohort.patients if patient.id not in out)
     if not left:
         raise NothingToMeasure(f"None of {len(cohort.patients)} patients of {cohort.name} has a CT that can be used.")
-    return replace(material, cohort=replace(cohort, patients=left, exclusions=(*cohort.exclusions, *refused)))
+    warned = tuple(Warned(patient.id, it) for patient in left for it in material.slices.warnings(patient))
+    exclusions = (*cohort.exclusions, *refused)
+    return replace(material, cohort=replace(cohort, patients=left, exclusions=exclusions, warned=warned))
 
 
 def fill_features(material: Material, workers: int, listener: RunListener) -> None:

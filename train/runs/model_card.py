@@ -87,9 +87,17 @@ def _cohort(
     elif folds:
         yield f"{len(folds)} folds, each of which left another part out to choose its epoch by."
     yield from ("", f"Not in the cohort: {len(exclusions)} patients (see exclusions.csv).")
-    if exclusions:
-        counted = Counter(f"{exclusion.reason}: {exclusion.reason.sentence}" for exclusion in exclusions)
-        yield from ("", *(f"- {count} x {reason}" for reason, count in sorted(counted.items())))
+    yield from _counted(f"{exclusion.reason}: {exclusion.reason.sentence}" for exclusion in exclusions)
+    if cohort.warned:
+        yield from ("", "In the cohort, with a warning (see exclusions.csv):")
+        yield from _counted(f"{it.warning}: {it.warning.sentence}" for it in cohort.warned)
+
+
+def _counted(reasons: Iterable[str]) -> Iterator[str]:
+    """A list of reasons with how often each is given; nothing where there are none."""
+    counted = sorted(Counter(reasons).items())
+    if counted:
+        yield from ("", *(f"- {count} x {reason}" for reason, count in counted))
 
 
 def _figures(evaluation: Evaluation) -> Iterator[str]:

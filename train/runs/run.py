@@ -6,7 +6,7 @@ interrupted one comes to the same figures as one that was not.
 ::
 
     OUT/run.json           what the run is: recipe, cohort, folds, seed
-    OUT/folds.csv          patient, fold, role           OUT/exclusions.csv   patient, reason, sentence, detail
+    OUT/folds.csv          patient, fold, role           OUT/exclusions.csv   who is left out, or warned of, and why
     OUT/predictions.csv    patient, fold, month, cif     OUT/attention.csv    patient, fold, slice, image, attention
     OUT/metrics.json       `Evaluation`                  OUT/model.md         the model card
     OUT/log.jsonl          what happened when            OUT/folds/K/         the checkpoint of fold K
@@ -69,8 +69,9 @@ def run(
         other = None if unseen is None else prepared(unseen, plan, journal)
         chosen = _folds(material.cohort, plan, folds, tested=other is None)
         claim(plan, material.cohort, chosen, None if other is None else other.cohort)
-        excluded = material.cohort.exclusions + (() if other is None else other.cohort.exclusions)
-        write_exclusions(plan.out / "exclusions.csv", excluded)
+        read = [it.cohort for it in (material, other) if it is not None]
+        excluded, warned = [it for who in read for it in who.exclusions], [it for who in read for it in who.warned]
+        write_exclusions(plan.out / "exclusions.csv", excluded, warned)
         write_folds(plan.out / "folds.csv", chosen)
         for needed in (material, other):
             if needed is not None:

@@ -33,7 +33,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage, EnhancedSRStorage
 
 from survnode.model.ct.arrangement import SourceImage
-from survnode.model.ct.coverage import CoverageWarning
+from survnode.model.ct.coverage import CUT
 from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.model.errors import Reason
 from survnode.node.results import codes, words
@@ -110,7 +110,7 @@ def _curve_group(findings: ReportedFindings, envelope: Envelope) -> Measurements
 def _warnings(findings: ReportedFindings) -> Iterator[Code]:
     """What a reader must know of the number, as codes: the standard's where it has one, and which of ours."""
     coverage = findings.series.coverage
-    if any(item is not CoverageWarning.SHORT for item in coverage.warnings):
+    if not CUT.isdisjoint(coverage.warnings):
         yield codes.COVERAGE_INCOMPLETE
     yield from (codes.warning(item) for item in coverage.warnings)
     yield from _missing(findings.series.completeness)

@@ -86,7 +86,9 @@ def test_resampling_never_leaves_the_volume() -> None:
 
 def test_slices_keep_their_hounsfield_units() -> None:
     volume = Volume(np.full((20, 40, 40), -300, np.float32), (3.0, 1.0, 1.0), _images(20), np.eye(3), np.zeros(3))
-    stack = preprocess(volume, lambda hu, _: np.ones(hu.shape, np.uint8), Preprocessing())
+    stack = preprocess(
+        volume, lambda hu, _: np.broadcast_to(np.repeat([1, 2], 20).astype(np.uint8), hu.shape), Preprocessing()
+    )
     assert stack.hu.shape == (20, 224, 224)
     assert (stack.hu == -300).all()
 
@@ -101,6 +103,7 @@ def central_lungs(hu: NDArray[np.float32], _: tuple[float, float, float]) -> Mas
     quarter = [size // 4 for size in hu.shape]
     middle = tuple(slice(q, -q) for q in quarter)
     mask[middle] = (hu[middle] < -500).astype(np.uint8)
+    mask[..., hu.shape[2] // 2 :] *= 2
     return mask
 
 

@@ -1,12 +1,16 @@
 """A part of a chest, cut out of whole ones, and the whole ones themselves."""
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
+from scipy.ndimage import binary_dilation
 
 from survnode.model.checkpoint import checkpoint_folder
 from survnode.model.ct.coverage import Coverage, CoverageWarning, judge_coverage
+from survnode.model.ct.preprocess import Preprocessing, SliceStack, lungs_on_source_grid
 from survnode.model.ct.volume import load_volume, read_headers, read_series
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.node.results.identity import Layout
@@ -33,7 +37,12 @@ def judged(pipeline: Pipeline, paths: Sequence[Path]) -> Coverage | str:
     predictor = pipeline.predictor
     try:
         stack = predictor.preprocess(load_volume(read_series(paths)))
-        return judge_coverage(stack.lungs, predictor.card.preprocessing.spacing_mm, predictor.card.limits.coverage)
+        return judge_coverage(
+            stack.lungs,
+            predictor.card.preprocessing.spacing_mm,
+            predictor.card.limits.coverage,
+            stack.sides.warnings,
+        )
     except SeriesUnsuitable as refusal:
         return str(refusal.reason.value)
 
@@ -77,3 +86,41 @@ def test_the_report_of_a_part_says_why_it_has_no_number(pipeline: Pipeline, thor
     assert outcome.reason is Reason.LUNGS_INCOMPLETE
     assert "A part of the lungs is missing in the images." in texts(report.dataset)
     assert report.dataset.SeriesDescription == "AI not analysed v1 (research use only)"
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_a_lung_of_lung1_001_that_is_white_is_said_in_report_and_curve_page_and_has_its_place_in_the_box(
+    side: int, pipeline: Pipeline, lung1_series: list[Path]
+) -> None:
+    predictor = pipeline.predictor
+    datasets = read_series(lung1_series)
+    healthy = predictor.preprocess(load_volume(datasets))
+    whitened = filled(datasets, healthy, side, predictor.card.preprocessing)
+    outcome = pipeline.analyse(whitened, a_run())
+    report = outcome.objects[0].dataset
+    assert "One lung is missing, or is less than a third of the other." in texts(report)
+    assert ("W-ONE-LUNG", "99SURVNODE") in {
+        (item.ConceptCodeSequence[0].CodeValue, item.ConceptCodeSequence[0].CodingSchemeDesignator)
+        for section in report.ContentSequence
+        for item in section.get("ContentSequence", [])
+        if item.ValueType == "CODE"
+    }
+    box = predictor.preprocess(load_volume(whitened)).box
+    shown = min(box.right, healthy.box.right) - max(box.left, healthy.box.left)
+    assert shown >= 0.95 * (healthy.box.right - healthy.box.left)
+
+
+def filled(datasets: Sequence[Dataset], healthy: SliceStack, side: int, settings: Preprocessing) -> list[Dataset]:
+    """The CT with one lung of 30 HU."""
+    volume = load_volume(datasets)
+    lungs = lungs_on_source_grid(healthy, volume, settings)
+    fill = binary_dilation(lungs == side, iterations=2) & (lungs != 3 - side)
+    row_of = {image.sop_instance_uid: row for row, image in enumerate(volume.images)}
+    filled = []
+    for ds in datasets:
+        pixels = ds.pixel_array.copy()
+        pixels[fill[row_of[ds.SOPInstanceUID]]] = round((30 - ds.RescaleIntercept) / ds.RescaleSlope)
+        copied = copy(ds)
+        copied.PixelData = pixels.tobytes()
+        filled.append(copied)
+    return filled

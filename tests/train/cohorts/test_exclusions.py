@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from survnode.model.ct.coverage import CoverageWarning
 from survnode.model.errors import Reason
-from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason, write_exclusions
+from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason, Warned, write_exclusions
 
 
 def test_each_patient_has_the_reason_as_a_word_and_as_a_sentence(tmp_path: Path) -> None:
@@ -25,6 +26,17 @@ def test_each_patient_has_the_reason_as_a_word_and_as_a_sentence(tmp_path: Path)
     assert [row["detail"] for row in rows] == ['Said "no", and left.', "3 slices", ""]
     assert rows[0]["sentence"] == "The patient is on the cohort's list of exclusions."
     assert rows[1]["sentence"] == Reason.TOO_FEW_SLICES.sentence
+
+
+def test_who_is_analysed_with_a_warning_has_a_row_too(tmp_path: Path) -> None:
+    path = tmp_path / "exclusions.csv"
+    write_exclusions(path, [Exclusion("A", ExclusionReason.NO_CT)], [Warned("B", CoverageWarning.ONE_LUNG)])
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["patient"], row["reason"], row["analysed"]) for row in rows] == [
+        ("A", "NO_CT", "no"),
+        ("B", "ONE_LUNG", "yes"),
+    ]
 
 
 @pytest.mark.parametrize("reason", ExclusionReason)

@@ -1,11 +1,14 @@
 """A model card names whom the model learned from, on whom it was measured, and what it cannot do."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from survnode.model.ct.coverage import CoverageWarning
 from survnode.model.errors import Reason
 from survnode.train.cohorts.cohort import Cohort, DicomPatient
-from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
+from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason, Warned
 from survnode.train.cohorts.folds import make_folds
 from survnode.train.measure.evaluate import Evaluation, evaluate
 from survnode.train.presets import PRESETS, Preset
@@ -56,6 +59,13 @@ def test_exclusions_are_counted_by_reason_and_nobody_is_named(evaluation: Evalua
     card = model_card("m", PAPER, COHORT, evaluation, exclusions=left_out)
     assert f"- 2 x NO_CT: {ExclusionReason.NO_CT.sentence}" in card
     assert f"- 1 x TOO_FEW_SLICES: {Reason.TOO_FEW_SLICES.sentence}" in card
+    assert "SECRET" not in card
+
+
+def test_warnings_are_counted_and_nobody_is_named(evaluation: Evaluation) -> None:
+    warned = replace(COHORT, warned=(Warned("SECRET-1", CoverageWarning.ONE_LUNG),))
+    card = model_card("m", PAPER, warned, evaluation)
+    assert f"- 1 x ONE_LUNG: {CoverageWarning.ONE_LUNG.sentence}" in card
     assert "SECRET" not in card
 
 
