@@ -22,6 +22,7 @@
     ├── StoreInUse                    another process receives into this store
     ├── DatabaseFailed                the database cannot be used
     │   ├── DatabaseBusy              another process held it for too long                          (can retry)
+    │   ├── DatabaseDamaged           its file is not what SQLite wrote
     │   └── DatabaseVersionUnknown    it was written by another version of this software
     ├── ObjectFaulty                  a result object breaks our own rules: nothing of its job is sent
     ├── RecordNotFound                there is no job, study or delivery of that number
@@ -143,6 +144,17 @@ class DatabaseBusy(DatabaseFailed):
     """Another process held the database for longer than the time-out."""
 
     can_retry = True
+
+
+class DatabaseDamaged(DatabaseFailed):
+    """The database's file was cut, or overwritten; the message says how to go on without it."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__(
+            f"The database is damaged ({fault}). Stop the node, move survnode.db, survnode.db-wal and survnode.db-shm "
+            "away together, put back the newest backup or nothing, and start: each received image is taken up from "
+            "its file."
+        )
 
 
 class DatabaseVersionUnknown(DatabaseFailed):

@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -160,10 +160,11 @@ def _check_database(config: NodeConfig) -> Finding:
     if not config.database_path.exists():
         return Finding("database", True, f"{config.database_path} will be made")
     try:
-        Database(config.database_path).close()
+        with closing(Database(config.database_path)) as database:
+            database.check()
     except DatabaseFailed as error:
         return Finding("database", False, str(error))
-    return Finding("database", True, f"{config.database_path} is of this software's version")
+    return Finding("database", True, f"{config.database_path} is whole and of this software's version")
 
 
 def _check_disk(config: NodeConfig) -> Finding:

@@ -1,8 +1,9 @@
 """What to do at start-up with files that have no row: the database was lost, or is an older copy than the files.
 
 Every file below ``studies`` is whole, and may have been acknowledged. It gets a row from its own header, and its study
-is judged again; what cannot be read goes to quarantine. Nothing is removed. It runs while the node receives: a file
-that is being stored at the same moment gets its row from whoever comes first.
+is judged again; what cannot be read goes to quarantine. What lies in quarantine is listed again, and a person decides
+again. Nothing is removed. It runs while the node receives: a file that is being stored at the same moment gets its row
+from whoever comes first.
 """
 
 import os
@@ -29,22 +30,24 @@ log = structlog.get_logger()
 
 @dataclass
 class Adoption:
-    """What became of the files below ``studies`` that had no row, and of the rows that had no file.
+    """What became of the files below ``studies`` and in quarantine that had no row, and of the rows that had no file.
 
     Parameters
     ----------
     adopted : files that have a row now
     quarantined : files that were moved to quarantine, since their header cannot be read or they are another's bytes
     missing : rows that say that a file is there, and it is not
+    relisted : files in quarantine that have a row now
     """
 
     adopted: int = 0
     quarantined: int = 0
     missing: int = 0
+    relisted: int = 0
 
 
 def adopt_files(store: Store, stop: threading.Event) -> Adoption:
-    """Look at every file below ``studies`` once, and say aloud what was wrong.
+    """Look at every file below ``studies`` and in quarantine once, and say aloud what was wrong.
 
     Raises
     ------
@@ -55,12 +58,15 @@ def adopt_files(store: Store, stop: threading.Event) -> Adoption:
         if stop.is_set():
             break
         _adopt_study(store, folder, told)
+    else:
+        _list_quarantine(store, told)
     if told != Adoption():
         log.warning(
             "store.database_older_than_files",
             adopted=told.adopted,
             quarantined=told.quarantined,
             files_missing=told.missing,
+            in_quarantine=told.relisted,
             meaning="The database did not know all files of the store: it was lost, or restored from an older copy.",
         )
     return told
@@ -140,7 +146,27 @@ def _put_aside(store: Store, path: str) -> None:
     kept = f"quarantine/{Path(path).name}"
     (store.folder / path).replace(store.folder / kept)
     sync_folder(store.folder / "quarantine")
-    with (store.folder / kept).open("rb") as content:
+    _list_unreadable(store, kept)
+
+
+def _list_quarantine(store: Store, told: Adoption) -> None:
+    """Give what lies in quarantine its rows; after ``studies``, so that it came later than the image that stands."""
+    with os.scandir(store.folder / "quarantine") as entries:
+        files = {f"quarantine/{entry.name}" for entry in entries if entry.is_file(follow_symlinks=False)}
+    for path in sorted(files - store.rows.quarantined_paths()):
+        try:
+            spooled = spooled_of(store.folder / path)
+            store.adopt_quarantined(spooled, read_header(spooled), path)
+        except FileNotFoundError:  # somebody dropped it just now
+            continue
+        except (errors.InstanceRefused, OSError):
+            _list_unreadable(store, path)
+        told.relisted += 1
+
+
+def _list_unreadable(store: Store, path: str) -> None:
+    """Give a file in quarantine whose header cannot be read a row that names nothing."""
+    with (store.folder / path).open("rb") as content:
         digest = file_digest(content, "sha256").hexdigest()
     with store.rows.transaction():
-        store.rows.add_quarantined(Quarantined("", "", "", digest, kept, store.clock()))
+        store.rows.add_quarantined(Quarantined("", "", "", digest, path, store.clock()))

@@ -73,6 +73,16 @@ class Register:
         """
         return self._commits.add(placed)
 
+    def quarantine(self, placed: Placed) -> None:
+        """Write the row of an instance that is in quarantine already, as if it came now.
+
+        Raises
+        ------
+        StorageFailed, DatabaseFailed
+        """
+        with self.rows.transaction():
+            self._quarantine(placed, self._clock())
+
     def add_other(self, header: Header, received: Spooled, place: Callable[[str], object]) -> Stored:
         """Count what is not CT, and keep its file if that is wanted.
 

@@ -116,6 +116,15 @@ class Store:
         """
         return self._register.add(Placed(header, spooled, path, None))
 
+    def adopt_quarantined(self, spooled: Spooled, header: Header, path: str) -> None:
+        """Give a file in quarantine at ``path`` that has no row its row, as if it came now.
+
+        Raises
+        ------
+        StorageFailed, DatabaseFailed
+        """
+        self._register.quarantine(Placed(header, spooled, path, None))
+
     def sweep(self) -> int:
         """Make this process the one that receives, and remove the unfinished files that crashes left.
 

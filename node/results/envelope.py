@@ -131,7 +131,7 @@ class Envelope:
     @cached_property
     def _key(self) -> str:
         uids = [f"{ds.SeriesInstanceUID} {ds.SOPInstanceUID}" for ds in self.source.evidence]
-        run = (self.run.version, self.run.software_version)
+        run = (self.run.version, self.run.software_version, self.created.strftime("%Y%m%d%H%M%S"))
         return digest([self.source.evidence[0].StudyInstanceUID, *uids, self.device_uid, *run, self.content])
 
     def title(self, role: ResultRole) -> str:

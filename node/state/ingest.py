@@ -120,6 +120,11 @@ class Ingest:
         """Remember other bytes of a known instance, once."""
         _ADD_QUARANTINED.run(self._connection, row_of(record))
 
+    def quarantined_paths(self) -> set[str]:
+        """Where the files in quarantine lie that have a row."""
+        with self._lock:
+            return {path for (path,) in _QUARANTINED.run(self._connection, {}).fetchall()}
+
     def states_below(self, folder: str) -> dict[str, InstanceState]:
         """The instances whose files lie in ``folder`` or should, by path."""
         with self._lock:
@@ -270,6 +275,7 @@ _RESTORE_INSTANCE = _Prepared(
     update(instances).where(_OF_UID).values(state=InstanceState.STORED, received_at=bindparam("at"))
 )
 _ADD_QUARANTINED = _Prepared(sqlite.insert(quarantined).on_conflict_do_nothing())
+_QUARANTINED = _Prepared(select(quarantined.c.path))
 _PUSH_STUDY = _Prepared(_push_study())
 _PUSH_WAITING = _Prepared(_push_waiting())
 _WAIT_FOR_STUDY = _Prepared(_wait_for_study())

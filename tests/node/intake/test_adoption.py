@@ -130,6 +130,36 @@ def test_what_cannot_be_read_or_is_not_what_its_name_says_goes_to_quarantine(
     again.close()
 
 
+def test_what_lies_in_quarantine_is_listed_again(
+    tmp_path: Path, open_store: OpenStore, make_received: MakeReceived
+) -> None:
+    store = open_store()
+    fill(store, make_received, range(1, 3))
+    assert store.add(make_received(1, PixelData=bytes(32))) is Stored.QUARANTINED
+    assert store.add(make_received(2, PatientID="P2")) is Stored.QUARANTINED
+    store.close()
+    (tmp_path / "store/quarantine/rotten").write_bytes(b"rotten")
+    before = apart(tmp_path)
+    for path in tmp_path.glob("node.sqlite*"):
+        path.unlink()
+    again = open_store()
+    assert adopt_files(again, Event()) == Adoption(adopted=2, relisted=3)
+    assert [(it.sop_instance_uid, it.sha256, it.path) for it in apart(tmp_path) if it.sop_instance_uid] == [
+        (it.sop_instance_uid, it.sha256, it.path) for it in before
+    ]
+    assert {it.path for it in apart(tmp_path)} == {path for path in files(tmp_path) if path.startswith("quarantine")}
+    with Database(tmp_path / "node.sqlite").reading() as connection:
+        (study,) = fetch(connection, Study, select(studies))
+    assert study.patient_conflict  # a person decides again
+    assert adopt_files(again, Event()) == Adoption()
+    again.close()
+
+
+def apart(tmp_path: Path) -> list[Quarantined]:
+    with Database(tmp_path / "node.sqlite").reading() as connection:
+        return fetch(connection, Quarantined, select(quarantined).order_by(quarantined.c.sop_instance_uid))
+
+
 def test_a_file_that_is_missing_is_counted(tmp_path: Path, open_store: OpenStore, make_received: MakeReceived) -> None:
     store = open_store()
     fill(store, make_received, range(1, 4))

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
@@ -76,8 +77,9 @@ def test_another_processors_last_digits_give_the_same_bytes(
         ({"device_uid": "2.25.43"}, {}),
         ({}, {"version": 2}),
         ({}, {"software_version": "0.2"}),
+        ({}, {"created": datetime(2026, 11, 24, 12, 0, 1, tzinfo=UTC)}),  # of a job whose first row was lost
     ],
-    ids=["numbers", "model", "version", "software"],
+    ids=["numbers", "model", "version", "software", "time"],
 )
 def test_another_result_shares_no_uid_and_no_series(
     results: Results,
