@@ -3,8 +3,6 @@
 Nothing heavy is imported before a command needs it: ``survnode --help`` answers at once.
 """
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,15 +139,16 @@ def try_rules(
 def show_model(name: Annotated[str, typer.Argument(metavar="CKPT")] = "demo", as_json: Json = False) -> None:
     """What a checkpoint says of itself, its hashes checked."""
     from survnode.model.checkpoint import checkpoint_folder, read_card
+    from survnode.node.commands.model_card import lines_of
+    from survnode.node.commands.printing import print_json
 
     card = read_card(checkpoint_folder(name)).model_dump(mode="json")
     card.pop("cohort_survival")
     if as_json:
-        sys.stdout.write(json.dumps(card, indent=2) + "\n")
-        return
-    console = Console(soft_wrap=True)
-    for key, value in card.items():
-        console.print(f"[bold]{key}[/bold]", value if isinstance(value, str | int | bool) else json.dumps(value))
+        print_json(card)
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        console.print("\n".join(lines_of(card, console.width)), markup=False)
 
 
 app.command()(send)

@@ -186,6 +186,9 @@ def list_deliveries(  # noqa: PLR0913, PLR0917  each is an option of the command
     from survnode.node.state.summaries import Page
 
     node = configured_node_of(config)
+    if destination is not None:
+        configured = [known.name for known in node.settings.destinations]
+        delivery_summaries.check_destination(node.database, destination, configured)
     states = (*((DeliveryState.WAITING,) if waiting else ()), *(delivery_summaries.FAILED if failed else ()))
     found = delivery_summaries.list_deliveries(node.database, states, destination, Page(limit, page))
     node.show_listing(found, of_deliveries, title="deliveries", wide=wide, as_json=as_json)

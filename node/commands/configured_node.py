@@ -13,7 +13,7 @@ import typer
 from survnode.node.errors import InputRefused
 
 if TYPE_CHECKING:
-    from survnode.node.commands.printing import TableLayout
+    from survnode.node.commands.printing import Column, TableLayout
     from survnode.node.config import NodeConfig
     from survnode.node.state.database import Database
     from survnode.node.state.summaries import JobDetail, Listing, StudyDetail
@@ -71,6 +71,7 @@ class ConfiguredNode:
             SERIES,
             of_deliveries,
             of_jobs,
+            of_one_study,
             of_quarantined,
         )
 
@@ -83,14 +84,15 @@ class ConfiguredNode:
             "jobs": of_jobs(short),
             "deliveries": of_deliveries(short),
         }
-        _show(study, tables, as_json, wide)
+        _show(study, of_one_study(), tables, as_json, wide)
 
     def show_job(self, job: "JobDetail", as_json: bool, wide: bool) -> None:
         """Print one job."""
-        from survnode.node.commands.table_layouts import RESULTS, of_deliveries
+        from survnode.node.commands.table_layouts import RESULTS, of_deliveries, of_one_job
 
         short = self.short([job.study_instance_uid])
-        _show(job, {"results": RESULTS, "deliveries": of_deliveries(short)}, as_json, wide)
+        tables: dict[str, TableLayout[Any]] = {"results": RESULTS, "deliveries": of_deliveries(short)}
+        _show(job, of_one_job(self.settings.results_dir), tables, as_json, wide)
 
     def _names(self, rows: Sequence[Any], wide: bool) -> dict[str, str]:
         uids = {row.study_instance_uid for row in rows if hasattr(row, "study_instance_uid")}
@@ -129,7 +131,9 @@ def warn(lines: Sequence[str], *, on_stderr: bool) -> None:
         console.print(f"warning: {line}", style="yellow", highlight=False, markup=False, soft_wrap=on_stderr)
 
 
-def _show(record: object, tables: "dict[str, TableLayout[Any]]", as_json: bool, wide: bool) -> None:
+def _show(
+    record: T, values: "Sequence[Column[T]]", tables: "dict[str, TableLayout[Any]]", as_json: bool, wide: bool
+) -> None:
     from rich.console import Console
 
     from survnode.node.commands.printing import print_json, print_record
@@ -137,4 +141,4 @@ def _show(record: object, tables: "dict[str, TableLayout[Any]]", as_json: bool, 
     if as_json:
         print_json(record)
     else:
-        print_record(Console(), record, tables, wide=wide)
+        print_record(Console(), record, values, tables, wide=wide)

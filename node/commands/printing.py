@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -23,7 +23,7 @@ UNBROKEN = 10_000
 
 @dataclass(frozen=True)
 class Column(Generic[T]):
-    """A column of a table.
+    """A column of a table, or a labelled value of a record.
 
     Parameters
     ----------
@@ -81,25 +81,33 @@ def print_table(console: Console, rows: Sequence[T], layout: TableLayout[T], *, 
 
 def print_record(
     console: Console,
-    record: object,
-    tables: dict[str, TableLayout[Any]],
+    record: T,
+    values: Sequence[Column[T]],
+    tables: Mapping[str, TableLayout[Any]],
     *,
-    hidden: Sequence[str] = (),
     wide: bool = False,
 ) -> None:
-    """Print the values of a record, and then its lists as tables."""
-    values = {name: getattr(record, name) for name in record.__dataclass_fields__ if name not in hidden}  # type: ignore[attr-defined]  # a record
-    shown = {name: cell(value, wide=True) for name, value in values.items() if name not in tables}
+    """Print those ``values`` of a record that say something, and below them its lists as tables.
+
+    Parameters
+    ----------
+    tables : how each of its lists is shown, by the name of its field
+    """
+    shown = {column.name: cell(column.value(record), wide=True) for column in values if wide or not column.wide}
     width = max(map(len, shown), default=0)
     for name, text in shown.items():
         if text:
-            label = Text(name.replace("_", " ").ljust(width), style="bold")
-            console.print(label + Text(GAP + text), soft_wrap=True, highlight=False)
+            first, *rest = _wrapped(text, UNBROKEN if wide else console.width - width - len(GAP))
+            console.print(Text(name.ljust(width), style="bold") + Text(GAP + first), soft_wrap=True, highlight=False)
+            for line in rest:
+                console.print(Text(" " * width + GAP + line), soft_wrap=True, highlight=False)
     for name, layout in tables.items():
-        if values[name]:
+        rows = getattr(record, name)
+        if rows:
+            title = name.replace("_", " ")
             console.print()
-            console.print(Text(name.replace("_", " "), style="bold"))
-            print_table(console, values[name], layout, title=name, wide=wide)
+            console.print(Text(title, style="bold"))
+            print_table(console, rows, layout, title=title, wide=wide)
 
 
 def lines_of(rows: Sequence[T], layout: TableLayout[T], width: int, *, wide: bool = False) -> list[Text]:
@@ -116,6 +124,11 @@ def lines_of(rows: Sequence[T], layout: TableLayout[T], width: int, *, wide: boo
         lines.append(Text(line.rstrip(), style=layout.style(row)))
         lines += _note_lines(layout.note(row), UNBROKEN if wide else width)
     return lines
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The lines of a text; UIDs and paths are never broken, since they are copied from here."""
+    return wrap(text, width=max(width, NARROWEST_NOTE), break_long_words=False, break_on_hyphens=False)
 
 
 def _note_lines(note: str, width: int) -> list[Text]:

@@ -26,29 +26,31 @@ class StudyFiles:
 
     Parameters
     ----------
-    headers : without pixels, by file
+    headers : without pixels, by file; none where a folder that was named holds no study
     fault : why the study cannot be used; empty if it can
     """
 
     study_instance_uid: str
     headers: dict[Path, Dataset] = field(default_factory=dict)
     fault: str = ""
+    named: Path | None = None
 
     @property
     def folder(self) -> Path:
-        """The innermost folder that holds all of them."""
-        return Path(os.path.commonpath([path.parent for path in self.headers]))
+        """The innermost folder that holds all of them, or the one that was named."""
+        return self.named or Path(os.path.commonpath([path.parent for path in self.headers]))
 
 
 def studies_in(folders: Sequence[Path]) -> list[StudyFiles]:
     """The studies whose files lie in or below ``folders``, in the order in which they are met.
 
-    Of several files of one image the first is taken.
+    Of several files of one image the first is taken. A folder without any image stands at the end, as a study whose
+    fault says so: whoever named it must hear of it.
 
     Raises
     ------
     InputRefused
-        There is none.
+        No folder holds any.
     """
     studies: dict[str, StudyFiles] = {}
     known: set[tuple[str, str]] = set()  # a second copy of an image is not a second slice, as in the node and training
@@ -65,7 +67,18 @@ def studies_in(folders: Sequence[Path]) -> list[StudyFiles]:
     if not studies:
         named = ", ".join(map(str, folders))
         raise InputRefused(f"There are no DICOM images in {named}, nor in the folders below.")
-    return list(studies.values())
+    return [*studies.values(), *(_nothing_in(folder) for folder in folders if _is_empty(folder, studies.values()))]
+
+
+def _nothing_in(folder: Path) -> StudyFiles:
+    return StudyFiles("", fault=f"There are no DICOM images in {folder}, nor in the folders below.", named=folder)
+
+
+def _is_empty(folder: Path, studies: Iterable[StudyFiles]) -> bool:
+    """Whether no image lies in or below it; one that lies elsewhere too is an image all the same."""
+    if any(path.is_relative_to(folder) for study in studies for path in study.headers):
+        return False
+    return next(_dicom_files([folder]), None) is None
 
 
 def make_folder(folder: Path, what: str) -> None:

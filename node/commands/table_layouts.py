@@ -1,6 +1,7 @@
 """How each kind of record is shown in a table: which columns, and the sentence below a row."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from survnode.model.ct.verdict import SeriesVerdict
 from survnode.node.commands.check import Finding
@@ -13,15 +14,60 @@ from survnode.node.state.summaries import (
     ComparedSeries,
     DeliverySummary,
     DestinationSummary,
+    JobDetail,
     JobSummary,
     QuarantinedImage,
     ResultSummary,
     Standing,
+    StudyDetail,
     StudySummary,
 )
 
 SPEAKS = (StudyState.PATIENT_CONFLICT, StudyState.UNASSEMBLED, StudyState.PARTLY_DELETED)  # by their sentence
 STYLES = {Standing.FAILED: "red", Standing.NOT_ANALYSED: "yellow", Standing.WITHDRAWN: "yellow"}
+
+
+def of_one_study() -> tuple[Column[StudyDetail], ...]:
+    """What is said of one study."""
+    return (
+        Column("study", lambda study: study.study_instance_uid),
+        Column("accession number", lambda study: study.accession_number),
+        Column("patient ID", lambda study: study.patient_id),
+        Column("study date", lambda study: study.study_date),
+        Column("state", lambda study: f"{cell(study.standing)}: {_meaning(study)}"),
+        Column("why", _cause),
+        Column("images", lambda study: study.images),
+        Column("other objects", lambda study: study.others or None),
+        Column("first received", lambda study: study.first_received),
+        Column("last received", lambda study: study.last_received),
+        Column("judged at", lambda study: study.due),
+        Column("rule", lambda study: study.rule),
+        Column("newest job", lambda study: study.job),
+        Column("asked whether whole", lambda study: study.checked_with),
+        Column("answer", lambda study: study.check.sentence if study.check else ""),
+        Column("error of asking", lambda study: study.check_error),
+    )
+
+
+def of_one_job(results_dir: Path) -> tuple[Column[JobDetail], ...]:
+    """What is said of one job; its files are named from the folder of all results."""
+    return (
+        Column("job", lambda job: job.job),
+        Column("study", lambda job: job.study_instance_uid),
+        Column("accession number", lambda job: job.accession_number),
+        Column("patient ID", lambda job: job.patient_id),
+        Column("version", lambda job: job.version),
+        Column("state", lambda job: f"{cell(job.state)}: {job.sentence}"),
+        Column("why", _why_of_job),
+        Column("series", lambda job: job.series_instance_uid),
+        Column("images", lambda job: job.images),
+        Column("model", lambda job: job.device_uid),
+        Column("begun", lambda job: f"{job.attempts} times" if job.attempts > 1 else ""),
+        Column("ended its worker", lambda job: f"{job.kills} times" if job.kills else ""),
+        Column("created", lambda job: job.created),
+        Column("ended", lambda job: job.ended),
+        Column("files below", lambda job: results_dir if job.results else None),
+    )
 
 
 def of_studies(short: Mapping[str, str]) -> TableLayout[StudySummary]:
@@ -60,7 +106,7 @@ def of_jobs(short: Mapping[str, str]) -> TableLayout[JobSummary]:
             Column("created", lambda row: row.created),
             Column("ended", lambda row: row.ended, wide=True),
         ),
-        note=lambda row: _joined(row.reason.sentence if row.reason else "", row.detail, row.error),
+        note=_why_of_job,
         style=lambda row: "red" if row.error else "",
     )
 
@@ -159,7 +205,7 @@ FETCHED: TableLayout[Fetched] = TableLayout(
         Column("series", lambda row: row.series),
         Column("held", lambda row: row.instances),
         Column("here", lambda row: row.received),
-        Column("standing", lambda row: row.standing),
+        Column("state", lambda row: row.standing),
     ),
     note=lambda row: row.note,
     style=lambda row: "red" if row.note else "",
@@ -214,10 +260,23 @@ def _object(row: DeliverySummary) -> str:
     return f"{name.removesuffix('s')} {row.rank}" if row.rank else name
 
 
+def _meaning(study: StudyDetail) -> str:
+    """What its state means for a person; where one must act, what the study itself is in want of."""
+    return study.state.sentence if study.state in SPEAKS else study.standing.sentence
+
+
+def _why_of_job(row: JobSummary) -> str:
+    return _joined(row.reason.sentence if row.reason else "", row.detail, row.error)
+
+
 def _why_of_study(row: StudySummary) -> str:
-    state = row.state.sentence if row.state in SPEAKS else ""
-    told = row.reason is None or row.reason.sentence in row.detail  # what is ignored tells all in its detail
-    return _joined(state, "" if told or row.reason is None else row.reason.sentence, row.detail, row.error)
+    return _joined(row.state.sentence if row.state in SPEAKS else "", _cause(row))
+
+
+def _cause(row: StudySummary) -> str:
+    """Why there is no analysis, and what failed; the detail of an ignored study holds the reason's sentence already."""
+    reason = row.reason.sentence if row.reason and row.reason.sentence not in row.detail else ""
+    return _joined(reason, row.detail, row.error)
 
 
 def _why_of_delivery(row: DeliverySummary) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from survnode.node.config.rule import Rule
 from survnode.node.config.sections import NodeConfig
@@ -87,12 +88,21 @@ def _unreached_rules(values: Mapping[str, object]) -> list[Fault]:
 def _faults(error: ValidationError) -> list[Fault]:
     return [
         Fault(
-            key=".".join(str(part) for part in fault["loc"]) or "file",
+            key=".".join(str(part) for part in fault["loc"] if part != "[key]") or "file",
             value="(absent)" if fault["type"] == "missing" else _shown(fault["input"]),
-            rule=_RULES.get(fault["type"], fault["msg"].removeprefix("Value error, ")),
+            rule=_rule(fault),
         )
         for fault in error.errors(include_url=False)
+        if not (fault["type"] == "too_short" and fault["input"])  # it is short of an item that is a fault of its own
     ]
+
+
+def _rule(fault: ErrorDetails) -> str:
+    """What is expected, in words that need no knowledge of the library that found the fault."""
+    if fault["type"] == "tuple_type" and isinstance(fault["input"], dict):
+        return f"must be a list: each of its tables begins with [[{fault['loc'][-1]}]]"
+    words = fault["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
+    return _RULES.get(fault["type"], words)
 
 
 _RULES = {
@@ -101,6 +111,16 @@ _RULES = {
     "too_short": "must have at least one item",
     "string_type": "must be a text in quotes",
     "tuple_type": "must be a list",
+    "path_type": "must be a path in quotes",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
     "ip_any_network": 'must be an address or a network, as in "192.0.2.0/24"',
 }
 

@@ -57,8 +57,13 @@ def alone(share: float) -> str:
     return f"{whole(share)} %"
 
 
+def of_cohort(share: float) -> str:
+    """Which part of the cohort, percent, a prediction exceeds, to be read after "higher than"."""
+    return "almost none" if share < 0.5 else "almost all" if share > 99.5 else alone(share)
+
+
 def whole(share: float) -> str:
-    """The whole number nearest to a share in percent; nobody lives or dies for certain, or leads a whole cohort."""
+    """The whole number nearest to a share in percent; nobody lives or dies for certain."""
     return "<1" if share < 0.5 else ">99" if share > 99.5 else f"{share:.0f}"
 
 
@@ -184,7 +189,7 @@ def _survival(findings: ReportedFindings) -> Iterator[str]:
 
 def _comparison(findings: ReportedFindings) -> Iterator[str]:
     if findings.cohort_rank is not None:
-        share = alone(findings.cohort_rank)
+        share = of_cohort(findings.cohort_rank)
         yield f"At {findings.horizon} months it is higher than in {share} of the training cohort."
     yield f"Training cohort: {findings.model.cohort}"
 

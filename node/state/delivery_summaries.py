@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
+from survnode.node.errors import RecordNotFound
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.paging import listing
 from survnode.node.state.readable_columns import hexadecimal, moment
@@ -39,6 +40,20 @@ _columns = (
     .join(jobs, jobs.c.id == deliveries.c.job_id)
     .join(results, results.c.id == deliveries.c.result_id)
 )
+
+
+def check_destination(database: Database, name: str, configured: Iterable[str]) -> None:
+    """Refuse a name that is of no destination: neither configured, nor one that anything ever went to.
+
+    Raises
+    ------
+    RecordNotFound
+    """
+    with database.reading() as connection:
+        used = select(deliveries.c.destination).where(deliveries.c.destination == name).limit(1)
+        if name not in (known := tuple(configured)) and connection.execute(used).first() is None:
+            there_are = f"the configuration has {', '.join(known)}" if known else "the configuration has none"
+            raise RecordNotFound(f"There is no destination {name}; {there_are}.")
 
 
 def list_deliveries(

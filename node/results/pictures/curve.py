@@ -130,7 +130,7 @@ def _cohort(axes: Axes, findings: ReportedFindings, rank: float, palette: Palett
     )
     axes.axvline(survival, color=fraction(palette.accent), linewidth=3, clip_on=False)
     axes.set(xlim=(0, 100), xticks=range(0, 101, 25), yticks=[])
-    title = f"higher than {words.alone(rank)} of the cohort"
+    title = f"higher than {words.of_cohort(rank)} of the cohort"
     _plain(axes, f"training cohort: % alive, month {findings.horizon}", title, palette)
 
 

@@ -79,7 +79,7 @@ def test_a_destination_that_is_down_stands_above_everything(ask: Ask, command: t
 def test_tables_fit_into_80_columns(ask: Ask, command: tuple[str, ...]) -> None:
     lines = ask(*command).stdout.splitlines()
     too_long = [line for line in lines if len(line) > 80]
-    assert [line for line in too_long if not line.startswith(("node", "study instance uid", "series instance"))] == []
+    assert [line for line in too_long if not line.startswith(("node", "files below"))] == []
 
 
 @pytest.mark.usefixtures("node")
@@ -142,8 +142,44 @@ def test_the_last_line_says_how_many_more_there_are(ask: Ask) -> None:
 @pytest.mark.usefixtures("node")
 def test_deliveries_are_found_by_destination_and_state(ask: Ask) -> None:
     assert len(json.loads(ask("deliveries", "list", "--destination", "pacs", "--waiting", "--json").stdout)) == 5
-    assert json.loads(ask("deliveries", "list", "--destination", "archive", "--json").stdout) == []
     assert "no deliveries" in ask("deliveries", "list", "--failed").stdout
+
+
+@pytest.mark.usefixtures("node")
+def test_a_destination_that_never_was_is_refused_and_the_known_are_named(ask: Ask, database: Database) -> None:
+    refused = ask("deliveries", "list", "--destination", "nope").exception
+    assert isinstance(refused, RecordNotFound)
+    assert str(refused) == "There is no destination nope; the configuration has pacs."
+    with database.transaction() as connection:
+        connection.execute(update(deliveries).values(destination="old-pacs"))  # and the configuration forgot it since
+    assert len(json.loads(ask("deliveries", "list", "--destination", "old-pacs", "--json").stdout)) == 5
+
+
+@pytest.mark.usefixtures("node")
+def test_a_study_is_shown_in_the_words_of_a_person(ask: Ask) -> None:
+    shown = ask("studies", "show", f"{LONG}503").stdout
+    labels = [line.split("  ")[0] for line in shown.split("\n\n")[0].splitlines()]
+    assert [label for label in labels if label] == [  # what is long goes on below
+        *("study", "accession number", "patient ID", "state", "why", "images", "first received", "last received"),
+        "newest job",
+    ]
+    assert "not analysed: It cannot be analysed; its report says why." in shown
+    assert not {"standing", "sentence", "assembled"} & set(shown.split())
+
+
+@pytest.mark.usefixtures("node")
+def test_a_job_says_where_its_files_are_and_how_often_it_ended_its_worker(
+    ask: Ask, database: Database, tmp_path: Path
+) -> None:
+    shown = ask("jobs", "show", "3").stdout
+    below = next(line for line in shown.splitlines() if line.startswith("files below"))
+    assert below.split()[-1] == str(tmp_path / "results")
+    assert "3/report.dcm" in shown
+    assert "kills" not in shown
+    assert "ended its worker" not in shown
+    with database.transaction() as connection:
+        connection.execute(update(jobs).values(kills=2))
+    assert "ended its worker  2 times" in ask("jobs", "show", "3").stdout
 
 
 @pytest.mark.usefixtures("node")

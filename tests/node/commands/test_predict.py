@@ -25,7 +25,7 @@ def small(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory, thorax64_series: list[Path]) -> Path:
-    """A study that can be analysed, one of two slices, and one whose files lack their SOP Class UID."""
+    """A study that can be analysed, one of two slices, one whose files lack their SOP Class UID; and no study."""
     folder = tmp_path_factory.mktemp("three")
     shutil.copytree(thorax64_series[0].parent, folder / "a-thorax")
     small(folder / "b-small")
@@ -35,12 +35,13 @@ def three(tmp_path_factory: pytest.TempPathFactory, thorax64_series: list[Path])
         ds.StudyInstanceUID = study
         del ds.SOPClassUID
         ds.save_as(path)
+    (folder / "d-empty").mkdir()
     return folder
 
 
 def test_each_of_several_studies_has_its_results_and_a_refusal_holds_up_no_other(tmp_path: Path, three: Path) -> None:
     out = tmp_path / "out"
-    done = survnode("predict", three, "--out", out, "--json", "--objects", "all")
+    done = survnode("predict", *sorted(three.iterdir()), "--out", out, "--json", "--objects", "all")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     rows = json.loads(done.stdout)
@@ -48,14 +49,16 @@ def test_each_of_several_studies_has_its_results_and_a_refusal_holds_up_no_other
         ("a-thorax", "analysed"),
         ("b-small", "not analysed"),
         ("c-faulty", "refused"),
+        ("d-empty", "refused"),
     ]
-    thorax, few, faulty = rows
+    thorax, few, faulty, empty = rows
     assert 0 < thorax["survival_at_horizon_percent"] < 100
     made = {path.name for path in (out / thorax["study_instance_uid"]).iterdir()}
     assert {"summary.pdf.dcm", "lungs.dcm", "attention-report.dcm", "report.dcm", "prediction.json"} <= made
     assert few["why"].startswith("There are too few slices.")
     assert dcmread(out / few["study_instance_uid"] / "report.dcm").Modality == "SR"
     assert "no valid SOPClassUID" in faulty["why"]
+    assert empty["why"] == f"There are no DICOM images in {three / 'd-empty'}, nor in the folders below."
     with (out / "studies.csv").open(newline="") as file:
         assert [row["status"] for row in csv.DictReader(file)] == [row["status"] for row in rows]
 

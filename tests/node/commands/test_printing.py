@@ -76,7 +76,12 @@ def test_json_holds_codes_and_times_in_utc() -> None:
     }
 
 
-def test_a_record_is_shown_without_what_is_empty() -> None:
+def test_a_record_is_shown_by_its_labels_without_what_is_empty() -> None:
+    values = (
+        Column[Row]("study", lambda row: row.uid),
+        Column[Row]("patient ID", lambda row: row.patient),
+        Column[Row]("in order", lambda row: row.fine),
+    )
     out = StringIO()
-    print_record(Console(file=out, width=80), Row("1.2", "", True), {})
-    assert [line.split() for line in out.getvalue().splitlines()] == [["uid", "1.2"], ["fine", "yes"]]
+    print_record(Console(file=out, width=80), Row("1.2", "", True), values, {})
+    assert out.getvalue().splitlines() == ["study       1.2", "in order    yes"]

@@ -65,6 +65,16 @@ def test_a_study_with_an_invalid_uid_is_refused_by_its_file(tmp_path: Path, keyw
     assert f"has no valid {keyword}, which every DICOM image needs" in study.fault
 
 
+def test_a_folder_without_images_is_named_after_the_studies_of_the_others(tmp_path: Path) -> None:
+    phantom(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    (tmp_path / "empty").mkdir()
+    study, nothing = studies_in([tmp_path / "one", tmp_path / "empty", tmp_path / "copy"])
+    assert (study.folder, study.fault) == (tmp_path / "one", "")
+    assert nothing.folder == tmp_path / "empty"
+    assert nothing.fault == f"There are no DICOM images in {tmp_path / 'empty'}, nor in the folders below."
+
+
 def test_no_study_is_refused_with_the_folders_that_were_named(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match=f"no DICOM images in {tmp_path}"):
         studies_in([tmp_path])

@@ -83,9 +83,16 @@ def test_a_refusal_says_it_too(source: SourceStudy) -> None:
     assert {"W-MISSING", "NA-SPACING"} <= codes_of(report.dataset)
 
 
-@pytest.mark.parametrize(("cohort", "share"), [((0.001, 0.002), ">99"), ((0.98, 0.99), "<1")])
+@pytest.mark.parametrize(("cohort", "share"), [((0.001, 0.002), "almost all"), ((0.98, 0.99), "almost none")])
 def test_nobody_is_said_to_be_above_a_whole_cohort_or_below_it(
     predict: Predict, cohort: tuple[float, ...], share: str
 ) -> None:
     findings = findings_of(predict(cohort_survival=cohort), a_series(), 5)
-    assert f"At 24 months it is higher than in {share} % of the training cohort." in words.summary(findings)
+    assert f"At 24 months it is higher than in {share} of the training cohort." in words.summary(findings)
+
+
+@pytest.mark.parametrize(
+    ("share", "part"), [(0.2, "almost none"), (0.6, "1 %"), (57.4, "57 %"), (99.4, "99 %"), (99.8, "almost all")]
+)
+def test_a_prediction_is_never_higher_than_more_than_a_share(share: float, part: str) -> None:
+    assert words.of_cohort(share) == part
