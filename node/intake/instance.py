@@ -3,15 +3,16 @@
 import os
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from survnode.node import errors
 from survnode.node.contexts import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from survnode.node.intake.header_elements import DataSetBytes
 
 START_BYTES = 16 * 1024  # of a data set, kept in memory: what stands before the series is 1 to 4 KiB
 
@@ -105,9 +106,10 @@ class Received(StoreRequest):
         """What the data set begins with."""
         return self.encoded[:START_BYTES]
 
-    def open(self) -> BinaryIO:
+    @contextmanager
+    def data_set(self) -> Iterator[DataSetBytes]:
         """The data set to read from."""
-        return BytesIO(self.encoded)
+        yield DataSetBytes.of(self.encoded)
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,12 @@ class Spooled(StoreRequest):
     size_bytes: int
     start: bytes = field(default=b"", kw_only=True, compare=False, repr=False)
 
-    def open(self) -> BinaryIO:
+    @contextmanager
+    def data_set(self) -> Iterator[DataSetBytes]:
         """The data set to read from."""
-        file = self.file.open("rb")
-        file.seek(-self.size_bytes, os.SEEK_END)
-        return file
+        with self.file.open("rb", buffering=0) as file:
+            start = os.fstat(file.fileno()).st_size - self.size_bytes
+            yield DataSetBytes(self.size_bytes, lambda place, count: os.pread(file.fileno(), count, start + place))
 
 
 def checked_uid(value: bytes, name: str, pattern: re.Pattern[bytes] = _UID) -> str:

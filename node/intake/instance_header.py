@@ -1,20 +1,18 @@
 """The few attributes of an instance that the node needs before it is stored, read without trust."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from io import BytesIO
-from typing import BinaryIO
 
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from survnode.model.ct.origin import OWN_MANUFACTURER
 from survnode.node import errors
+from survnode.node.intake.header_elements import DataSetBytes, wanted_elements
 from survnode.node.intake.header_facts import FACT_KEYWORDS, SeriesFacts, facts_of, text_of
 from survnode.node.intake.instance import Received, Spooled, checked_uid
 from survnode.node.intake.leading_elements import find_elements
@@ -97,7 +95,7 @@ def read_header(received: Received | Spooled) -> Header:
         It lacks a UID, or is another instance than its command says.
     """
     received.check_uids()
-    values = _leading_values(received) or _values_by_pydicom(received)
+    values = _leading_values(received) or _patiently_read_values(received)
     header = Header(
         sop_class_uid=_uid_of(values, SOP_CLASS_UID),
         sop_instance_uid=_uid_of(values, SOP_INSTANCE_UID),
@@ -121,53 +119,34 @@ def _leading_values(received: Received | Spooled) -> dict[int, bytes] | None:
     return find_elements(received.start, WANTED, SERIES_INSTANCE_UID, is_implicit=syntax == ImplicitVRLittleEndian)
 
 
-def _values_by_pydicom(received: Received | Spooled) -> dict[int, bytes]:
-    """The wanted values, read with all the patience that pydicom has."""
-    elements = _read_elements(received)
-    values: dict[int, bytes] = {}
-    for tag in elements.keys():  # noqa: SIM118  of a data set they are another thing than what it iterates over
-        value = elements.get_item(tag, keep_deferred=True).value
-        if isinstance(value, bytes | None):
-            values[int(tag)] = value or b""
-        elif tag in IDENTITY:  # a sequence in its place
-            raise errors.InstanceUnparsable(f"The value of {tag} is not text.")
-    return values
+def _patiently_read_values(received: Received | Spooled) -> dict[int, bytes]:
+    """The wanted values from the data set itself, however it is written."""
+    syntax = received.transfer_syntax_uid
+    with received.data_set() as data_set:
+        is_deflated = syntax == DeflatedExplicitVRLittleEndian
+        start = DataSetBytes.of(_inflated_start(data_set)) if is_deflated else data_set
+        return wanted_elements(start, syntax, WANTED, SERIES_INSTANCE_UID)
 
 
-def _read_elements(received: Received | Spooled) -> Dataset:
-    """The wanted elements, their values still raw."""
-    syntax = UID(received.transfer_syntax_uid)
-    try:
-        with received.open() as file:
-            data_set = BytesIO(_inflated_start(file)) if syntax == DeflatedExplicitVRLittleEndian else file
-            return read_dataset(
-                data_set,
-                syntax.is_implicit_VR if syntax.is_transfer_syntax else False,
-                syntax.is_little_endian if syntax.is_transfer_syntax else True,  # as in all but one of the standard's
-                stop_when=_is_after_series,
-                specific_tags=list(WANTED),
-            )
-    except (errors.InstanceUnparsable, OSError):
-        raise
-    except Exception as error:  # pydicom raises what it likes at bytes that are no data set
-        raise errors.InstanceUnparsable(f"The data set cannot be read: {type(error).__name__}.") from error
-
-
-def _is_after_series(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return bool(tag > SERIES_INSTANCE_UID)
-
-
-def _inflated_start(file: BinaryIO) -> bytes:
+def _inflated_start(data_set: DataSetBytes) -> bytes:
     """The first bytes of a deflated data set, all of it checked to inflate to a bearable size."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    start, size, read = b"", 0, 0
-    while deflated := inflater.unconsumed_tail or file.read(_DEFLATED_BYTES):
-        read += 0 if inflater.unconsumed_tail else len(deflated)
-        part = inflater.decompress(deflated, _INFLATED_HEADER_BYTES)
-        start, size = start or part, size + len(part)
-        if size > min(_INFLATED_MAX_BYTES, max(_INFLATED_FREE_BYTES, _INFLATED_MAX_RATIO * read)):
-            raise errors.InstanceUnparsable(f"The data set inflates to more than {size - len(part)} bytes.")
+    start, size = b"", 0
+    try:
+        for part, read in _inflated(data_set):
+            start, size = start + part[: _INFLATED_HEADER_BYTES - len(start)], size + len(part)
+            if size > min(_INFLATED_MAX_BYTES, max(_INFLATED_FREE_BYTES, _INFLATED_MAX_RATIO * read)):
+                raise errors.InstanceUnparsable(f"The data set inflates to more than {size - len(part)} bytes.")
+    except zlib.error as error:
+        raise errors.InstanceUnparsable("The data set cannot be inflated.") from error
     return start
+
+
+def _inflated(data_set: DataSetBytes) -> Iterator[tuple[bytes, int]]:
+    """What a deflated data set inflates to, part by part, and how many of its bytes were read for it."""
+    inflater, read = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while not inflater.eof and (deflated := inflater.unconsumed_tail or data_set.read_at(read, _DEFLATED_BYTES)):
+        read += 0 if inflater.unconsumed_tail else len(deflated)
+        yield inflater.decompress(deflated, _INFLATED_HEADER_BYTES), read
 
 
 def _uid_of(values: Mapping[int, bytes], tag: int) -> str:

@@ -1,7 +1,7 @@
 """The first elements of a data set as it came, picked out of its bytes.
 
 Each image is looked at before it is acknowledged: pydicom takes 250 us for that, this 20. What is not plainly as the
-standard has it (PS3.5 7.1) is left to pydicom, which knows the world's ways to be wrong.
+standard has it (PS3.5 7.1) is left to `header_elements`, which knows more of the world's ways to be wrong.
 """
 
 import struct
@@ -19,11 +19,11 @@ _HEAD, _LENGTH, _TAG_AND_LENGTH = struct.Struct("<HH2sH"), struct.Struct("<L"), 
 
 
 class _Unclear(Exception):
-    """It is left to pydicom."""
+    """It is left to `header_elements`."""
 
 
 def find_elements(start: bytes, wanted: Collection[int], last: int, *, is_implicit: bool) -> dict[int, bytes] | None:
-    """The values of the ``wanted`` elements up to ``last`` by their tags; None where pydicom has to read them.
+    """The values of the ``wanted`` elements up to ``last`` by their tags; None where they are not plain.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -13,7 +13,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID, CTImageStorage, DeflatedExplicitVRLittleEndian, RLELossless
 
-from survnode.node.intake import instance
+from survnode.node.intake import instance_header
+from survnode.node.intake.header_elements import DataSetBytes
 from survnode.node.intake.instance import Received
 from survnode.node.intake.store import Store
 from survnode.node.state.database import Database
@@ -41,9 +42,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, pacs: Pacs, thorax64_series: 
     database = Database(node.data_dir / "survnode.db")
     store = Store(node.data_dir / "received", database, quiet_period_s=0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            instance, "_inflated_start", lambda file: zlib.decompressobj(-15).decompress(file.read(), 1 << 20)
-        )
+        patch.setattr(instance_header, "_inflated_start", inflated_start)
         for bomb in deflated_bombs(thorax64_series[:IMAGES]):
             store.add(bomb)
     store.close()
@@ -53,8 +52,8 @@ def node(tmp_path_factory: pytest.TempPathFactory, pacs: Pacs, thorax64_series: 
     assert node.stop() == 0
 
 
-def inflated_start(file: BinaryIO) -> bytes:
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), 1 << 20)
+def inflated_start(data_set: DataSetBytes) -> bytes:
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data_set.read_at(0, data_set.size), 1 << 20)
 
 
 def deflated_bombs(paths: list[Path]) -> Iterator[Received]:

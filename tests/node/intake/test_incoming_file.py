@@ -36,8 +36,8 @@ def test_what_was_written_in_pieces_is_a_part_10_file(tmp_path: Path, budget: Bu
         file.write(memoryview(content)[start : start + 999])
     spooled = file.spooled()
     assert (spooled.sha256, spooled.size_bytes) == (sha256(content).hexdigest(), len(content))
-    with spooled.open() as data_set:
-        assert data_set.read() == content
+    with spooled.data_set() as data_set:
+        assert data_set.read_at(0, len(content)) == content
     (tmp_path / "home").mkdir()
     file.move_to(tmp_path / "home" / "1.dcm", beside)
     file.discard()
