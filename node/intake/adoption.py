@@ -154,14 +154,25 @@ def _list_quarantine(store: Store, told: Adoption) -> None:
     with os.scandir(store.folder / "quarantine") as entries:
         files = {f"quarantine/{entry.name}" for entry in entries if entry.is_file(follow_symlinks=False)}
     for path in sorted(files - store.rows.quarantined_paths()):
-        try:
-            spooled = spooled_of(store.folder / path)
-            store.adopt_quarantined(spooled, read_header(spooled), path)
-        except FileNotFoundError:  # somebody dropped it just now
-            continue
-        except (errors.InstanceRefused, OSError):
-            _list_unreadable(store, path)
-        told.relisted += 1
+        with suppress(FileNotFoundError):  # somebody dropped it just now
+            told.relisted += _list_one(store, path)
+
+
+def _list_one(store: Store, path: str) -> bool:
+    """Give a file in quarantine its row; not if it is a second name of the image that stands, left by a power cut."""
+    try:
+        spooled = spooled_of(store.folder / path)
+        header = read_header(spooled)
+        place = store.folder / path_of(header, spooled)
+        if place.exists() and place.samefile(store.folder / path):
+            (store.folder / path).unlink()
+            return False
+        store.adopt_quarantined(spooled, header, path)
+    except FileNotFoundError:
+        raise
+    except (errors.InstanceRefused, OSError):
+        _list_unreadable(store, path)
+    return True
 
 
 def _list_unreadable(store: Store, path: str) -> None:
