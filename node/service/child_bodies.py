@@ -21,6 +21,8 @@ from survnode.node.service.child_process import holder_name
 from survnode.node.service.lifetime import end_with_parent, refuse_to_start, stop_on_signals
 from survnode.node.state.database import Database
 
+WORKER_NICENESS = 5  # a sender waits for each of its images; a worker takes what of the processor is left
+
 
 def find_devices(wanted: str) -> tuple[str, ...]:
     """The devices that ``wanted`` means on this machine."""
@@ -31,6 +33,7 @@ def find_devices(wanted: str) -> tuple[str, ...]:
 
 def worker(config: NodeConfig, device: str, name: str, beat: ctypes.c_double, ready: Connection) -> None:
     """Analyse what the queue holds until SIGTERM."""
+    os.nice(WORKER_NICENESS)
     configure_logging(config.log_level)
     end_unquoted()
     stop = stop_on_signals()

@@ -5,6 +5,10 @@ eight. The receivers take turns, each anew with an empty folder, so that what el
 the median of their turns is told, and the time counts from the request for the first association to the release of
 the last. Orthanc syncs each file (its default); survnode syncs file, folder and database; storescp syncs nothing.
 
+In the same turns survnode receives over one association beside others that ask for nothing, and beside a worker that
+computes and somebody who lists studies without a pause; told is what is left of its rate alone. The processor's time
+an image is that of the receiving process, user and system.
+
     python tests/bench/receive.py [--images 300] [--repeats 5] [--idle 200] [--json]
 """
 
@@ -19,7 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -36,7 +40,9 @@ from rich.table import Table
 
 FAST = {**os.environ, "TCP_NODELAY": "1"}  # DCMTK waits 50 ms an image on loopback without it
 START_S = 60.0
+SETTLE_S = 3.0  # for a busy node to have imported what it needs
 ASSOCIATIONS = (1, 8)
+IDLE, BUSY = "idle", "busy"
 
 RECEIVE = """
 import sys
@@ -64,6 +70,30 @@ run_receiver(Listening("ANY", port=port, max_associations=512), storage, lambda 
 """
 
 
+# As many threads as the systemd unit lets a worker have, and as much of the processor as it gets beside others.
+WORK = """
+import os
+import numpy as np
+from survnode.node.service.child_bodies import WORKER_NICENESS
+
+os.nice(WORKER_NICENESS)
+slices = np.random.default_rng(1).random((512, 512), dtype=np.float32)
+while True:
+    slices = np.tanh(slices @ slices.T / 512)
+"""
+LIST = """
+import sys
+from pathlib import Path
+from survnode.node.state.database import Database
+from survnode.node.state.study_summaries import list_studies
+from survnode.node.state.summaries import Page, Search
+
+database = Database(Path(sys.argv[1]))
+while True:
+    list_studies(database, Search(), page=Page())
+"""
+
+
 @dataclass(frozen=True)
 class Peer:
     """A receiver: how it is started on a folder and a port, for so many associations."""
@@ -75,13 +105,22 @@ class Peer:
 
 @dataclass
 class Turns:
-    """Images a second of each turn, by number of associations; and the memory that the receiver came to."""
+    """Images a second of each turn, by number of associations or by what went on beside; what the receiver needed."""
 
-    images_per_s: dict[int, list[float]] = field(default_factory=lambda: {number: [] for number in ASSOCIATIONS})
+    images_per_s: dict[int | str, list[float]] = field(default_factory=dict)
+    cpu_ms: list[float] = field(default_factory=list)
     peak_mb: float = 0.0
 
-    def median(self, associations: int) -> float:
-        return round(median(self.images_per_s[associations]), 1)
+    def note(self, what: int | str, images_per_s: float) -> None:
+        self.images_per_s.setdefault(what, []).append(images_per_s)
+
+    def median(self, what: int | str) -> float:
+        return round(median(self.images_per_s[what]), 1)
+
+    def ratio(self, what: str) -> float:
+        """Of a turn beside something to the turn of one association before it."""
+        alone = self.images_per_s[1]
+        return round(median(rate / before for rate, before in zip(self.images_per_s[what], alone, strict=True)), 2)
 
 
 def survnode_command(folder: Path, port: int) -> list[str]:
@@ -140,7 +179,7 @@ def make_series(folder: Path, number: int) -> list[Path]:
 
 
 @contextmanager
-def receiving(peer: Peer, folder: Path, turns: Turns) -> Iterator[int]:
+def receiving(peer: Peer, folder: Path, turns: Turns, images: int) -> Iterator[int]:
     """The peer with an empty folder; its port."""
     folder.mkdir()
     with socket.socket() as probe:
@@ -152,7 +191,9 @@ def receiving(peer: Peer, folder: Path, turns: Turns) -> Iterator[int]:
     ):
         try:
             await_listening(port, process)
+            before = cpu_s(process.pid)
             yield port
+            turns.cpu_ms.append((cpu_s(process.pid) - before) / images * 1000)
             turns.peak_mb = max(turns.peak_mb, peak_mb(process.pid))
         finally:
             process.terminate()
@@ -172,6 +213,12 @@ def await_listening(port: int, process: subprocess.Popen[bytes]) -> None:
 def peak_mb(pid: int) -> float:
     """The most memory that a process had."""
     return int(re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[0]) / 1024
+
+
+def cpu_s(pid: int) -> float:
+    """What a process, without its children, has had of the processor."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Sender(threading.Thread):
@@ -224,6 +271,22 @@ def idle_associations(port: int, number: int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def busy_node(folder: Path) -> Iterator[None]:
+    """A worker that computes and somebody who lists studies, beside the receiver in ``folder``."""
+    programs = ([WORK], [LIST, str(folder / "node.sqlite")])
+    processes = [subprocess.Popen([sys.executable, "-c", *arguments]) for arguments in programs]
+    try:
+        time.sleep(SETTLE_S)
+        yield
+        if any(process.poll() is not None for process in processes):
+            raise SystemExit("What was to keep the node busy has ended.")
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def item(kind: int, content: bytes) -> bytes:
     """An item of an A-ASSOCIATE-RQ (PS3.8 9.3.2)."""
     return struct.pack(">BxH", kind, len(content)) + content
@@ -232,7 +295,7 @@ def item(kind: int, content: bytes) -> bytes:
 def measure(
     images: Annotated[int, typer.Option(help="Images of a turn.")] = 300,
     repeats: Annotated[int, typer.Option(help="Turns of each receiver.")] = 5,
-    idle: Annotated[int, typer.Option(help="Associations beside survnode that ask for nothing.")] = 0,
+    idle: Annotated[int, typer.Option(help="Associations that ask for nothing, beside survnode.")] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
 ) -> None:
     """Measure the receivers that are installed."""
@@ -241,34 +304,51 @@ def measure(
     with TemporaryDirectory(prefix="survnode-bench-", dir=Path.cwd()) as name:
         home = Path(name)
         paths = make_series(home / "series", images)
+        beside: dict[str, Callable[[int], AbstractContextManager[None]]] = {
+            IDLE: lambda port: idle_associations(port, idle),
+            BUSY: lambda _: busy_node(home / "peer"),
+        }
         for _ in range(repeats):
             for associations in ASSOCIATIONS:
                 for peer in found:
-                    told = turns[peer.name]
-                    with receiving(peer, home / "peer", told) as port, ExitStack() as stack:
-                        if peer.name == "survnode":
-                            stack.enter_context(idle_associations(port, idle))
-                        told.images_per_s[associations].append(images_per_s(port, paths, associations))
+                    with receiving(peer, home / "peer", turns[peer.name], images) as port:
+                        turns[peer.name].note(associations, images_per_s(port, paths, associations))
+            for what, burden in beside.items():
+                with receiving(PEERS[0], home / "peer", Turns(), images) as port, burden(port):
+                    turns[PEERS[0].name].note(what, images_per_s(port, paths, 1))
     show(turns, as_json)
 
 
 def show(turns: dict[str, Turns], as_json: bool) -> None:
     """Print what was measured."""
+    ours = turns[PEERS[0].name]
     rates = {name: {str(number): told.median(number) for number in ASSOCIATIONS} for name, told in turns.items()}
+    cpu = {name: round(median(told.cpu_ms), 2) for name, told in turns.items()}
     ratio = {
         number: round(rates["survnode"][number] / rates["orthanc"][number], 2) for number in rates.get("orthanc", {})
     }
-    peak = round(turns["survnode"].peak_mb)
+    left, peak = {what: ours.ratio(what) for what in (IDLE, BUSY)}, round(ours.peak_mb)
     if as_json:
-        print(json.dumps({"images_per_s": rates, "ratio_to_orthanc": ratio, "peak_mb": peak}))  # noqa: T201
+        told = {"images_per_s": rates, "ratio_to_orthanc": ratio, "peak_mb": peak}
+        print(json.dumps({**told, "ratio_to_alone": left, "cpu_ms_per_image": cpu}))  # noqa: T201
         return
-    table = Table(title="images a second, medians")
-    for column in ("receiver", *(f"{number} association{'s'[: number > 1]}" for number in ASSOCIATIONS), "to Orthanc"):
+    table = Table(title=f"images a second, medians; load of the machine {os.getloadavg()[0]:.1f}")
+    columns = (
+        *(f"{number} association{'s'[: number > 1]}" for number in ASSOCIATIONS),
+        "to Orthanc",
+        "CPU ms an image",
+    )
+    for column in ("receiver", *columns):
         table.add_column(column)
     for name, row in rates.items():
         to_orthanc = " and ".join(str(value) for value in ratio.values()) if name == "survnode" else ""
-        table.add_row(name, *(str(value) for value in row.values()), to_orthanc)
-    Console().print(table, f"survnode's receiver came to {peak} MB.")
+        of_cpu = "" if name == "storescp" else str(cpu[name])  # which has a process for each association
+        table.add_row(name, *(str(value) for value in row.values()), to_orthanc, of_cpu)
+    Console().print(
+        table,
+        f"survnode's receiver came to {peak} MB. Of its rate over one association there is left beside idle "
+        f"associations {left[IDLE]}, beside a busy worker and somebody who lists studies {left[BUSY]}.",
+    )
 
 
 if __name__ == "__main__":
