@@ -132,7 +132,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
 @app.command()
 def presets(as_json: Json = False) -> None:
     """Every setting in which the presets differ from the paper's, and why."""
-    from survnode.train.presets import PRESETS, REASONS, Preset, differences
+    from survnode.train.presets import LEFT_OUT, PRESETS, REASONS, Preset, differences
 
     paper = PRESETS[Preset.PAPER]
     rows: list[dict[str, JsonValue]] = [
@@ -143,7 +143,7 @@ def presets(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    show_entries(_by_setting(rows))
+    show_entries([*_by_setting(rows), ("what of the released code is left out of `released`", LEFT_OUT)])
 
 
 def _by_setting(rows: list[dict[str, JsonValue]]) -> Iterator[tuple[str, list[str]]]:

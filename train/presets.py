@@ -7,21 +7,21 @@ trains              what follows the pooling  also stem and BatchNorm      as pa
 interpolation       linear                    B-spline                     as paper
 slices kept         each with >= 2 % lung     from first to last with more as paper
 intensity           -1000 .. 400 HU           mean and SD of the fold      as paper
-months              of 30.4375 days           days // 30                   as paper
+months              of 30.4375 days           days // 30, and month 24     as paper
 features            as they are               as they are                  centred, times 0.3, half of them and 70 % of
                                                                            the slices dropped, none in the head
 ranking loss        0.5 x, sum / patients,    as paper                     2 x, mean over pairs, sigma 0.5
                     sigma 0.1
 fit                 batch 4, 1e-3 (1e-4 with  as paper                     batch 16, 3e-3, weight decay 2, 50 epochs
                     the encoder), 100 epochs,                              down one cosine
-                    restarts
-augmentation        p = 0.2 a slice           as paper                     none
+                    restarts                  by epoch, Xavier, the first
+                                              of equal epochs
+augmentation        p = 0.2 a slice           nearest pixel, 0 HU around   none
 ==================  ========================  ===========================  =========================================
 
-`REASONS` says why, `differences` lists every single value. `demonstration` is `recommended` with an encoder and a
-segmentation that need no download. `recommended` was found on phantoms, not on patients. Of the
-released code two things are left out on purpose: it keeps slices of 256 x 256 and shrinks them again when they are
-loaded, and it has no bin for survivors, so that whoever lives beyond month 24 is censored in the last one.
+`REASONS` says why, `differences` lists every single value, `LEFT_OUT` what of the released code `released` does not do.
+`demonstration` is `recommended` with an encoder and a segmentation that need no download. `recommended` was found on
+phantoms, not on patients.
 """
 
 import json
@@ -41,6 +41,7 @@ from survnode.train.cohorts.clinical import MonthRule
 from survnode.train.errors import RecipeRefused
 from survnode.train.recipe import (
     Augmentation,
+    EqualEpochs,
     Fitting,
     Intensity,
     KeptWeights,
@@ -48,6 +49,8 @@ from survnode.train.recipe import (
     RankingMean,
     Recipe,
     Schedule,
+    StartWeights,
+    Turning,
 )
 
 
@@ -85,10 +88,18 @@ _RECOMMENDED = _PAPER.varied(
 PRESETS: dict[Preset, Recipe] = {
     Preset.PAPER: _PAPER,
     Preset.RELEASED: _PAPER.varied(
-        network=NetworkConfig(freezing=Freezing.TRUNK_BUT_STEM),
+        network=NetworkConfig(freezing=Freezing.TRUNK_BUT_STEM, n_bins=25),
         preprocessing=Preprocessing(interpolation=Interpolation.BSPLINE, slice_filter=SliceFilter.RUN),
         intensity=Intensity.FOLD,
         months=MonthRule.RELEASED,
+        augmentation=_PAPER.augmentation.model_copy(update={"turning": Turning.NEAREST}),
+        fitting=_PAPER.fitting.model_copy(
+            update={
+                "schedule": Schedule.RESTARTS_BY_EPOCH,
+                "equal_epochs": EqualEpochs.FIRST,
+                "start_weights": StartWeights.XAVIER,
+            }
+        ),
     ),
     Preset.RECOMMENDED: _RECOMMENDED,
     Preset.DEMONSTRATION: _RECOMMENDED.varied(
@@ -109,11 +120,17 @@ REASONS: dict[str, str] = {
     "network.feature_dropout": "Against learning by heart.",
     "network.slice_dropout": "Against learning a patient by one slice.",
     "preprocessing.interpolation": "The released code resamples with B-splines; linear never overshoots at bone.",
-    "preprocessing.slice_filter": "The released code keeps a contiguous run and leaves its last slice out; the paper"
+    "preprocessing.slice_filter": "The released code keeps a contiguous run, first and last slice included; the paper"
     " drops the slices under 2 %.",
     "intensity": "The released code standardises HU by the training fold; a fixed window makes features that do not"
     " depend on the fold. Done here as a window, so values 2.4 SD above the mean are clipped.",
     "months": "The released code counts days // 30 and deaths in month 24 as within two years.",
+    "network.n_bins": "The released labels run from month 0 to month 24: a bin more, so that deaths of month 24"
+    " train as events (251 of LUNG1's 415).",
+    "augmentation.turning": "The released code turns by the nearest pixel and fills with 0 HU before it standardises.",
+    "fitting.equal_epochs": "Of epochs with the same validation concordance the released code keeps the first.",
+    "fitting.start_weights": "The released code starts its linear layers from Xavier; its biases are not known, here"
+    " 0.",
     "augmentation.probability": "None in the trial on phantoms: dropped features vary what is seen at no cost.",
     "fitting.loss.beta": "Ranking is what is measured; averaged over pairs it needs the greater weight.",
     "fitting.loss.sigma": "With 0.1 a single wrongly ordered pair can outweigh all others.",
@@ -125,9 +142,18 @@ REASONS: dict[str, str] = {
     "fitting.weight_decay": "Against learning by heart; on phantoms it keeps late epochs' attention on the tumour.",
     "fitting.epochs": "They are enough on phantoms.",
     "fitting.warm_up_epochs": "None in the trial on phantoms.",
-    "fitting.schedule": "One descent, as in the trial on phantoms: with 50 epochs restarts have no time.",
+    "fitting.schedule": "recommended: one descent, as in the trial on phantoms, with 50 epochs restarts have no time."
+    " released: its restarts move the rate once an epoch; here the warm-up still moves it with every step.",
     "fitting.centre_features": "Pooled features are positive: their mean says nothing and swamps the differences.",
 }
+
+LEFT_OUT = (
+    "Slices are resized once, to 224 x 224: the released code keeps 256 x 256 on disk and shrinks them as it loads.",
+    "There is a bin for survivors: the released code has none, and whoever lives beyond month 24 is censored there.",
+    "The fold's mean and SD are a window from 0 to 1, so that values beyond 2.0 SD below or 2.4 SD above are clipped.",
+    "Resampling is ITK's B-spline of the third order; the lungs are found on the resampled CT in both.",
+    "A missing lung's place is in the box; the released code cuts the box around what was found.",
+)
 
 
 def differences(first: Recipe, second: Recipe) -> Iterator[tuple[str, JsonValue, JsonValue]]:

@@ -26,6 +26,28 @@ class Schedule(StrEnum):
     CONSTANT = "constant"
     COSINE = "cosine"  # down to 0 at the last step
     RESTARTS = "restarts"  # cosines of 10, 20, 40, ... epochs down to 1e-6, each from the full rate
+    RESTARTS_BY_EPOCH = "restarts_by_epoch"  # the same, but the rate moves once an epoch
+
+
+class EqualEpochs(StrEnum):
+    """Which of several epochs with the best validation concordance is kept."""
+
+    LAST = "last"
+    FIRST = "first"
+
+
+class StartWeights(StrEnum):
+    """What the linear layers behind the encoder start from."""
+
+    PYTORCH = "pytorch"  # PyTorch's own
+    XAVIER = "xavier"  # Glorot's uniform weights, and biases of 0
+
+
+class Turning(StrEnum):
+    """How a turned slice is read, and what comes from outside it."""
+
+    BILINEAR = "bilinear"  # with air
+    NEAREST = "nearest"  # the nearest pixel, with 0 HU
 
 
 class Precision(StrEnum):
@@ -73,6 +95,8 @@ class Fitting(_Settings):
     warm_up_epochs : over which the learning rate rises in a line
     accumulate : batches whose gradients make one step
     patience : epochs without a better validation concordance after which a fit ends; None: never before the last
+    equal_epochs : which is kept
+    start_weights : of the linear layers that train from the beginning
     centre_features : cached features reach the network less their mean over the training patients' slices
     """
 
@@ -87,6 +111,8 @@ class Fitting(_Settings):
     accumulate: int = Field(default=1, gt=0)
     patience: int | None = Field(default=None, gt=0)
     precision: Precision = Precision.FLOAT32
+    equal_epochs: EqualEpochs = EqualEpochs.LAST
+    start_weights: StartWeights = StartWeights.PYTORCH
     centre_features: bool = True
 
 
@@ -106,12 +132,14 @@ class Augmentation(_Settings):
     views : K, how many random views of each slice are kept as features of a frozen encoder
     flip : probability of a horizontal flip in a random view
     degrees : a random view is rotated by an angle between minus and plus this
+    turning : how it is read
     """
 
     probability: float = Field(default=0.2, ge=0, le=1)
     views: int = Field(default=4, gt=0)
     flip: float = Field(default=0.5, ge=0, le=1)
     degrees: float = Field(default=20.0, ge=0, le=180)
+    turning: Turning = Turning.BILINEAR
 
 
 class Recipe(_Settings):

@@ -31,7 +31,7 @@ class SliceFilter(StrEnum):
     """Which slices are kept by their share of lung."""
 
     EACH = "each"  # exactly those at or above the share (the paper)
-    RUN = "run"  # everything from the first slice above it to the last one, which is left out (the released code)
+    RUN = "run"  # everything from the first slice above it to the last one, both included (the released code)
 
 
 Segment = Callable[[NDArray[np.float32], tuple[float, float, float]], Mask]  # as `lungs.LungSegmenter`
@@ -163,7 +163,7 @@ def slices_with_lung(lungs: Mask, min_fraction: float, slice_filter: SliceFilter
     fraction = (lungs > 0).mean(axis=(1, 2))
     if slice_filter is SliceFilter.RUN:
         above = np.flatnonzero(fraction > min_fraction)
-        kept = np.arange(above[0], above[-1]) if above.size else above
+        kept = np.arange(above[0], above[-1] + 1) if above.size else above
     else:
         kept = np.flatnonzero(fraction >= min_fraction)
     if kept.size == 0:

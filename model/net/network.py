@@ -3,6 +3,7 @@
 `SurvivalNet` reads from top to bottom; its parts are in `encoders` (with `trunks`), `fusion` and `deephit`.
 """
 
+from enum import StrEnum
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,6 +18,13 @@ from survnode.model.net.fusion import Fusion, SoftAttention, build_fusion, weigh
 from survnode.model.net.trunks import TRUNKS, EncoderName
 
 
+class Embedded(StrEnum):
+    """What is embedded."""
+
+    SLICES = "slices"  # each slice's features, before they are fused (the paper)
+    PATIENT = "patient"  # the patient's vector, after it (the Medical Slice Transformer)
+
+
 class NetworkConfig(BaseModel):
     """Everything that shapes a `SurvivalNet`; the defaults are the paper's.
 
@@ -24,6 +32,7 @@ class NetworkConfig(BaseModel):
     ----------
     stem_channels : 1 sums the encoder's RGB kernels, 3 repeats the slice
     embedding_dim : E
+    embedded : the features of slices, or of the patient
     n_bins : K, monthly bins up to the horizon
     feature_scale : features reach the embedding as (features - centre) * feature_scale
     feature_dropout : probability with which a feature is dropped in training, after centring
@@ -37,6 +46,7 @@ class NetworkConfig(BaseModel):
     freezing: Freezing = Freezing.TRUNK
     embedding_dim: int = Field(default=256, gt=0)
     fusion: Fusion = Fusion.ATTENTION
+    embedded: Embedded = Embedded.SLICES
     deephit: DeepHitConfig = DeepHitConfig()
     n_bins: int = Field(default=24, gt=0)
     feature_scale: float = Field(default=1.0, gt=0)
@@ -88,7 +98,9 @@ class SurvivalNet(PartlyTrained):
         self.register_buffer("feature_centre", torch.zeros(self.encoder.features))  # (F,)
         self.feature_dropout = nn.Dropout(config.feature_dropout)
         self.embed = nn.Linear(self.encoder.features, width)
-        self.fusion = build_fusion(config.fusion, width)
+        self.fusion = build_fusion(
+            config.fusion, width if config.embedded is Embedded.SLICES else self.encoder.features
+        )
         self.deephit = DeepHit(width, config.n_bins, config.deephit)
 
     def forward(self, slices: Tensor, mask: Tensor) -> Output:
@@ -112,14 +124,18 @@ class SurvivalNet(PartlyTrained):
         mask = self.shown(mask)
         features = features.masked_fill(~mask.unsqueeze(-1), 0)  # (B, S, F), so that nothing on padding can leak
         features = self.feature_dropout((features - self.feature_centre) * self.config.feature_scale)
-        embedded = self.embed(features)  # (B, S, F) -> (B, S, E)
-        patients, attention = self.fusion(embedded, mask)  # (B, S, E) -> (B, E), (B, S)
+        if self.config.embedded is Embedded.PATIENT:
+            patients, attention = self.fusion(features, mask)  # (B, S, F) -> (B, F), (B, S)
+            patients = self.embed(patients)  # (B, F) -> (B, E)
+        else:
+            embedded = self.embed(features)  # (B, S, F) -> (B, S, E)
+            patients, attention = self.fusion(embedded, mask)  # (B, S, E) -> (B, E), (B, S)
         return Output(self.deephit(patients), attention)  # (B, E) -> (B, K + 1)
 
     @property
     def fuses_linearly(self) -> bool:
         """Whether `forward_fused` can take the place of `forward_features`."""
-        return self.config.fusion in (Fusion.ATTENTION, Fusion.MEAN)
+        return self.config.fusion in (Fusion.ATTENTION, Fusion.MEAN) and self.config.embedded is Embedded.SLICES
 
     def forward_fused(self, features: Tensor, mask: Tensor) -> Output:
         """What `forward_features` says, up to rounding, with the slices fused before they are embedded.

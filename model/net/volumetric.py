@@ -16,7 +16,7 @@ from survnode.model.extras import require_extra
 from survnode.model.net.deephit import DeepHit, DeepHitConfig
 from survnode.model.net.encoders import Encoder, Freezing, PartlyTrained, TrunkSpec, headless, without
 from survnode.model.net.fusion import Fusion
-from survnode.model.net.network import NetworkConfig, Output
+from survnode.model.net.network import Embedded, NetworkConfig, Output
 from survnode.model.net.trunks import EncoderName
 from survnode.model.weights import WeightsName
 
@@ -27,7 +27,9 @@ class VolumeEncoderName(StrEnum):
     """A volume encoder."""
 
     RESNET3D_18 = "resnet3d_18"  # Tran et al., CVPR 2018, trained on Kinetics-400
-    DENSENET3D_121 = "densenet3d_121"  # Huang et al., CVPR 2017, in 3D; nobody publishes weights
+    # Huang et al., CVPR 2017, in 3D; nobody publishes weights.
+    DENSENET3D_121 = "densenet3d_121"  # its first convolution passes every slice, as in the paper's published code
+    DENSENET3D_121_MONAI = "densenet3d_121_monai"  # MONAI's own, which passes every other slice
 
 
 class VolumetricConfig(BaseModel):
@@ -75,14 +77,25 @@ def volume_of(slices: Tensor) -> Tensor:
 def medical_slice_transformer(freezing: Freezing = Freezing.TRUNK) -> NetworkConfig:
     """The Medical Slice Transformer (Müller-Franzes et al., Sci Rep 2025) with a DeepHit head.
 
-    DINOv2-S on each slice, then one transformer block over the slices with a class token, as wide as the features.
+    DINOv2-S on each slice, one transformer block over the features with a class token, and of this token the embedding.
     """
     return NetworkConfig(
-        encoder=EncoderName.DINOV2_S, stem_channels=3, freezing=freezing, embedding_dim=384, fusion=Fusion.CLASS_TOKEN
+        encoder=EncoderName.DINOV2_S,
+        stem_channels=3,
+        freezing=freezing,
+        fusion=Fusion.CLASS_TOKEN,
+        embedded=Embedded.PATIENT,
     )
 
 
 def _densenet3d_121() -> nn.Module:
+    trunk = _densenet3d_121_monai()
+    stem = next(module for module in trunk.modules() if isinstance(module, nn.Conv3d))
+    stem.stride = (1, 2, 2)
+    return trunk
+
+
+def _densenet3d_121_monai() -> nn.Module:
     require_extra("train", "The network DenseNet3D-121")
     from monai.networks.nets.densenet import DenseNet121  # noqa: PLC0415  wanted by this baseline alone, slow to import
 
@@ -106,5 +119,8 @@ VOLUME_TRUNKS: dict[VolumeEncoderName, TrunkSpec] = {
     ),
     VolumeEncoderName.DENSENET3D_121: TrunkSpec(
         _densenet3d_121, 1024, None, without(), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+    ),
+    VolumeEncoderName.DENSENET3D_121_MONAI: TrunkSpec(
+        _densenet3d_121_monai, 1024, None, without(), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
     ),
 }

@@ -1,5 +1,8 @@
 """Named recipes: what they are, how they differ, and how single settings change."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from survnode.model.ct.lungs import LungMethod
@@ -7,9 +10,12 @@ from survnode.model.net.encoders import Freezing
 from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
 from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig
+from survnode.model.timegrid import TimeGrid
 from survnode.train.errors import RecipeRefused
 from survnode.train.presets import PRESETS, REASONS, Preset, differences, with_settings
 from survnode.train.recipe import Recipe, Schedule
+
+from .trees import papers_outcomes
 
 PAPER = PRESETS[Preset.PAPER]
 
@@ -61,3 +67,12 @@ def test_all_impossible_settings_are_told_at_once() -> None:
 def test_recipe_survives_json(network: object) -> None:
     recipe = PAPER.model_copy(update={"network": network})
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_deaths_of_month_24_train_as_events_in_the_released_preset(shared_data: Path) -> None:
+    recipe = PRESETS[Preset.RELEASED]
+    outcomes = papers_outcomes(shared_data)
+    months = np.array([recipe.months.months(outcome.days) for outcome in outcomes])
+    died = np.array([outcome.event for outcome in outcomes])
+    bins, event = TimeGrid(recipe.network.n_bins).bins(months, died)
+    assert (event & (bins < recipe.network.n_bins)).sum() == 251

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from survnode.model.net.encoders import Encoder, Freezing
 from survnode.model.net.network import NetworkConfig, intensities
@@ -63,7 +63,8 @@ class FeatureCache:
 
     def path(self, patient: Patient, view: int) -> Path:
         """The file of a patient and view."""
-        random = (self.augmentation.flip, self.augmentation.degrees, self.seed, view) if view != PLAIN else ()
+        drawn = self.augmentation.flip, self.augmentation.degrees, self.augmentation.turning, self.seed, view
+        random = drawn if view != PLAIN else ()
         encoder = f"{self.network.encoder}/{self.network.stem_channels}/{encoder_of(self.network)[1]}"
         key = key_of(self.slices.key(patient), self.window_hu, encoder, random)
         return self.folder / f"{key}.safetensors"
@@ -85,7 +86,7 @@ class FeatureCache:
 def encoder_of(network: Network) -> tuple[Encoder, str]:
     """The untrained, frozen encoder of a network, and the sha256 of its weights; made once a process.
 
-    Where nobody publishes weights it has random ones, always the same, and for a hash "random".
+    Where nobody publishes weights it has random ones, always the same, and for a hash "random" and its first stride.
     """
     return _encoder(network.encoder, network.stem_channels)
 
@@ -97,7 +98,13 @@ def _encoder(name: EncoderName | VolumeEncoderName, stem_channels: int) -> tuple
     with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         encoder = Encoder(trunk, stem_channels, Freezing.TRUNK).eval()
-        return encoder, encoder.load_pretrained() if trunk.weights else "random"
+        return encoder, encoder.load_pretrained() if trunk.weights else f"random, {_stride(encoder)}"
+
+
+def _stride(encoder: Encoder) -> str:
+    """How the first convolution of a trunk without published weights strides: it tells the variants apart."""
+    convolution = next(module for module in encoder.modules() if isinstance(module, (nn.Conv2d, nn.Conv3d)))
+    return "x".join(map(str, convolution.stride))
 
 
 def encode(encoder: Encoder, network: Network, slices: Tensor) -> Tensor:
@@ -115,6 +122,6 @@ def _make(wanted: FeatureCache, patient: Patient, view: int, path: Path) -> None
         if view != PLAIN:
             rng = np.random.default_rng([wanted.seed, view, int(patient.key[:12], 16)])
             together = isinstance(wanted.network, VolumetricConfig)
-            slices = random_views(slices, wanted.augmentation, rng, together=together)
+            slices = random_views(slices, wanted.augmentation, rng, window_hu=wanted.window_hu, together=together)
         encoded = encode(encoder, wanted.network, slices)
     write_arrays(path, {"features": encoded.cpu().numpy().astype(np.float16)})

@@ -121,7 +121,7 @@ class SliceInputs:
         chosen = torch.from_numpy(np.flatnonzero(np.broadcast_to(random, len(slices)))).to(slices.device)
         if not len(chosen):
             return slices
-        views = random_views(slices[chosen], self.augmentation, rng, together=self.together)
+        views = random_views(slices[chosen], self.augmentation, rng, window_hu=self.window_hu, together=self.together)
         return slices.index_copy(0, chosen, views)
 
 

@@ -24,7 +24,7 @@ from survnode.train.fit.files import write_whole
 from survnode.train.fit.inputs import Inputs, Net
 from survnode.train.fit.loss import deephit_loss
 from survnode.train.measure.concordance import concordance_td
-from survnode.train.recipe import Fitting, Precision, Schedule
+from survnode.train.recipe import EqualEpochs, Fitting, Precision, Schedule
 
 FloatArray = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -100,8 +100,8 @@ class Trainer:
     ) -> Epoch:
         """Train the network in place and leave it, in eval mode, as it was after its best epoch.
 
-        The best epoch has the highest validation concordance, the later one of equals. The same seed gives the same
-        network on the same machine with the same number of threads.
+        The best epoch has the highest validation concordance, of equals the settings' choice. The same seed gives the
+        same network on the same machine with the same number of threads.
         """
         best, best_state, done = self._begin(train)
         saved = time.monotonic()
@@ -110,7 +110,7 @@ class Trainer:
                 break
             loss = self._train_epoch(number, train)
             epoch = Epoch(number, loss, self.concordance(validation))
-            if not epoch.concordance < best.concordance:  # NaN, without a comparable pair: the last epoch
+            if self._is_better(epoch, best):
                 best, best_state = epoch, deepcopy(self.net.trained_state())
             if self.state is not None and time.monotonic() - saved >= save_every_s:
                 self._save(self.state, number, best, best_state)
@@ -119,6 +119,11 @@ class Trainer:
         self.net.load_trained_state(best_state)
         self.net.eval()
         return best
+
+    def _is_better(self, epoch: Epoch, best: Epoch) -> bool:
+        """Whether an epoch takes the best one's place; NaN, without a comparable pair: the last epoch does."""
+        first = self.settings.equal_epochs is EqualEpochs.FIRST
+        return not (epoch.concordance < best.concordance or (first and epoch.concordance == best.concordance))
 
     def predict(self, rows: Rows) -> Predicted:
         """What the network says of the patients in ``rows``."""
@@ -217,8 +222,11 @@ def learning_rate_factor(settings: Fitting, steps_an_epoch: int, step: int) -> f
         return (step + 1) / warm_up
     if settings.schedule is Schedule.CONSTANT:
         return 1.0
+    least = LEAST_RATE / settings.learning_rate
     if settings.schedule is Schedule.RESTARTS:
-        return _restarts_factor((step - warm_up) / steps_an_epoch, LEAST_RATE / settings.learning_rate)
+        return _restarts_factor((step - warm_up) / steps_an_epoch, least)
+    if settings.schedule is Schedule.RESTARTS_BY_EPOCH:
+        return _restarts_factor((step - warm_up) // steps_an_epoch, least)
     after = max(settings.epochs * steps_an_epoch - warm_up, 1)
     return 0.5 * (1 + math.cos(math.pi * min((step - warm_up) / after, 1.0)))
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from survnode.model.checkpoint import Checkpoint, load_checkpoint
 from survnode.model.net.network import SurvivalNet
@@ -10,7 +11,7 @@ from survnode.model.net.volumetric import VolumetricConfig, VolumetricNet
 from survnode.train.errors import InitialModelRefused
 from survnode.train.fit.features import Network, encoder_of
 from survnode.train.fit.inputs import Net
-from survnode.train.recipe import Recipe
+from survnode.train.recipe import Recipe, StartWeights
 
 
 def new_net(network: Network, seed: int) -> Net:
@@ -26,6 +27,16 @@ def new_net(network: Network, seed: int) -> Net:
     if not frozen and net.encoder.spec.weights is not None:
         net.encoder.load_pretrained()
     return net
+
+
+def start_weights(net: Net, start: StartWeights) -> None:
+    """Give the linear layers behind the encoder the weights that they start from."""
+    if start is StartWeights.PYTORCH:
+        return
+    own = set(net.encoder.modules())
+    for layer in (module for module in net.modules() if isinstance(module, nn.Linear) and module not in own):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
 
 
 def initial(init: Path, number: int) -> Checkpoint:

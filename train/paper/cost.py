@@ -6,7 +6,7 @@ from functools import cache
 import torch
 
 from survnode.model.net.cost import count_flops, count_parameters
-from survnode.model.net.network import NetworkConfig, SurvivalNet
+from survnode.model.net.network import Embedded, NetworkConfig, SurvivalNet
 from survnode.model.net.volumetric import VolumetricConfig, VolumetricNet
 
 SLICES = 72  # the mean in LUNG1
@@ -51,10 +51,11 @@ def cost_of(network: NetworkConfig | VolumetricConfig) -> Cost:
 def _cost_by_slice(net: SurvivalNet) -> Cost:
     width, image = net.config.embedding_dim, torch.empty(1, 1, SIZE, SIZE)
     per_slice = count_flops(net.encoder, image)
-    embedded, mask = torch.empty(1, SLICES, width), torch.ones(1, SLICES, dtype=torch.bool)
+    of_patient = net.config.embedded is Embedded.PATIENT
+    fused, mask = net.encoder.features if of_patient else width, torch.ones(1, SLICES, dtype=torch.bool)
     behind = (
-        count_flops(net.embed, torch.empty(1, SLICES, net.encoder.features))
-        + count_flops(net.fusion, embedded, mask)
+        count_flops(net.embed, torch.empty(1, 1 if of_patient else SLICES, net.encoder.features))
+        + count_flops(net.fusion, torch.empty(1, SLICES, fused), mask)
         + count_flops(net.deephit, torch.empty(1, width))
     )
     return _cost(net, per_slice, SLICES * per_slice + behind)

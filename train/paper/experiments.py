@@ -102,7 +102,12 @@ VOLUME_TITLES = {
     VolumeEncoderName.RESNET3D_18: ("ResNet3D-18 (Kinetics)", ""),
     VolumeEncoderName.DENSENET3D_121: (
         "DenseNet3D-121",
-        "Starts from random weights: nobody publishes any.",
+        "Starts from random weights: nobody publishes any. Its first convolution passes every slice, as in the released"
+        " code.",
+    ),
+    VolumeEncoderName.DENSENET3D_121_MONAI: (
+        "DenseNet3D-121 as MONAI has it",
+        "Starts from random weights. Its first convolution passes every other slice.",
     ),
 }
 SHARED_SETTINGS = ("deephit", "n_bins", "feature_scale", "feature_dropout", "slice_dropout")

@@ -92,7 +92,8 @@ COSTS: dict[str, PublishedCost] = {
         85_602_304, 35.0, 2520, "counted by hand: a counter that misses fused attention gets 33.5"
     ),
     "resnet3d_18": PublishedCost(33.28e6, None, 2924.6, "at 72 slices: conference abstract; the rest counted"),
-    "densenet3d_121": PublishedCost(11.51e6, None, None, COUNTED),
+    "densenet3d_121": PublishedCost(11.51e6, None, 295.5, COUNTED),
+    "densenet3d_121_monai": PublishedCost(11.51e6, None, 146.7, COUNTED),
 }
 COST_REMARKS = (
     "The published 2924.6 GFLOPs of ResNet3D-18 are about twice what is counted here (1431, or 1465 with three "

@@ -11,7 +11,7 @@ from survnode.model.checkpoint import save_checkpoint
 from survnode.model.timegrid import TimeGrid
 from survnode.train.cohorts.folds import Fold
 from survnode.train.fit.loop import Epoch, Predicted, Trainer
-from survnode.train.fit.networks import initial, new_net, start_from
+from survnode.train.fit.networks import initial, new_net, start_from, start_weights
 from survnode.train.measure.concordance import concordance_td
 from survnode.train.recipe import Recipe
 from survnode.train.runs.material import Material, inputs_of
@@ -40,7 +40,9 @@ def _fit(material: Material, fold: Fold, folder: Path, after_epoch: AfterEpoch) 
     """Fit, test and write the checkpoint of one fold."""
     recipe, seed = material.recipe_of(fold), _seed(material, fold)
     inputs = inputs_of(material, recipe)
-    net = new_net(recipe.network, seed).to(material.device)
+    net = new_net(recipe.network, seed)
+    start_weights(net, recipe.fitting.start_weights)
+    net = net.to(material.device)
     fitting = recipe.fitting.model_copy(update={"learning_rate": recipe.learning_rate})
     if material.init is not None:
         start_from(net, initial(material.init, fold.number), fold.number)

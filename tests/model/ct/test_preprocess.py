@@ -42,9 +42,9 @@ def test_exactly_the_slices_under_two_percent_are_dropped() -> None:
     assert slices_with_lung(lungs, 0.02, SliceFilter.EACH).tolist() == [1, 2, 4]
 
 
-def test_the_released_rule_keeps_the_run_without_its_last_slice() -> None:
+def test_the_released_rule_keeps_the_run_with_its_first_and_its_last_slice() -> None:
     lungs = lungs_with_fractions(0.01, 0.02, 0.5, 0.01, 0.3, 0.0)
-    assert slices_with_lung(lungs, 0.02, SliceFilter.RUN).tolist() == [2, 3]
+    assert slices_with_lung(lungs, 0.02, SliceFilter.RUN).tolist() == [2, 3, 4]
 
 
 @pytest.mark.parametrize("slice_filter", SliceFilter)

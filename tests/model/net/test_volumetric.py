@@ -84,7 +84,8 @@ def test_the_medical_slice_transformer_fuses_slices_with_a_class_token() -> None
     net = SurvivalNet(medical_slice_transformer(Freezing.HALF)).eval()
     output = net(torch.rand(1, 2, 1, 224, 224), torch.tensor([[True, True]]))
     assert isinstance(net.fusion, ClassTokenFusion)
-    assert net.encoder.features == net.config.embedding_dim == 384
+    assert net.encoder.features == net.fusion.norm.normalized_shape[0] == 384
+    assert tuple(net.embed.weight.shape) == (256, 384)  # of the class token, not of the slices
     assert output.logits.shape == (1, 25)
     assert output.attention is not None
     assert output.attention.shape == (1, 2)

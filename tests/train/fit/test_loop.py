@@ -12,7 +12,7 @@ from survnode.model.net.trunks import EncoderName
 from survnode.train.fit.inputs import FeatureInputs
 from survnode.train.fit.loop import Epoch, Outcomes, Trainer, learning_rate_factor
 from survnode.train.measure.concordance import compare_constant, concordance_td
-from survnode.train.recipe import Fitting, LossSettings, Precision, RankingMean, Schedule
+from survnode.train.recipe import EqualEpochs, Fitting, LossSettings, Precision, RankingMean, Schedule
 
 SETTINGS = Fitting(loss=LossSettings(beta=2.0, ranking_mean=RankingMean.PAIRS), batch=8, epochs=6, warm_up_epochs=1)
 TRAIN, VALIDATION = np.arange(40), np.arange(40, 60)
@@ -175,3 +175,22 @@ def test_restarts_are_cosines_of_10_20_and_40_epochs_after_the_warm_up() -> None
     assert rate[10] == pytest.approx((1e-3 + 1e-6) / 2)
     assert rate[14] < rate[13] < 2e-4
     assert min(rate) >= 1e-6
+
+
+def test_restarts_by_epoch_move_the_rate_once_an_epoch_to_what_the_others_begin_it_with() -> None:
+    by_step, by_epoch = (
+        SETTINGS.model_copy(update={"schedule": schedule, "warm_up_epochs": 0, "epochs": 30})
+        for schedule in (Schedule.RESTARTS, Schedule.RESTARTS_BY_EPOCH)
+    )
+    for step in range(150):
+        assert learning_rate_factor(by_epoch, 5, step) == learning_rate_factor(by_step, 5, step - step % 5)
+
+
+@pytest.mark.parametrize(("equal", "kept"), [(EqualEpochs.FIRST, 2), (EqualEpochs.LAST, 4)])
+def test_of_equal_epochs_the_first_or_the_last_is_kept(
+    equal: EqualEpochs, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = trainer(None, SETTINGS.model_copy(update={"equal_epochs": equal, "epochs": 5}))
+    concordances = iter([0.4, 0.6, 0.5, 0.6, 0.1])
+    monkeypatch.setattr(fitted, "concordance", lambda _: next(concordances))
+    assert fitted.fit(TRAIN, VALIDATION).number == kept

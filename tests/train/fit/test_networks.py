@@ -12,7 +12,8 @@ from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
 from survnode.train.errors import InitialModelRefused
 from survnode.train.fit.features import encoder_of
-from survnode.train.fit.networks import initial, new_net, start_from
+from survnode.train.fit.networks import initial, new_net, start_from, start_weights
+from survnode.train.recipe import StartWeights
 
 LITE0 = NetworkConfig(encoder=EncoderName.EFFICIENTNET_LITE0)
 
@@ -56,3 +57,14 @@ def test_fold_of_a_run_comes_before_its_ensemble(tmp_path: Path) -> None:
     (tmp_path / "model.json").unlink()  # the ensemble could not be read
     assert initial(tmp_path, 1).card.name == "survnode demonstration"
     assert initial(DEMO, 1).card.name == "survnode demonstration"
+
+
+def test_linear_layers_behind_the_encoder_may_start_from_xavier() -> None:
+    net, plain = new_net(LITE0, 0), new_net(LITE0, 0)
+    start_weights(net, StartWeights.PYTORCH)
+    assert torch.equal(net.embed.weight, plain.embed.weight)
+    start_weights(net, StartWeights.XAVIER)
+    limit = np.sqrt(6 / (1280 + 256))
+    assert limit * 0.99 < net.embed.weight.abs().max().item() <= limit
+    assert not net.deephit.bins.bias.any()
+    assert net.encoder is plain.encoder

@@ -2,7 +2,7 @@
 
 import pytest
 
-from survnode.model.net.volumetric import VolumetricConfig
+from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig
 from survnode.train.paper.cost import cost_of
 from survnode.train.paper.experiments import experiments, needed
 from survnode.train.paper.published import COSTS
@@ -35,3 +35,10 @@ def test_halving_the_frozen_layers_changes_only_what_trains() -> None:
     assert whole.flops == half.flops
     assert whole.parameters == half.parameters
     assert whole.trained < half.trained
+
+
+@pytest.mark.parametrize("name", ["densenet3d_121", "densenet3d_121_monai"])
+def test_both_densenets_cost_what_is_known(name: str) -> None:
+    cost = cost_of(VolumetricConfig(encoder=VolumeEncoderName(name)))
+    assert cost.encoder_parameters == pytest.approx(COSTS[name].parameters, rel=0.001)
+    assert cost.flops / 1e9 == pytest.approx(COSTS[name].gflops_at_72, rel=0.001)
