@@ -62,7 +62,9 @@ class Uncached(FeatureInputs):
         slices = intensities(self.slices[row], COARSE.window_hu)
         if rng is not None:
             drawn = np.flatnonzero(rng.random(len(slices)) < self.probability)
-            slices[drawn] = random_views(slices[drawn], PAPER.augmentation, rng, together=False)
+            slices[drawn] = random_views(
+                slices[drawn], PAPER.augmentation, rng, window_hu=COARSE.window_hu, together=False
+            )
         with torch.inference_mode():
             return encode(encoder_of(NETWORK)[0], NETWORK, slices)
 
