@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from survnode.train.commands.experiment import app as experiment_app
 from survnode.train.commands.options import (
+    AllowOverlap,
     Cache,
     Clinical,
     CohortOption,
@@ -59,6 +60,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     ] = None,
     init: Annotated[Path | None, typer.Option(help="Start each fold from that fold of this run or checkpoint.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of folds and networks.")] = 42,
+    allow_overlap: AllowOverlap = False,
     cache: Cache = None,
     workers: Workers = None,
     device: Device = "cpu",
@@ -86,6 +88,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
         init=init,
         workers=processes(workers, device),
         device=device,
+        allow_overlap=allow_overlap,
     )
     with bars() as listener:
         chosen = None if folds_file is None else read_folds(folds_file)
@@ -107,6 +110,10 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     ],
     data: Data = None,
     clinical: Clinical = None,
+    cross_validated: Annotated[
+        bool, typer.Option("--cross-validated", help="Each patient only by the members that never saw them.")
+    ] = False,
+    allow_overlap: AllowOverlap = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 42,
     cache: Cache = None,
     workers: Workers = None,
@@ -122,10 +129,19 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
 
     described, recipe = describe(cohort, data, clinical), recipe_of(read_card(checkpoint_folder(model)))
     count = processes(workers, device)
-    plan = RunPlan(model, recipe, out, cache_folder(cache), seed=seed, workers=count, device=device)
+    plan = RunPlan(
+        model,
+        recipe,
+        out,
+        cache_folder(cache),
+        seed=seed,
+        workers=count,
+        device=device,
+        allow_overlap=allow_overlap,
+    )
     with bars() as listener:
         patients = load(described, plan.caches, recipe.reading, listener=listener, workers=count)
-        evaluation = score(model, patients, plan, listener=listener)
+        evaluation = score(model, patients, plan, cross_validated=cross_validated, listener=listener)
     show_evaluation(evaluation, f"{model} on {described.name}", out, as_json=as_json)
 
 

@@ -7,6 +7,7 @@
     ├── RunDiffers          the output folder holds a run with other settings, another cohort or other folds
     ├── RecipeRefused       a setting that is not known, or not possible
     ├── InitialModelRefused the checkpoint to start from does not fit the network that is to be trained
+    ├── OverlapRefused      a cohort shares patients with what a model has seen
     ├── NothingToMeasure    no patient is left whose outcome and CT could be used
     ├── SystemRefused       a disk is full, a file or folder may not be read or written
     └── WorkerLost          a process was killed from outside
@@ -29,6 +30,10 @@ class RecipeRefused(TrainError):
 
 class InitialModelRefused(TrainError):
     """The checkpoint to start from does not fit the network that is to be trained."""
+
+
+class OverlapRefused(TrainError):
+    """A cohort that is to be measured shares patients or CT with what the model has seen."""
 
 
 class NothingToMeasure(TrainError):

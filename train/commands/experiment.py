@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from survnode.train.commands.options import (
+    AllowOverlap,
     Cache,
     Clinical,
     CohortOption,
@@ -79,6 +80,7 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     encoder: Encoder = "efficientnet_b0",
     folds: Annotated[int, typer.Option(min=2, help="Of the cross-validation.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of folds and networks.")] = 42,
+    allow_overlap: AllowOverlap = False,
     cache: Cache = None,
     workers: Workers = None,
     device: Device = "cpu",
@@ -105,6 +107,7 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
         seed=seed,
         workers=processes(workers, device),
         device=device,
+        allow_overlap=allow_overlap,
     )
     first = describe(cohort, data, clinical)
     other = None if second is None else describe(second, second_data, second_clinical)

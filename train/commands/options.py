@@ -58,6 +58,12 @@ Cache = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core, one with a GPU")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
+AllowOverlap = Annotated[
+    bool,
+    typer.Option(
+        "--allow-overlap", help='Measure also whom a model has seen; results say "contains training patients".'
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 

@@ -112,6 +112,7 @@ class Evaluation(_Value):
     d_calibration_shares : of the patients by survival at their own time, in tenths from 0 to 1; all 0.1 is perfect
     d_calibration : a small p speaks against calibration
     log_rank : between the risk groups
+    remark : what a reader of every figure must know; empty if there is nothing
     """
 
     patients: int
@@ -127,6 +128,7 @@ class Evaluation(_Value):
     d_calibration: ChiSquared
     risk_groups: tuple[RiskGroup, ...]
     log_rank: ChiSquared
+    remark: str = ""
 
 
 def evaluate(
@@ -137,6 +139,7 @@ def evaluate(
     folds: NDArray[np.int64] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    remark: str = "",
 ) -> Evaluation:
     """All measures of predictions, `Evaluation.metrics` with intervals over patients.
 
@@ -174,6 +177,7 @@ def evaluate(
         d_calibration=ChiSquared(statistic=statistic, p=p),
         risk_groups=tuple(_risk_group(group == number, time_months, event, grid, drawn) for number in np.unique(group)),
         log_rank=ChiSquared(statistic=difference, p=by_chance),
+        remark=remark,
     )
 
 

@@ -38,6 +38,7 @@ from survnode.train.paper.results import read_run
 from survnode.train.paper.tables import Findings
 from survnode.train.recipe import Recipe
 from survnode.train.runs.evaluate import score
+from survnode.train.runs.overlap import mark_or_refuse, overlap_of
 from survnode.train.runs.plan import RunPlan
 from survnode.train.runs.run import run
 
@@ -66,6 +67,7 @@ class Bench:
     workers: int = os.cpu_count() or 1
     device: str = "cpu"
     resamples: int = RESAMPLES
+    allow_overlap: bool = False
 
     @property
     def reference(self) -> System:
@@ -94,6 +96,7 @@ class Bench:
             workers=self.workers,
             device=self.device,
             resamples=self.resamples,
+            allow_overlap=self.allow_overlap,
         )
 
 
@@ -115,7 +118,11 @@ def run_systems(
     ------
     RunDiffers
         The folder was begun with other settings or another cohort.
+    OverlapRefused
+        The second cohort shares patients with the first, from whose models its own are to start.
     """
+    systems = tuple(systems)
+    _refuse_overlap(bench, systems, cohorts)
     _claim(bench, cohorts)
     reasons = {}
     for system in systems:
@@ -131,6 +138,15 @@ def run_systems(
             write_whole(absent, json.dumps({"reason": str(error)}).encode())
             listener("absent", name=system.name, reason=str(error))
     return reasons
+
+
+def _refuse_overlap(bench: Bench, systems: Iterable[System], cohorts: Mapping[Population, Cohort]) -> None:
+    """Look for patients of both cohorts before anything trains: no repeat of a transfer would be of new patients."""
+    both = [cohorts[source] for source in Population if source in cohorts]
+    if len(both) > 1 and any(system.start is not Start.PRETRAINED for system in systems):
+        first, second = both
+        overlap = overlap_of(first, second)
+        mark_or_refuse(overlap, second.name, f"the models of {first.name}", allowed=bench.allow_overlap)
 
 
 def _run(bench: Bench, system: System, cohorts: Mapping[Population, Cohort | str], listener: RunListener) -> None:

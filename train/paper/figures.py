@@ -51,6 +51,11 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     return png, svg
 
 
+def write_across(figure: Figure, remark: str) -> None:
+    """Write what a reader must know into the figure itself, which may be shown without its words."""
+    figure.text(0.5, 0.995, remark, ha="center", va="top", size=10, weight="bold", color=ATTENTION)
+
+
 def cost_figure(bubbles: Sequence[Bubble]) -> Figure:
     """Figure 3: concordance against floating point operations at 72 slices; the area counts parameters."""
     figure = Figure(figsize=(11, 6))

@@ -17,7 +17,7 @@ from survnode.train.measure.evaluate import Estimate
 from survnode.train.paper import published
 from survnode.train.paper.cost import Cost, cost_of
 from survnode.train.paper.experiments import Experiment, System
-from survnode.train.paper.figures import Bubble, attention_figure, cost_figure, patient_figure, save
+from survnode.train.paper.figures import Bubble, attention_figure, cost_figure, patient_figure, save, write_across
 from survnode.train.paper.results import Result
 from survnode.train.paper.tables import (
     REMARK,
@@ -40,7 +40,13 @@ RESEARCH_USE = "For research use only. Nothing here is fit to guide the care of 
 
 @dataclass(frozen=True)
 class Section:
-    """A table or a figure with its words; ``missing`` says why there is no figure."""
+    """A table or a figure with its words.
+
+    Parameters
+    ----------
+    missing : why there is no figure
+    remark : what a reader must know of everything in it, also where the figure stands alone
+    """
 
     title: str
     table: Table | None = None
@@ -48,6 +54,7 @@ class Section:
     stem: str = ""
     caption: str = ""
     missing: str = ""
+    remark: str = ""
 
 
 def write_report(
@@ -82,8 +89,9 @@ def sections(
     """The tables and figures in the paper's order."""
     yield _of_table(cohort_table(cohorts))
     for name in ("q1-3d", "q2-fusion", "q3-encoders"):
-        yield _of_table(comparison_table(experiments[name], findings))
-    yield _of_table(transfer_table(experiments["q4-transfer"], findings))
+        yield _of_table(comparison_table(experiments[name], findings), findings.remark(experiments[name].systems))
+    transfer = experiments["q4-transfer"]
+    yield _of_table(transfer_table(transfer, findings), findings.remark(transfer.systems))
     costs = {system: _cost_or_reason(system) for system in experiments["q5-cost"].systems}
     yield _of_table(cost_table(costs))
     yield _cost_section(costs, findings)
@@ -99,6 +107,7 @@ def sections(
         stem="figure-4",
         caption=f"{reference.title}; each patient by the fold that did not see them. "
         "One means that a place receives its even share. " + " ".join(published.REMARKS["attention"]),
+        remark=result.remark,
     )
     yield _patient_section(result, slices_of)
 
@@ -124,7 +133,8 @@ def _patient_section(result: Result, slices_of: Slices) -> Section:
         f"{chosen.capitalize()}, not chosen for its looks. Above each slice its number and its share of the attention; "
         f"the frame is the wider the greater the share. {published.EXAMPLE}"
     )
-    return Section(title, figure=patient_figure(result, row, slices), stem="figure-5", caption=caption)
+    figure = patient_figure(result, row, slices)
+    return Section(title, figure=figure, stem="figure-5", caption=caption, remark=result.remark)
 
 
 def _cost_section(costs: Mapping[System, Cost | str], findings: Findings) -> Section:
@@ -133,7 +143,8 @@ def _cost_section(costs: Mapping[System, Cost | str], findings: Findings) -> Sec
     if not bubbles:
         return Section(title, missing="No system ran yet.")
     caption = f"{len(bubbles)} of {len(costs)} systems ran."
-    return Section(title, figure=cost_figure(bubbles), stem="figure-3", caption=caption)
+    remark = findings.remark(costs)
+    return Section(title, figure=cost_figure(bubbles), stem="figure-3", caption=caption, remark=remark)
 
 
 def _bubbles(costs: Mapping[System, Cost | str], findings: Findings) -> Iterator[Bubble]:
@@ -162,15 +173,17 @@ def _cost_or_reason(system: System) -> Cost | str:
         return str(error)
 
 
-def _of_table(table: Table) -> Section:
-    return Section(table.title, table=table)
+def _of_table(table: Table, remark: str = "") -> Section:
+    return Section(table.title, table=table, remark=remark)
 
 
 def _section_html(section: Section, folder: Path) -> str:
-    body = ""
+    body = f'<p class="use">{escape(section.remark)}</p>' if section.remark else ""
     if section.table:
         body += _table_html(section.table)
     if section.figure:
+        if section.remark:
+            write_across(section.figure, section.remark)
         _, svg = save(section.figure, folder / section.stem)
         body += _image(svg, section.title)
     if section.missing:

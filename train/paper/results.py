@@ -25,6 +25,7 @@ class Result:
     time_months, event : (B,) what became of them
     cif : (B, K), as `Prediction.cif`
     attention : for each patient (S,), feet to head, sums to 1; empty from a network without slices
+    remark : what a reader must know of every figure of these predictions; empty if there is nothing
     """
 
     patients: tuple[str, ...]
@@ -33,6 +34,7 @@ class Result:
     event: NDArray[np.bool_]
     cif: FloatArray
     attention: tuple[FloatArray, ...] = ()
+    remark: str = ""
 
     def of(self, patients: tuple[str, ...]) -> Self:
         """The same for these patients only, in their order."""
@@ -45,6 +47,7 @@ class Result:
             self.event[rows],
             self.cif[rows],
             tuple(self.attention[row] for row in rows) if self.attention else (),
+            self.remark,
         )
 
     def incidence_at(self, row: int) -> float:
@@ -66,6 +69,7 @@ def read_run(folder: Path, cohort: Cohort) -> Result:
         np.array([of_patient[patient].event for patient in patients], np.bool_),
         np.stack([_column(rows[patient], "cif") for patient in patients]),
         tuple(_column(attention[patient], "attention") for patient in patients) if attention else (),
+        rows[patients[0]][0].get("remark", ""),
     )
 
 

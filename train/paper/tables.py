@@ -57,8 +57,14 @@ class Findings:
 
     def why(self, system: System) -> str:
         """What a reader of the system's row must know."""
-        missing = "" if system.name in self.results else self.reasons.get(system.name, NOT_RUN)
-        return " ".join(words for words in (system.note, missing) if words)
+        result = self.results.get(system.name)
+        words = self.reasons.get(system.name, NOT_RUN) if result is None else result.remark
+        return " ".join(sentence for sentence in (system.note, words) if sentence)
+
+    def remark(self, systems: Iterable[System]) -> str:
+        """What a reader must know of a table or figure of these systems; empty if there is nothing."""
+        ran = (self.results[system.name] for system in systems if system.name in self.results)
+        return " ".join(dict.fromkeys(result.remark for result in ran if result.remark))
 
 
 def cohort_table(cohorts: Iterable[Cohort]) -> Table:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import JsonValue
 
-from survnode.model.checkpoint import Tensors, load_checkpoint, save_checkpoint
+from survnode.model.checkpoint import Tensors, load_checkpoint, read_card, save_checkpoint
+from survnode.model.seen import SeenPatients, merge_members
 from survnode.train.cohorts.folds import Fold, Role
 from survnode.train.cohorts.phantom import PhantomPatient
 from survnode.train.fit.files import write_whole
@@ -53,6 +54,7 @@ def finish(plan: RunPlan, material: Material, results: tuple[FoldResult, ...], u
         folds=predictions.fold,
         resamples=plan.resamples,
         seed=plan.seed,
+        remark=material.remark,
     )
     write_tables(out, predictions, cohort, measured.slices)
     truth = _truth(plan, measured, predictions) if unseen else None
@@ -77,14 +79,22 @@ def _members(plan: RunPlan, folds: Sequence[Fold]) -> tuple[Tensors, ...]:
     return tuple(load_checkpoint(plan.folder(fold)).members[0] for fold in folds)
 
 
+def _seen(plan: RunPlan, folds: Sequence[Fold]) -> tuple[SeenPatients, ...] | None:
+    """Whom each member of the ensemble has seen; None where one does not say."""
+    members = [read_card(plan.folder(fold)).seen for fold in folds]
+    recorded = [records for records in members if records is not None]
+    return merge_members(recorded) if len(recorded) == len(members) else None
+
+
 def _measured(
     plan: RunPlan, material: Material, results: tuple[FoldResult, ...], unseen: Material | None
 ) -> tuple[Material, Predictions]:
     """Who is measured: the cohort, each patient by the fold that tested them, or the unseen one by all folds."""
     if unseen is None:
-        return material, gathered(material.cohort, results)
+        return material, gathered(material.cohort, results, material.remark)
     predicted = mean_prediction(_members(plan, [result.fold for result in results]), unseen)
-    return unseen, Predictions(unseen.cohort.ids, None, predicted.cif, tuple(predicted.attention))
+    attention = tuple(predicted.attention)
+    return unseen, Predictions(unseen.cohort.ids, None, predicted.cif, attention, material.remark)
 
 
 def _truth(plan: RunPlan, measured: Material, predictions: Predictions) -> TruthComparison | None:
@@ -125,13 +135,18 @@ def _write_ensemble(finished: Run) -> None:
         survival=survival.mean(axis=0) if unseen else 1 - finished.predictions.cif[:, -1],
         metrics=_figures_of_unseen(finished) if unseen else _figures(finished),
         lung_heights_mm=material.lung_heights_mm(material.cohort.patients),
+        seen=_seen(plan, folds),
         spreads=np.ptp(survival, axis=0).tolist(),
     )
     save_checkpoint(plan.out, seal(learned, material.recipe, material.cohort), members)
 
 
 def _figures(finished: Run) -> dict[str, JsonValue]:
-    return {name: estimate.model_dump(mode="json") for name, estimate in finished.evaluation.metrics.items()}
+    evaluation = finished.evaluation
+    figures: dict[str, JsonValue] = {
+        name: estimate.model_dump(mode="json") for name, estimate in evaluation.metrics.items()
+    }
+    return {**figures, "remark": evaluation.remark} if evaluation.remark else figures
 
 
 def _figures_of_unseen(finished: Run) -> dict[str, JsonValue]:

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from survnode.model.checkpoint import save_checkpoint
+from survnode.model.seen import SeenPatients, merge_members
 from survnode.model.timegrid import TimeGrid
 from survnode.train.cohorts.folds import Fold
 from survnode.train.fit.loop import Epoch, Predicted, Trainer
@@ -15,6 +16,7 @@ from survnode.train.fit.networks import initial, new_net, start_from, start_weig
 from survnode.train.measure.concordance import concordance_td
 from survnode.train.recipe import Recipe
 from survnode.train.runs.material import Material, inputs_of
+from survnode.train.runs.overlap import seen_by_initial, seen_in
 from survnode.train.runs.results import FoldResult, read_result, write_result
 from survnode.train.runs.sealing import Learned, keep, rounded, seal
 from survnode.train.workers import one_thread_here
@@ -61,9 +63,19 @@ def _fit(material: Material, fold: Fold, folder: Path, after_epoch: AfterEpoch) 
         survival=survival,
         metrics=_metrics(material, recipe, result),
         lung_heights_mm=material.lung_heights_mm(material.cohort.of(fold.train)),
+        seen=_seen(material, fold),
     )
     save_checkpoint(folder, seal(learned, recipe, material.cohort), (state,))
     return result
+
+
+def _seen(material: Material, fold: Fold) -> tuple[SeenPatients, ...] | None:
+    """Whom the fold's network has seen: those who trained it or chose its epoch, and whom its initial model saw."""
+    own = seen_in(material.cohort, material.cohort.of((*fold.train, *fold.validation)))
+    if material.init is None:
+        return (own,)
+    inherited = seen_by_initial(material.init, fold.number)
+    return None if inherited is None else (*merge_members([(own, *inherited)]),)
 
 
 def _seed(material: Material, fold: Fold) -> int:
@@ -82,5 +94,7 @@ def _metrics(material: Material, recipe: Recipe, result: FoldResult) -> dict[str
         return {"epoch": best.number, "validation": validation}
     rows, grid, outcomes = material.rows(fold.test), TimeGrid(recipe.network.n_bins), material.outcomes
     tested = concordance_td(grid, result.predicted.cif, outcomes.time_months[rows], outcomes.event[rows])
-    test: JsonValue = {"patients": len(fold.test), "ctd": rounded(tested)}
+    test: dict[str, JsonValue] = {"patients": len(fold.test), "ctd": rounded(tested)}
+    if material.remark:
+        test["remark"] = material.remark
     return {"epoch": best.number, "validation": validation, "test": test}

@@ -34,6 +34,7 @@ class Material:
     ----------
     caches : folder of slices and features
     init : a run, or a checkpoint, whose networks are started from
+    remark : what every result must carry; see `survnode.train.runs.overlap`
     """
 
     name: str
@@ -43,6 +44,7 @@ class Material:
     seed: int
     device: str = "cpu"
     init: Path | None = None
+    remark: str = ""
 
     @property
     def slices(self) -> SliceCache:

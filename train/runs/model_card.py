@@ -101,7 +101,10 @@ def _counted(reasons: Iterable[str]) -> Iterator[str]:
 
 
 def _figures(evaluation: Evaluation) -> Iterator[str]:
-    yield from ("## Figures", "", f"95 % intervals from {evaluation.resamples} bootstrap resamples of patients.", "")
+    yield from ("## Figures", "")
+    if evaluation.remark:
+        yield from (f"**{evaluation.remark}**", "")
+    yield from (f"95 % intervals from {evaluation.resamples} bootstrap resamples of patients.", "")
     yield from ("| figure | value | 95 % interval |", "|---|---|---|")
     for name, words in FIGURES.items():
         if name in evaluation.metrics:

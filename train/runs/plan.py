@@ -19,6 +19,7 @@ class RunPlan:
     caches : folder that any number of runs share: slices, features and headers
     folds, seed : of the cross-validation; the seed is also that of the networks
     init : a run or checkpoint whose networks are started from, fold by fold
+    allow_overlap : measure also patients whom a model has seen, and mark every result
     workers : processes; 1 does everything in this one, as a GPU wants it
     """
 
@@ -32,6 +33,7 @@ class RunPlan:
     workers: int = os.cpu_count() or 1
     device: str = "cpu"
     resamples: int = RESAMPLES
+    allow_overlap: bool = False
 
     def folder(self, fold: Fold) -> Path:
         """Of a fold's checkpoint."""

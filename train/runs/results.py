@@ -42,15 +42,25 @@ class Predictions:
     fold : (B,) int64, the fold that tested each patient; None where all folds together predict another cohort
     cif : (B, K)
     attention : of each patient (S,), feet to head; empty for a network that has none
+    remark : what every table must carry, in a column of its own; empty if there is nothing
     """
 
     patients: tuple[str, ...]
     fold: NDArray[np.int64] | None
     cif: FloatArray
     attention: tuple[FloatArray, ...] = ()
+    remark: str = ""
+
+    def marked(self, *cells: str | float) -> list[str | float]:
+        """A row of a table, with the remark where there is one."""
+        return [*cells, self.remark] if self.remark else list(cells)
+
+    def header(self, *names: str) -> list[str]:
+        """The names of a table's columns, with that of the remark where there is one."""
+        return [*names, "remark"] if self.remark else list(names)
 
 
-def gathered(cohort: Cohort, results: Sequence[FoldResult]) -> Predictions:
+def gathered(cohort: Cohort, results: Sequence[FoldResult], remark: str = "") -> Predictions:
     """The folds' predictions in the order of the cohort."""
     places = {who: (index, place) for index, result in enumerate(results) for place, who in enumerate(result.fold.test)}
     tested = [(results[index], place) for index, place in (places[who] for who in cohort.ids)]
@@ -59,6 +69,7 @@ def gathered(cohort: Cohort, results: Sequence[FoldResult]) -> Predictions:
         np.array([result.fold.number for result, _ in tested], np.int64),
         np.stack([result.predicted.cif[place] for result, place in tested]),
         tuple(result.predicted.attention[place] for result, place in tested if result.predicted.attention),
+        remark,
     )
 
 
@@ -93,21 +104,24 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write one row a patient and month: patient, fold, month, cif."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["patient", "fold", "month", "cif"])
+        writer.writerow(predictions.header("patient", "fold", "month", "cif"))
         for who, fold, cif in zip(predictions.patients, _folds(predictions), predictions.cif, strict=True):
-            writer.writerows([who, fold, month, f"{value:.8g}"] for month, value in enumerate(cif.tolist(), 1))
+            writer.writerows(
+                predictions.marked(who, fold, month, f"{value:.8g}") for month, value in enumerate(cif.tolist(), 1)
+            )
 
 
 def write_attention(path: Path, predictions: Predictions, cohort: Cohort, slices: SliceCache) -> None:
     """Write one row a patient and slice, feet to head: which source image it shows (from 0), and its attention."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["patient", "fold", "slice", "slices", "image", "images", "attention"])
+        names = "patient", "fold", "slice", "slices", "image", "images", "attention"
+        writer.writerow(predictions.header(*names))
         rows = zip(cohort.patients, _folds(predictions), predictions.attention, strict=True)
         for patient, fold, attention in rows:
             seen = slices.read(patient)
             writer.writerows(
-                [patient.id, fold, index, len(attention), image, seen.images, f"{weight:.6g}"]
+                predictions.marked(patient.id, fold, index, len(attention), image, seen.images, f"{weight:.6g}")
                 for index, (image, weight) in enumerate(zip(seen.source.tolist(), attention.tolist(), strict=True))
             )
 

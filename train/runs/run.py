@@ -14,6 +14,7 @@ interrupted one comes to the same figures as one that was not.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from survnode.train.cohorts.folds import Fold, Role, make_folds, make_holdouts, 
 from survnode.train.fit.features import encoder_of
 from survnode.train.fit.loop import Epoch
 from survnode.train.fit.networks import initial
-from survnode.train.journal import EPOCH, MEASURED, PROGRESS, Journal, RunListener, unheard
+from survnode.train.journal import EPOCH, MEASURED, PROGRESS, WARNING, Journal, RunListener, unheard
 from survnode.train.runs.claim import claim, refuse_other_settings
 from survnode.train.runs.finish import Run, finish
 from survnode.train.runs.fold import fit_fold
 from survnode.train.runs.material import Material, fill_features, prepared, steps
+from survnode.train.runs.overlap import mark_or_refuse, overlap_of, overlap_of_folds, overlap_of_unseen
 from survnode.train.runs.plan import RunPlan
 from survnode.train.runs.results import FoldResult
 from survnode.train.runs.sealing import rounded
@@ -59,6 +61,8 @@ def run(
         There are too few patients, or ``folds`` are of other patients.
     NothingToMeasure
         No CT could be used.
+    OverlapRefused
+        Patients who are to be measured were seen before, and the plan does not allow it.
     WeightsMissing, WeightsChanged, InitialModelRefused, CheckpointRefused
     """
     _refuse_early(plan)
@@ -68,6 +72,11 @@ def run(
         material = prepared(cohort, plan, journal)
         other = None if unseen is None else prepared(unseen, plan, journal)
         chosen = _folds(material.cohort, plan, folds, tested=other is None)
+        material = replace(
+            material, remark=_remark(plan, material.cohort, chosen, None if other is None else other.cohort)
+        )
+        if material.remark:
+            journal(WARNING, sentence=material.remark)
         claim(plan, material.cohort, chosen, None if other is None else other.cohort)
         read = [it.cohort for it in (material, other) if it is not None]
         excluded, warned = [it for who in read for it in who.exclusions], [it for who in read for it in who.warned]
@@ -81,6 +90,27 @@ def run(
         metrics = {name: estimate.value for name, estimate in finished.evaluation.metrics.items()}
         journal(MEASURED, **metrics)
     return finished
+
+
+def _remark(plan: RunPlan, cohort: Cohort, folds: Sequence[Fold], unseen: Cohort | None) -> str:
+    """What must be said of patients whom a model has seen before it is measured on them.
+
+    Raises
+    ------
+    OverlapRefused
+    """
+    allowed, remarks = plan.allow_overlap, list[str]()
+    if unseen is not None:
+        folds_of = f"the folds of {cohort.name}"
+        remarks.append(mark_or_refuse(overlap_of(cohort, unseen), unseen.name, folds_of, allowed=allowed))
+    if plan.init is not None:
+        start = f"the model to start from, {plan.init.name},"
+        if unseen is None:
+            overlap = overlap_of_folds(plan.init, folds, cohort)
+        else:
+            overlap = overlap_of_unseen(plan.init, folds, unseen)
+        remarks.append(mark_or_refuse(overlap, (unseen or cohort).name, start, allowed=allowed))
+    return " ".join(dict.fromkeys(filter(None, remarks)))
 
 
 def _folds(cohort: Cohort, plan: RunPlan, folds: Sequence[Fold] | None, *, tested: bool) -> tuple[Fold, ...]:

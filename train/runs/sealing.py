@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from survnode.model.checkpoint import Backbone, Card, CohortSummary, Lungs, limits_of
+from survnode.model.seen import SeenPatients
 from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.fit.features import encoder_of
 from survnode.train.fit.inputs import Net
@@ -30,6 +31,7 @@ class Learned:
     survival : (B,) at the horizon, as predicted for them
     metrics : figures for the card
     lung_heights_mm : of these patients
+    seen : records of whom it has seen; None where a model that it started from has none
     spreads : of these patients, how far apart the members of an ensemble lie; see `Limits`
     """
 
@@ -39,6 +41,7 @@ class Learned:
     survival: NDArray[np.float64]
     metrics: dict[str, JsonValue]
     lung_heights_mm: Sequence[float]
+    seen: tuple[SeenPatients, ...] | None
     spreads: Sequence[float] = ()
 
 
@@ -60,6 +63,7 @@ def seal(learned: Learned, recipe: Recipe, cohort: Cohort) -> Card:
         ),
         metrics=learned.metrics,
         cohort_survival=_percentiles(learned.survival),
+        seen=learned.seen,
         limits=limits_of(learned.lung_heights_mm, learned.spreads),
         intended_use=OF_PHANTOMS if cohort.computed else INTENDED_USE,
         licence="Apache-2.0" if cohort.computed else "as the cohort's",

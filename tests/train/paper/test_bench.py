@@ -17,7 +17,7 @@ from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
 from survnode.model.net.encoders import Encoder
 from survnode.train.cohorts.cohort import Cohort, DicomPatient
-from survnode.train.errors import NothingToMeasure, RunDiffers
+from survnode.train.errors import NothingToMeasure, OverlapRefused, RunDiffers
 from survnode.train.fit import features
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.slices import SliceCache
@@ -177,6 +177,14 @@ def test_transfer_waits_for_the_system_that_it_starts_from(tmp_path: Path) -> No
     cohorts = {Population.FIRST: tiny_cohort("lung1"), Population.SECOND: tiny_cohort("claro")}
     (reason,) = run_systems(bench, PAPER["q4-transfer"].systems[:1], cohorts).values()
     assert reason == "It starts from efficientnet_b0-attention, which has not run."
+
+
+def test_transfer_from_a_cohort_to_itself_is_refused_before_anything_trains(tmp_path: Path) -> None:
+    bench, one = tiny_bench(tmp_path, 32), tiny_cohort("lung1")
+    cohorts = {Population.FIRST: one, Population.SECOND: replace(one, name="claro")}
+    with pytest.raises(OverlapRefused, match="8 of 8 patients of claro have been seen by the models of lung1"):
+        run_systems(bench, PAPER["q4-transfer"].systems, cohorts)
+    assert not bench.out.exists()
 
 
 def test_a_folder_is_not_shared_by_two_recipes_or_cohorts(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,15 @@ def test_six_repeats_that_all_agree_give_the_published_test() -> None:
     assert "over 6 repeats: W = 0, p = 0.03125, r = 0.899." in table.notes[0]
     assert column(table.rows, TRANSFER, "repeats") == [REPEATS, REPEATS, 0]
     assert column(table.rows, TRANSFER, "published C-td") == [0.579, 0.503, 0.5608]
+
+
+def test_table_with_training_patients_says_so_in_the_row_and_in_a_figure() -> None:
+    marked = {name: replace(result, remark="Contains training patients.") for name, result in transfers().items()}
+    findings = Findings(marked, {})
+    table = transfer_table(PAPER["q4-transfer"], findings)
+    assert column(table.rows, TRANSFER, "remark")[:2] == ["Contains training patients."] * 2
+    assert findings.remark(PAPER["q4-transfer"].systems) == "Contains training patients."
+    assert findings.remark(PAPER["q2-fusion"].systems) == ""
 
 
 def test_only_repeats_with_both_are_tested() -> None:

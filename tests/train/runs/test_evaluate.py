@@ -5,31 +5,59 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from survnode.model.checkpoint import DEMO, Card, load_checkpoint, read_card
 from survnode.model.errors import CheckpointRefused
 from survnode.model.predict import Predictor
 from survnode.train.cli import app
-from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.phantom import draw_phantoms
-from survnode.train.errors import RunDiffers
-from survnode.train.runs.evaluate import recipe_of, warning_of
+from survnode.train.errors import OverlapRefused, RunDiffers
+from survnode.train.runs.evaluate import recipe_of
 from survnode.train.runs.finish import Run
+from survnode.train.runs.overlap import overlap_with
 
 from ..tiny import PATIENTS, rows
 
 
-def test_evaluation_scores_a_model_on_patients_as_it_is(whole: Run, tree: Path, tmp_path: Path) -> None:
-    words = ["evaluate", "--model", whole.plan.out, "--cohort", tree / "cohort.toml", "--out", tmp_path / "out"]
-    result = CliRunner().invoke(app, [*map(str, words), "--cache", str(whole.plan.caches), "--workers", "1", "--json"])
+def test_evaluation_of_a_run_on_its_own_patients_is_refused_and_offers_cross_validation(
+    whole: Run, tree: Path, tmp_path: Path
+) -> None:
+    refused = evaluated(whole, tree, tmp_path / "out").exception
+    assert isinstance(refused, OverlapRefused)
+    assert "8 of 8 patients of phantom have been seen by tiny (8 by PatientID, 8 by CT)" in str(refused)
+    assert "--cross-validated" in str(refused)
+    assert not (tmp_path / "out").exists()
+
+
+def test_cross_validated_evaluation_gives_the_predictions_of_the_run(whole: Run, tree: Path, tmp_path: Path) -> None:
+    result = evaluated(whole, tree, tmp_path / "out", "--cross-validated")
+    assert result.exit_code == 0, result.output
+    assert "remark" not in json.loads(result.stdout)
+    predicted, expected = (rows(folder / "predictions.csv") for folder in (tmp_path / "out", whole.plan.out))
+    assert [(row["patient"], row["fold"]) for row in predicted] == [(row["patient"], row["fold"]) for row in expected]
+    assert [float(row["cif"]) for row in predicted] == pytest.approx([float(row["cif"]) for row in expected], abs=1e-6)
+
+
+def test_allowed_overlap_is_marked_wherever_there_are_figures(whole: Run, tree: Path, tmp_path: Path) -> None:
+    result = evaluated(whole, tree, tmp_path / "out", "--allow-overlap")
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     assert (told["patients"], told["resamples"], told["seed"]) == (len(PATIENTS), 1000, 42)
+    said = "Contains training patients: 8 of 8 (8 by PatientID, 8 by CT)."
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert {told["remark"], metrics["warning"], metrics["pooled"]["remark"]} == {said}
+    for table in ("predictions.csv", "attention.csv"):
+        assert {row["remark"] for row in rows(tmp_path / "out" / table)} == {said}
     predicted = rows(tmp_path / "out" / "predictions.csv")
     volume = whole.material.cohort.patients[0].volume()
     expected = Predictor(load_checkpoint(whole.plan.out)).predict(volume).cif
     assert [float(row["cif"]) for row in predicted[:24]] == pytest.approx(expected, abs=2e-3)
+
+
+def evaluated(whole: Run, tree: Path, out: Path, *more: str) -> Result:
+    words = ["evaluate", "--model", whole.plan.out, "--cohort", tree / "cohort.toml", "--out", out, *more]
+    return CliRunner().invoke(app, [*map(str, words), "--cache", str(whole.plan.caches), "--workers", "1", "--json"])
 
 
 def test_evaluation_does_not_overwrite_a_training_run(whole: Run, tree: Path) -> None:
@@ -45,17 +73,12 @@ def demonstration() -> Card:
     return read_card(DEMO)
 
 
-def test_model_measured_on_the_cohort_that_it_was_trained_on_carries_a_warning(whole: Run, cohort: Cohort) -> None:
-    card = read_card(whole.plan.out)
-    assert "tiny was trained on this very cohort" in (warning_of(card, cohort) or "")
-    assert warning_of(card, replace(cohort, patients=cohort.patients[1:])) is None
-
-
-def test_demonstration_model_measured_on_phantoms_of_its_own_carries_a_warning(demonstration: Card) -> None:
-    phantoms = Cohort("phantom", draw_phantoms(3, 100), computed=True)
-    assert "phantom-unseen are others" in (warning_of(demonstration, phantoms) or "")
-    assert warning_of(demonstration, replace(phantoms, name="phantom-unseen")) is None
-    assert warning_of(demonstration, replace(phantoms, computed=False)) is None  # patients whom somebody called so
+def test_demonstration_model_has_seen_its_phantoms_and_no_others(demonstration: Card) -> None:
+    own, others = draw_phantoms(3, 100), draw_phantoms(3, 100, 3, "PHANTOM-UNSEEN")
+    assert overlap_with(demonstration.seen, own).sentence.startswith("Contains training patients: 3 of 3")
+    assert not overlap_with(demonstration.seen, others)
+    renamed = [replace(patient, id=f"NEW-{patient.seed}") for patient in own]
+    assert overlap_with(demonstration.seen, renamed).by_image == 3
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,14 @@ from survnode.train.fit.networks import new_net
 from survnode.train.presets import PRESETS, Preset
 from survnode.train.recipe import KeptWeights
 from survnode.train.runs.model_card import INTENDED_USE
+from survnode.train.runs.overlap import seen_in
 from survnode.train.runs.sealing import OF_PHANTOMS, Learned, keep, rounded, seal
 
 PATIENTS = tuple(DicomPatient(f"P{k}", 3.0, k < 2, False, "1.2", (), "ab") for k in range(5))
 COHORT = Cohort("mine", PATIENTS)
 SURVIVAL = np.array([0.4, 0.2, 0.8, 0.6])
-LEARNED = Learned("m", PATIENTS[:4], "mine, training part", SURVIVAL, {"ctd": 0.5}, [250.0, 300.0])
+SEEN = (seen_in(COHORT, PATIENTS[:4]),)
+LEARNED = Learned("m", PATIENTS[:4], "mine, training part", SURVIVAL, {"ctd": 0.5}, [250.0, 300.0], SEEN)
 RECIPE = PRESETS[Preset.DEMONSTRATION]
 
 
