@@ -29,11 +29,22 @@ at_least() { # name, number of files that the check saw, least number: a check t
 at_least "ruff" "$($bin/ruff check --show-files | wc -l)" 50
 $bin/ruff check
 $bin/ruff format --check
-$bin/mypy -p survnode.node -p survnode.model -p survnode.train
-at_least "mypy on tests" "$(find tests -name '*.py' | wc -l)" 10
-$bin/mypy tests
 at_least "import-linter" "$(grep -c 'tool.importlinter.contracts' pyproject.toml)" 3
 $bin/lint-imports
-# Two processes side by side, a file in one of them (tests/conftest.py). Each computes with one thread: with more they
-# would wait for each other. Coverage costs half as much time again: ask for it by --cov.
-OMP_NUM_THREADS=1 $bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25 "$@"
+at_least "mypy on tests" "$(find tests -name '*.py' | wc -l)" 10
+types() {
+    $bin/mypy -p survnode.node -p survnode.model -p survnode.train && $bin/mypy tests
+}
+said=$(mktemp)
+types >"$said" 2>&1 & # beside the tests: without the cache of an earlier run it takes the better part of a minute
+types=$!
+trap 'kill "$types" 2>/dev/null || true; rm -f "$said"' EXIT
+# Four processes side by side, a file in one of them (tests/conftest.py): half of the time a test waits for a node or a
+# peer, so that two cores are busy. Each may take 2.5 GiB of memory; where that is too much, or cores are many, give
+# another --numprocesses. Each computes with one thread: with more they would wait for each other. Coverage costs half
+# as much time again: ask for it by --cov.
+OMP_NUM_THREADS=1 $bin/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --durations 25 "$@" &&
+    tested=0 || tested=$?
+wait "$types" && typed=0 || typed=$?
+cat "$said"
+exit $((tested || typed))

@@ -18,20 +18,56 @@ from survnode.node.logs import Unquoted
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
+ACCEPTANCE = "tests/acceptance"
+APART = frozenset({f"{ACCEPTANCE}/test_fetch.py", f"{ACCEPTANCE}/test_whole_studies.py"})  # with nodes of their own
+LONGEST = (  # a minute and more on a machine that does nothing else; those that compute beside those that wait
+    "tests/train/paper/test_sixty_phantoms.py",
+    "tests/integration/test_main_job.py",
+    "tests/train/paper/test_bench.py",
+    ACCEPTANCE,
+    "tests/train/runs/test_run.py",
+    f"{ACCEPTANCE}/test_fetch.py",
+    "tests/train/test_demonstration.py",
+    "tests/integration/test_faults.py",
+    "tests/node/results/test_judges.py",
+    f"{ACCEPTANCE}/test_whole_studies.py",
+    "tests/train/runs/test_whatever_trains.py",
+    "tests/integration/test_kills.py",
+    "tests/node/test_cli.py",
+    "tests/integration/test_no_identity.py",
+    "tests/node/commands/test_check_and_serve.py",
+    "tests/integration/test_sources.py",
+    "tests/model/ct/test_lungs.py",
+    "tests/integration/test_reissue.py",
+    "tests/node/commands/test_exit_codes.py",
+    "tests/integration/test_bombs.py",
+)
+
+
+def scope_of(nodeid: str) -> str:
     """What one of the processes of a test run takes as a whole.
 
-    It is a file, whose tests share costly fixtures; or all acceptance tests, which share a node and its peers.
+    It is a file, whose tests share costly fixtures; or the acceptance tests that share a node and its peers.
     """
+    file = nodeid.partition("::")[0]
+    return ACCEPTANCE if file.startswith(f"{ACCEPTANCE}/") and file not in APART else file
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc]  # xdist tells no types
+    """Gives each process a scope after the other."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file, _, _ = nodeid.partition("::")
-        folder, _, _ = file.rpartition("/")
-        return folder if folder == "tests/acceptance" else file
+        return scope_of(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     return Together(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, so that no process is left alone with one of them in the end."""
+    places = {scope: place for place, scope in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(scope_of(item.nodeid), len(LONGEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)

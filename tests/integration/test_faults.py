@@ -14,21 +14,31 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
+from survnode.model.phantom.phantom import make_phantom, write_dicom
+
 from .nodes import Pacs, RunningNode, until
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pacs() -> Iterator[Pacs]:
     pacs = Pacs()
     yield pacs
     pacs.stop()
 
 
-@pytest.fixture
-def node(tmp_path: Path, pacs: Pacs) -> Iterator[RunningNode]:
-    node = RunningNode(tmp_path, {"pacs": pacs.start()})
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, pacs: Pacs) -> Iterator[RunningNode]:
+    """A node whose first worker was killed at its start."""
+    destinations = {"pacs": pacs.start()}
+    node = RunningNode(tmp_path_factory.mktemp("node"), destinations, model="demo")  # long enough to be interrupted
+    starting = Thread(target=node.start)
+    starting.start()
+    first = until("the start of a worker", lambda: next(iter(pids(node, "worker-cpu")), None))
+    os.kill(first, signal.SIGKILL)
+    starting.join()
+    assert len(pids(node, "worker-cpu")) == 2
     yield node
-    node.stop()
+    assert node.stop() == 0
 
 
 def events(node: RunningNode, name: str) -> list[dict[str, Any]]:
@@ -48,13 +58,7 @@ def pids(node: RunningNode, child: str) -> list[int]:
 def test_a_node_outlives_a_worker_killed_at_its_start_and_a_database_that_is_locked(
     node: RunningNode, pacs: Pacs, thorax64_series: list[Path]
 ) -> None:
-    starting = Thread(target=node.start)
-    starting.start()
-    first = until("the start of a worker", lambda: next(iter(pids(node, "worker-cpu")), None))
-    os.kill(first, signal.SIGKILL)
-    starting.join()
-    assert len(pids(node, "worker-cpu")) == 2
-
+    workers = len(pids(node, "worker-cpu"))
     assert set(node.send(thorax64_series)) == {0}
     lock = sqlite3.connect(node.data_dir / "survnode.db", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
@@ -71,8 +75,7 @@ def test_a_node_outlives_a_worker_killed_at_its_start_and_a_database_that_is_loc
     said = [event["loop"] for event in events(node, "loop.failed")]
     assert len(said) == len(set(said))
     assert failing <= loops(node, "loop.recovered")
-    assert len(pids(node, "worker-cpu")) == 2
-    assert node.stop() == 0
+    assert len(pids(node, "worker-cpu")) == workers
 
 
 def loops(node: RunningNode, event: str) -> set[str]:
@@ -80,19 +83,20 @@ def loops(node: RunningNode, event: str) -> set[str]:
 
 
 def test_a_receiver_is_back_however_often_it_dies_and_a_killed_worker_sets_no_study_aside(
-    node: RunningNode, thorax64_series: list[Path]
+    node: RunningNode, tmp_path: Path
 ) -> None:
-    node.start()
-    for deaths in range(1, 6):
+    before = len(pids(node, "receiver"))
+    for deaths in range(5):
         pid = pids(node, "receiver")[-1]
         node.port_file.unlink()
         os.kill(pid, signal.SIGKILL)
         until("a receiver", lambda: node.port_file.exists() or None)
-        assert len(pids(node, "receiver")) == deaths + 1
-    assert set(node.send(thorax64_series)) == {0}
+        assert len(pids(node, "receiver")) == before + deaths + 1
+    paths = write_dicom(make_phantom(7, shape=(60, 96, 96), spacing_mm=(5.0, 4.2, 4.2)), tmp_path / "ct")
+    started = len(events(node, "job.started"))
+    assert set(node.send(paths)) == {0}
     for kills in range(2):
-        until("a job that runs", partial(nth_event, node, "job.started", kills))
+        until("a job that runs", partial(nth_event, node, "job.started", started + kills))
         os.kill(node.worker_pid(), signal.SIGKILL)
-    uid = str(dcmread(thorax64_series[0], stop_before_pixels=True).StudyInstanceUID)
-    job = node.await_job(uid)
+    job = node.await_job(str(dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID))
     assert (job["attempts"], job["kills"]) == (3, 0)

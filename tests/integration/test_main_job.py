@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +34,15 @@ def pacs() -> Iterator[Pacs]:
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, pacs: Pacs) -> Iterator[RunningNode]:
-    running = RunningNode(tmp_path_factory.mktemp("node"), {"pacs": pacs.start()})
+def down_port() -> int:
+    """Where a destination will listen that is down until a test starts it."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, pacs: Pacs, down_port: int) -> Iterator[RunningNode]:
+    destinations = {"pacs": pacs.start(), "down": down_port}
+    running = RunningNode(tmp_path_factory.mktemp("node"), destinations, model="demo")  # long enough to be interrupted
     running.start()
     yield running
     assert running.stop() == 0
@@ -53,6 +62,10 @@ def rewritten(paths: list[Path], folder: Path, study: str, **attributes: object)
         written.append(folder / f"{number:04d}.dcm")
         ds.save_as(written[-1], enforce_file_format=True)
     return written
+
+
+def deliveries(node: RunningNode, job: int, destination: str) -> list[dict[str, Any]]:
+    return [row for row in node.status.job(job)["deliveries"] if row["destination"] == destination]
 
 
 def report_of(found: Sequence[Dataset]) -> Dataset:
@@ -140,7 +153,7 @@ def test_a_worker_killed_in_the_middle_of_a_job_costs_nothing(
     assert (job["kills"], job["attempts"]) == (0, 2)  # somebody else killed its worker
     found = pacs.of_study(uid)
     assert len(found) == len({ds.SOPInstanceUID for ds in found}) == 8
-    assert [row["tries"] for row in node.status.job(job["job"])["deliveries"]] == [1] * 8
+    assert [row["tries"] for row in deliveries(node, job["job"], "pacs")] == [1] * 8
 
 
 def missing_slice(paths: list[Path], folder: Path, study: str) -> list[Path]:
@@ -216,71 +229,68 @@ def test_what_is_no_ct_is_counted_and_what_is_no_data_set_is_refused(node: Runni
     assert len(node.status.studies()) == before
 
 
-def test_a_node_killed_after_the_last_acknowledged_image_completes_the_study(
-    tmp_path: Path, thorax64_series: list[Path]
-) -> None:
-    pacs = Pacs()
-    running = RunningNode(tmp_path, {"pacs": pacs.start()}, quiet_period_s=3)
-    uid = "1.2.3.120"
-    try:
-        running.start()
-        assert set(running.send(rewritten(thorax64_series, tmp_path / "ct", uid))) == {0}
-        running.kill()
-        assert running.jobs_of(uid) == []
-        running.start()
-        job = running.await_job(uid)
-        running.await_delivered(job["job"], "pacs")
-    finally:
-        running.stop()
-        pacs.stop()
-    assert len({ds.SOPInstanceUID for ds in pacs.of_study(uid)}) == len(pacs.of_study(uid)) == 8
-    assert running.status.study(uid)["images"] == len(thorax64_series)
+@dataclass(frozen=True)
+class Cut:
+    """A node that was killed between two images and started again, and the images of its two studies."""
+
+    node: RunningNode
+    pacs: Pacs
+    whole: list[Path]  # all of them acknowledged before it was killed
+    halved: list[Path]  # the first 15 of them acknowledged before, the others after
 
 
-def test_a_study_that_the_end_of_a_node_cut_in_two_is_judged_whole(tmp_path: Path, thorax64_series: list[Path]) -> None:
-    pacs = Pacs()
-    running = RunningNode(tmp_path, {"pacs": pacs.start()}, quiet_period_s=5)
-    uid = "1.2.3.121"
-    images = rewritten(thorax64_series, tmp_path / "ct", uid)
+WHOLE, HALVED = "1.2.3.120", "1.2.3.121"
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory, thorax64_series: list[Path]) -> Iterator[Cut]:
+    home, pacs = tmp_path_factory.mktemp("cut"), Pacs()
+    running = RunningNode(home, {"pacs": pacs.start()}, quiet_period_s=5)
+    whole, halved = (rewritten(thorax64_series, home / uid, uid) for uid in (WHOLE, HALVED))
     try:
         running.start()
-        assert set(running.send(images[:15])) == {0}
+        assert set(running.send(whole)) == {0}
+        assert set(running.send(halved[:15])) == {0}
         running.kill()
+        assert running.jobs_of(WHOLE) == running.jobs_of(HALVED) == []
         running.start()  # which takes longer than the quiet period that was left
-        assert set(running.send(images[15:])) == {0}
-        running.await_job(uid)
+        assert set(running.send(halved[15:])) == {0}
+        yield Cut(running, pacs, whole, halved)
     finally:
         running.stop()
         pacs.stop()
-    (job,) = running.jobs_of(uid)
-    assert (job["version"], running.status.job(job["job"])["images"]) == (1, len(images))
+
+
+def test_a_node_killed_after_the_last_acknowledged_image_completes_the_study(cut: Cut) -> None:
+    job = cut.node.await_job(WHOLE)
+    cut.node.await_delivered(job["job"], "pacs")
+    found = cut.pacs.of_study(WHOLE)
+    assert len({ds.SOPInstanceUID for ds in found}) == len(found) == 8
+    assert cut.node.status.study(WHOLE)["images"] == len(cut.whole)
+
+
+def test_a_study_that_the_end_of_a_node_cut_in_two_is_judged_whole(cut: Cut) -> None:
+    cut.node.await_job(HALVED)
+    (job,) = cut.node.jobs_of(HALVED)
+    assert (job["version"], cut.node.status.job(job["job"])["images"]) == (1, len(cut.halved))
 
 
 def test_a_destination_that_is_down_gets_its_results_when_it_is_back_and_holds_up_no_other(
-    tmp_path: Path, thorax64_series: list[Path]
+    node: RunningNode, pacs: Pacs, down_port: int, thorax64_series: list[Path], tmp_path: Path
 ) -> None:
-    up, down_port = Pacs(), free_port()
-    running = RunningNode(tmp_path, {"up": up.start(), "down": down_port})
-    uid = "1.2.3.130"
-    back = Pacs(down_port)
+    uid, back = "1.2.3.130", Pacs(down_port)
+    node.send(rewritten(thorax64_series, tmp_path / "ct", uid))
+    job = node.await_job(uid)["job"]
+    node.await_delivered(job, "pacs")
+    until(
+        "a try at the destination that is down",
+        lambda: next((row for row in deliveries(node, job, "down") if row["tries"]), None),
+    )
+    assert {row["state"] for row in deliveries(node, job, "down")} == {"WAITING"}
     try:
-        running.start()
-        running.send(rewritten(thorax64_series, tmp_path / "ct", uid))
-        job = running.await_job(uid)["job"]
-        running.await_delivered(job, "up")
-        waiting = until(
-            "a try at the destination that is down",
-            lambda: next((row for row in running.status.job(job)["deliveries"] if row["tries"]), None),
-        )
-        assert waiting is not None
-        assert {row["state"] for row in running.status.job(job)["deliveries"] if row["destination"] == "down"} == {
-            "WAITING"
-        }
         back.start()
-        running.await_delivered(job, "down")
+        node.await_delivered(job, "down")
     finally:
-        running.stop()
-        up.stop()
         back.stop()
-    assert len(up.received) == len(back.received) == 8
-    assert [ds.SOPInstanceUID for ds in back.received] == [ds.SOPInstanceUID for ds in up.received]
+    assert len(pacs.of_study(uid)) == len(back.of_study(uid)) == 8
+    assert [ds.SOPInstanceUID for ds in back.of_study(uid)] == [ds.SOPInstanceUID for ds in pacs.of_study(uid)]

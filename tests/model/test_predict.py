@@ -32,7 +32,7 @@ def checkpoint(*seeds: int, backbone: str = SHA256, spacing_mm: float = 1.0) -> 
         name="random",
         version="0",
         network=CONFIG.model_dump(mode="json"),
-        preprocessing=Preprocessing(spacing_mm=(3.0, spacing_mm, spacing_mm)),
+        preprocessing=Preprocessing(spacing_mm=(3.0, spacing_mm, spacing_mm), size=64),
         lungs=Lungs(method=LungMethod.THRESHOLD),
         backbone=Backbone(name="efficientnet_lite0", sha256=backbone),
         cohort=CohortSummary(description="nobody", n_patients=1, n_events=0, sha256="0"),

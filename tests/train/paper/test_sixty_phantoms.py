@@ -72,10 +72,10 @@ class Made:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("sixty")
-    clinical = write_tree(folder / "tree", drawn(), matrix=Matrix(10.0, 2.5), workers=2)
+    clinical = write_tree(folder / "tree", drawn(), matrix=Matrix(10.0, 2.5), workers=1)
     assert clinical == folder / "tree" / CLINICAL
     cohort = read_table(described(folder / "tree"), folder / "headers.sqlite", Reading())
-    bench = Bench(folder / "out", folder / "caches", RECIPE, EncoderName.EFFICIENTNET_LITE0, workers=2, resamples=1000)
+    bench = Bench(folder / "out", folder / "caches", RECIPE, EncoderName.EFFICIENTNET_LITE0, workers=1, resamples=1000)
     assert run_systems(bench, [bench.reference], {Population.FIRST: cohort}) == {}
     return Made(folder / "tree", cohort, bench)
 
@@ -86,7 +86,7 @@ def result_of(made: Made) -> Result:
 
 
 def ctd_of(cohort: Cohort, made: Made, out: str) -> Estimate:
-    plan = RunPlan("sixty", RECIPE, made.bench.out.parent / out, made.bench.caches, workers=2, resamples=1000)
+    plan = RunPlan("sixty", RECIPE, made.bench.out.parent / out, made.bench.caches, workers=1, resamples=1000)
     return run(cohort, plan).evaluation.metrics["ctd"]
 
 

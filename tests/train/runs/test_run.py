@@ -152,10 +152,10 @@ def test_run_that_loses_a_worker_says_so_and_goes_on_when_it_is_started_again(
     whole: Run, tree: Path, tmp_path: Path, so_far: Callable[[Path], bool]
 ) -> None:
     caches = tmp_path / "caches" if so_far is slices_are_made else whole.plan.caches
-    out, words = tmp_path / "out", ["--name", "tiny", "--workers", "2"]
+    out, words = tmp_path / "out", ["--name", "tiny"]
     killer = Thread(target=end_worker_when, args=(so_far, tmp_path))
     killer.start()
-    result = command(tree, caches, out, *words)
+    result = command(tree, caches, out, *words, "--workers", "2")
     killer.join()
     assert isinstance(result.exception, WorkerLost), result.output
     assert "SIGKILL" in str(result.exception)
