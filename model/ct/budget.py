@@ -6,10 +6,11 @@ of the header, and what a compressed image says of itself, by which decoders all
 
 import zlib
 from collections.abc import Iterable, Iterator
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset, read_preamble
@@ -64,6 +65,39 @@ def bytes_as_read(path: Path) -> int:
             if size > MAX_INFLATED_BYTES:
                 raise _too_large(f"A file inflates to more than {MAX_INFLATED_BYTES >> 20} MiB.")
         return size
+
+
+def read_file(path: Path, *, pixels: bool = False, keywords: list[str] | None = None, force: bool = False) -> Dataset:
+    """The data set in a file, and nothing allocated by what it merely claims; raises what pydicom raises, too.
+
+    Parameters
+    ----------
+    pixels : its pixels as well
+    keywords : of the attributes that are wanted; None: all
+    force : take a file that does not say that it is DICOM
+
+    Raises
+    ------
+    SeriesUnsuitable
+        As `bytes_as_read`: the whole of a deflated file is inflated, whatever is wanted of it.
+    """
+    bytes_as_read(path)
+    with _File(path) as file:
+        return dcmread(file, stop_before_pixels=not pixels, specific_tags=keywords, force=force)
+
+
+class _File(BufferedReader):
+    """Reads no more than there is: a length of 4 GiB in an element is allocated before it is seen to be none."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(FileIO(str(path)))  # pydicom wants a name that is text
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """The next bytes, at most ``size``."""
+        if size is not None and size > _CHUNK_BYTES:
+            size = max(min(size, self._size - self.tell()), 0)
+        return super().read(size)
 
 
 def check_claims(datasets: Iterable[Dataset]) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID
 
 from survnode.model.ct.arrangement import Arrangement, SourceImage, arrange
-from survnode.model.ct.budget import bytes_as_read, check_compressed, check_files
+from survnode.model.ct.budget import check_compressed, check_files, read_file
 from survnode.model.ct.frames import Frame
 from survnode.model.errors import Reason, SeriesUnsuitable
 
@@ -60,21 +60,25 @@ def read_series(paths: Iterable[Path]) -> list[Dataset]:
     Raises
     ------
     SeriesUnsuitable
-        They are too large, see `survnode.model.ct.budget`.
+        They are too large, see `survnode.model.ct.budget`, or one of them is cut short.
     """
     paths = list(paths)
     check_files(paths)
-    return [dcmread(path) for path in paths]
+    return [_read_whole(path) for path in paths]
+
+
+def _read_whole(path: Path) -> Dataset:
+    try:
+        return read_file(path, pixels=True)
+    except (SeriesUnsuitable, OSError):
+        raise
+    except Exception as error:  # pydicom raises what it likes at a file that is no data set
+        raise SeriesUnsuitable(Reason.UNREADABLE_PIXELS, "The file of an image cannot be read to its end.") from error
 
 
 def read_headers(paths: Iterable[Path]) -> list[Dataset]:
     """The data sets at ``paths`` without their pixels; raises `SeriesUnsuitable` where one is too large."""
-    return [_read_header(path) for path in paths]
-
-
-def _read_header(path: Path) -> Dataset:
-    bytes_as_read(path)  # the whole of a deflated file is inflated, whatever is wanted of it
-    return dcmread(path, stop_before_pixels=True)
+    return [read_file(path) for path in paths]
 
 
 def load_volume(datasets: Sequence[Dataset]) -> Volume:

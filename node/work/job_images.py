@@ -5,9 +5,9 @@ from errno import errorcode
 from pathlib import Path
 
 import structlog
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
-from survnode.model.ct.budget import bytes_as_read
+from survnode.model.ct.budget import read_file
 from survnode.node import errors
 from survnode.node.state.database import Database
 from survnode.node.state.files import is_as_received
@@ -60,8 +60,7 @@ def readable_headers(paths: Iterable[Path]) -> list[Dataset]:
 def _header(path: Path) -> Dataset | None:
     """None if it cannot be read."""
     try:
-        bytes_as_read(path)
-        return dcmread(path, stop_before_pixels=True, force=True)
+        return read_file(path, force=True)
     except Exception as error:  # noqa: BLE001  pydicom raises what a broken file happens to break
         log.warning("instance.unreadable", file=path.name, error=errors.described(error))
         return None

@@ -16,9 +16,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
+from survnode.model.ct.budget import read_file
 from survnode.train.cohorts.errors import TreeMissing
 
 Progress = Callable[[int, int], None]  # what is done, of how much
@@ -146,7 +146,7 @@ def _is_known(row: _Row | None, state: tuple[int, int]) -> bool:
 
 def _read(path: str, state: tuple[int, int]) -> _Row:
     try:
-        ds = dcmread(path, stop_before_pixels=True, specific_tags=KEYWORDS)
+        ds = read_file(Path(path), keywords=KEYWORDS)
         text = {keyword: str(ds.get(keyword) or "").strip() for keyword in KEYWORDS}
     except InvalidDicomError:
         return _Row(path, *state, UNREADABLE if path.lower().endswith(".dcm") else NOT_DICOM)

@@ -166,6 +166,27 @@ def test_deflated_file_that_inflates_to_500_mib_is_refused_without_being_inflate
         assert refusal_of(lambda read=read: read([bomb])).reason is Reason.TOO_LARGE  # type: ignore[misc]
 
 
+def test_of_an_element_that_claims_4_gib_no_more_is_allocated_than_there_is(tmp_path: Path) -> None:
+    ct_slice(1).save_as(tmp_path / "1.dcm", enforce_file_format=True)
+    content = (tmp_path / "1.dcm").read_bytes()
+    at = content.index(struct.pack("<HH", 0x7FE0, 0x0010))
+    claim = struct.pack("<HH2sHL", 0x0029, 0x0010, b"OB", 0, 0xFFFFFFF0)
+    (tmp_path / "1.dcm").write_bytes(content[:at] + claim + content[at:])
+    tracemalloc.start()
+    read_headers([tmp_path / "1.dcm"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 << 20
+
+
+def test_a_series_of_which_a_file_is_cut_short_is_refused(tmp_path: Path) -> None:
+    ds = ct_slice(1)
+    ds.compress(RLELossless, generate_instance_uid=False)
+    ds.save_as(tmp_path / "1.dcm", enforce_file_format=True)
+    (tmp_path / "1.dcm").write_bytes((tmp_path / "1.dcm").read_bytes()[:-20])
+    assert refusal_of(lambda: read_series([tmp_path / "1.dcm"])).reason is Reason.UNREADABLE_PIXELS
+
+
 def test_deflated_file_counts_as_what_it_inflates_to(tmp_path: Path) -> None:
     ds = ct_slice(1)
     del ds.file_meta

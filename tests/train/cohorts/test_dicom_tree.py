@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from survnode.model.ct import budget
+from survnode.model.ct.budget import read_file
 from survnode.train.cohorts import dicom_tree
 from survnode.train.cohorts.dicom_tree import BATCH, DicomTree, index_tree
 from survnode.train.cohorts.errors import TreeMissing
@@ -23,11 +26,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that were opened."""
     names: list[str] = []
 
-    def reading(path: str, **how: Any) -> Dataset:
-        names.append(Path(path).name)
-        return dcmread(path, **how)
+    def reading(path: Path, **how: Any) -> Dataset:
+        names.append(path.name)
+        return read_file(path, **how)
 
-    monkeypatch.setattr(dicom_tree, "dcmread", reading)
+    monkeypatch.setattr(dicom_tree, "read_file", reading)
     return names
 
 
@@ -102,3 +105,17 @@ def test_interruption_costs_one_batch(tmp_path: Path, opened: list[str]) -> None
 def test_absent_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TreeMissing, match="is not a folder"):
         indexed(tmp_path)
+
+
+def test_a_file_that_inflates_to_more_than_ct_does_is_told_as_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_series(tmp_path / "tree", "A", "1")[0]
+    ds = dcmread(path)
+    ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    ds.add_new(0x7FE00010, "OW", bytes(2 << 20))
+    ds.save_as(path)
+    assert indexed(tmp_path).unreadable == ()
+    monkeypatch.setattr(budget, "MAX_INFLATED_BYTES", 1 << 20)
+    path.touch()
+    assert indexed(tmp_path).unreadable == (path,)
