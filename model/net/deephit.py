@@ -33,14 +33,23 @@ class DeepHit(nn.Module):
         last = config.cause_specific[-1] if config.cause_specific else width + latent
         self.shared = fully_connected([width, *config.shared], config.dropout)
         self.cause_specific = fully_connected([width + latent, *config.cause_specific], config.dropout)
-        self.bins = nn.Linear(last, n_bins + 1)
+        self.bins = nn.Linear(last, self.outputs(n_bins))
 
     def forward(self, patients: Tensor) -> Tensor:
-        """Logits (B, K + 1) of vectors (B, E); their softmax is the probability mass."""
+        """Outputs (B, `outputs`) of vectors (B, E): what the loss is computed from."""
         latent = self.shared(patients)  # (B, 100)
         residual = torch.cat([patients, latent], dim=1)  # (B, E + 100)
-        logits: Tensor = self.bins(self.cause_specific(residual))
-        return logits
+        outputs: Tensor = self.bins(self.cause_specific(residual))
+        return outputs
+
+    @staticmethod
+    def outputs(n_bins: int) -> int:
+        """How many numbers it puts out for K bins."""
+        return n_bins + 1
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """Logits (B, K + 1) of what `forward` put out; their softmax is the probability mass."""
+        return outputs
 
 
 def fully_connected(sizes: Sequence[int], dropout: float) -> nn.Sequential:

@@ -1,6 +1,6 @@
 """The network, in reading order: slices -> features -> embeddings -> one vector a patient -> months.
 
-`SurvivalNet` reads from top to bottom; its parts are in `encoders` (with `trunks`), `fusion` and `deephit`.
+`SurvivalNet` reads from top to bottom; its parts are in `encoders` (with `trunks`), `fusion` and `heads`.
 """
 
 from enum import StrEnum
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from survnode.model.net.deephit import DeepHit, DeepHitConfig
 from survnode.model.net.encoders import Encoder, Freezing, PartlyTrained
 from survnode.model.net.fusion import Fusion, SoftAttention, build_fusion, weighted_sum
+from survnode.model.net.heads import HeadName, build_head
 from survnode.model.net.trunks import TRUNKS, EncoderName
 
 
@@ -33,6 +34,7 @@ class NetworkConfig(BaseModel):
     stem_channels : 1 sums the encoder's RGB kernels, 3 repeats the slice
     embedding_dim : E
     embedded : the features of slices, or of the patient
+    deephit : sizes of the head's stacks, whichever head it is
     n_bins : K, monthly bins up to the horizon
     feature_scale : features reach the embedding as (features - centre) * feature_scale
     feature_dropout : probability with which a feature is dropped in training, after centring
@@ -47,6 +49,7 @@ class NetworkConfig(BaseModel):
     embedding_dim: int = Field(default=256, gt=0)
     fusion: Fusion = Fusion.ATTENTION
     embedded: Embedded = Embedded.SLICES
+    head: HeadName = HeadName.DEEPHIT
     deephit: DeepHitConfig = DeepHitConfig()
     n_bins: int = Field(default=24, gt=0)
     feature_scale: float = Field(default=1.0, gt=0)
@@ -68,15 +71,31 @@ class Output(NamedTuple):
     ----------
     logits : (B, K + 1), the last bin for those alive at the horizon
     attention : (B, S), sums to 1 over the real slices and is 0 on padding; None from a network without slices
+    outputs : what the head put out, from which its loss is computed; of DeepHit the logits
     """
 
     logits: Tensor
     attention: Tensor | None
+    outputs: Tensor
 
     @property
     def pmf(self) -> Tensor:
         """Probability mass over the bins, (B, K + 1) float32, sums to 1."""
         return self.logits.float().softmax(dim=1)
+
+
+def said(head: DeepHit, patients: Tensor, attention: Tensor | None) -> Output:
+    """What a head says of patients' vectors, (B, E) -> (B, K + 1)."""
+    outputs = head(patients)
+    return Output(head.logits(outputs), attention, outputs)
+
+
+def head_of(net: nn.Module, name: HeadName) -> DeepHit:
+    """The head of a network, whose module has its name."""
+    head = net.get_submodule(name)
+    if not isinstance(head, DeepHit):
+        raise TypeError(name)
+    return head
 
 
 class SurvivalNet(PartlyTrained):
@@ -101,7 +120,13 @@ class SurvivalNet(PartlyTrained):
         self.fusion = build_fusion(
             config.fusion, width if config.embedded is Embedded.SLICES else self.encoder.features
         )
-        self.deephit = DeepHit(width, config.n_bins, config.deephit)
+        # Named by what it is: so are its weights in a checkpoint.
+        self.add_module(config.head, build_head(config.head, width, config.n_bins, config.deephit))
+
+    @property
+    def head(self) -> DeepHit:
+        """What makes months of a patient's vector."""
+        return head_of(self, self.config.head)
 
     def forward(self, slices: Tensor, mask: Tensor) -> Output:
         """Predict from slices.
@@ -130,7 +155,7 @@ class SurvivalNet(PartlyTrained):
         else:
             embedded = self.embed(features)  # (B, S, F) -> (B, S, E)
             patients, attention = self.fusion(embedded, mask)  # (B, S, E) -> (B, E), (B, S)
-        return Output(self.deephit(patients), attention)  # (B, E) -> (B, K + 1)
+        return said(self.head, patients, attention)  # (B, E) -> (B, K + 1)
 
     @property
     def fuses_linearly(self) -> bool:
@@ -152,7 +177,8 @@ class SurvivalNet(PartlyTrained):
             attention = scores.float().masked_fill(~mask, -torch.inf).softmax(dim=1)  # (B, S)
         else:
             attention = mask / mask.sum(dim=1, keepdim=True)
-        return Output(self.deephit(self.embed(weighted_sum(features, attention))), attention)  # (B, S, F) -> (B, F)
+        fused = weighted_sum(features, attention)  # (B, S, F) -> (B, F)
+        return said(self.head, self.embed(fused), attention)
 
     def shown(self, mask: Tensor) -> Tensor:
         """The mask (B, S) with real slices left out by chance in training, but none of a patient who would lose all."""

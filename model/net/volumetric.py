@@ -16,7 +16,8 @@ from survnode.model.extras import require_extra
 from survnode.model.net.deephit import DeepHit, DeepHitConfig
 from survnode.model.net.encoders import Encoder, Freezing, PartlyTrained, TrunkSpec, headless, without
 from survnode.model.net.fusion import Fusion
-from survnode.model.net.network import Embedded, NetworkConfig, Output
+from survnode.model.net.heads import HeadName, build_head
+from survnode.model.net.network import Embedded, NetworkConfig, Output, head_of, said
 from survnode.model.net.trunks import EncoderName
 from survnode.model.weights import WeightsName
 
@@ -41,6 +42,7 @@ class VolumetricConfig(BaseModel):
     stem_channels: Literal[1, 3] = 1
     freezing: Freezing = Freezing.TRUNK
     embedding_dim: int = Field(default=256, gt=0)
+    head: HeadName = HeadName.DEEPHIT
     deephit: DeepHitConfig = DeepHitConfig()
     n_bins: int = Field(default=24, gt=0)
 
@@ -53,7 +55,12 @@ class VolumetricNet(PartlyTrained):
         self.config = config
         self.encoder = Encoder(VOLUME_TRUNKS[config.encoder], config.stem_channels, config.freezing)
         self.embed = nn.Linear(self.encoder.features, config.embedding_dim)
-        self.deephit = DeepHit(config.embedding_dim, config.n_bins, config.deephit)
+        self.add_module(config.head, build_head(config.head, config.embedding_dim, config.n_bins, config.deephit))
+
+    @property
+    def head(self) -> DeepHit:
+        """What makes months of a patient's vector."""
+        return head_of(self, self.config.head)
 
     def forward(self, slices: Tensor, mask: Tensor) -> Output:
         """Predict from slices (B, S, 1, H, W) in [0, 1], feet to head, and their mask (B, S)."""
@@ -61,7 +68,7 @@ class VolumetricNet(PartlyTrained):
 
     def forward_features(self, features: Tensor) -> Output:
         """Predict from the encoder's features (B, F)."""
-        return Output(self.deephit(self.embed(features)), attention=None)  # (B, F) -> (B, E) -> (B, K + 1)
+        return said(self.head, self.embed(features), None)  # (B, F) -> (B, E) -> (B, K + 1)
 
     def encode(self, slices: Tensor, mask: Tensor) -> Tensor:
         """Features (B, F), each patient at their own depth: a convolution would see the padding of a batch."""

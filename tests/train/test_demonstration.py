@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from typer.testing import CliRunner, Result
 
 from survnode.model.checkpoint import DEMO, load_checkpoint, read_card
+from survnode.model.net.network import NetworkConfig
 from survnode.model.predict import Predictor
 from survnode.train.cli import app
 from survnode.train.cohorts.phantom import draw_phantoms
@@ -100,7 +101,7 @@ def test_same_seed_makes_the_same_model_and_what_is_in_the_cache_is_not_made_aga
 def test_packaged_model_has_the_settings_of_the_preset_and_states_that_it_meets_its_goals() -> None:
     card = read_card(DEMO)
     preset = PRESETS[Preset.DEMONSTRATION]
-    assert card.network == preset.network.model_dump(mode="json")
+    assert NetworkConfig.model_validate(card.network) == preset.network
     assert card.preprocessing == preset.preprocessing
     unseen = json.loads((DEMO / "model.json").read_text())["metrics"]["unseen"]
     assert unseen["patients"] >= 150

@@ -7,7 +7,7 @@ epoch makes the same network as one that was never interrupted.
 import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from survnode.model.net.heads import Cox
 from survnode.model.net.network import Output, SurvivalNet
 from survnode.model.timegrid import TimeGrid, cif_from_pmf
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.inputs import Inputs, Net
-from survnode.train.fit.loss import deephit_loss
+from survnode.train.fit.objectives import objective_of
 from survnode.train.measure.concordance import concordance_td
 from survnode.train.recipe import EqualEpochs, Fitting, Precision, Schedule
 
@@ -83,8 +84,9 @@ class Trainer:
         self.seed, self.state = seed, state
         self.grid = TimeGrid(net.config.n_bins)
         self.device = next(net.parameters()).device
-        bins, event = map(torch.from_numpy, self.grid.bins(outcomes.time_months, outcomes.event))
-        self.bins, self.event = bins.to(self.device), event.to(self.device)
+        self.objective = objective_of(
+            net.config.head, self.grid, outcomes.time_months, outcomes.event, settings.loss, self.device
+        )
         trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(
             trained, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
@@ -118,12 +120,24 @@ class Trainer:
             after_epoch(epoch)
         self.net.load_trained_state(best_state)
         self.net.eval()
+        self.adopt_baseline(train)
         return best
 
     def _is_better(self, epoch: Epoch, best: Epoch) -> bool:
         """Whether an epoch takes the best one's place; NaN, without a comparable pair: the last epoch does."""
         first = self.settings.equal_epochs is EqualEpochs.FIRST
         return not (epoch.concordance < best.concordance or (first and epoch.concordance == best.concordance))
+
+    def adopt_baseline(self, train: Rows) -> None:
+        """Give a Cox model, which orders patients without it, Breslow's baseline of those it was trained on."""
+        if not isinstance(self.net.head, Cox):
+            return
+        from survnode.train.fit.pycox_heads import breslow_baseline  # noqa: PLC0415  slow to import, wanted by few
+
+        said = outputs_of(self.net, self.inputs, train, self.settings)
+        log_hazard = np.concatenate([output.outputs[:, 0].double().cpu().numpy() for output, _ in said])
+        time_months, event = self.outcomes.time_months[train], self.outcomes.event[train]
+        self.net.head.baseline.copy_(breslow_baseline(self.grid, log_hazard, time_months, event))
 
     def predict(self, rows: Rows) -> Predicted:
         """What the network says of the patients in ``rows``."""
@@ -164,9 +178,8 @@ class Trainer:
         """Gradients of one batch, as one of ``group`` for a step; returns its summed loss."""
         batch = self.inputs.batch(rows.tolist(), rng)
         with _autocast(self.device, self.settings):
-            logits = self.inputs.forward(self.net, batch).logits
-        chosen = torch.from_numpy(rows).to(self.device)
-        loss = deephit_loss(logits.float(), self.bins[chosen], self.event[chosen], self.settings.loss)
+            output = self.inputs.forward(self.net, batch)
+        loss = self.objective(output, torch.from_numpy(rows).to(self.device))
         self.scaler.scale(loss / group).backward()
         return loss.item() * len(rows)
 
@@ -200,19 +213,26 @@ class Trainer:
 
 def predict(net: Net, inputs: Inputs, rows: Sequence[int] | Rows, settings: Fitting) -> Predicted:
     """What ``net`` says of the patients in ``rows``, in eval mode and from the plain view."""
+    pmf, attention = [], []
+    for output, mask in outputs_of(net, inputs, rows, settings):
+        pmf.append(output.logits.double().softmax(dim=1).cpu().numpy())  # (B, K + 1)
+        attention += _real(output, mask)
+    return Predicted(cif_from_pmf(np.concatenate(pmf)), attention)
+
+
+def outputs_of(
+    net: Net, inputs: Inputs, rows: Sequence[int] | Rows, settings: Fitting
+) -> Iterator[tuple[Output, Tensor]]:
+    """What ``net`` puts out, batch by batch, and the mask of what is real; see `predict`."""
     net.eval()
     device = next(net.parameters()).device
     frozen = not any(parameter.requires_grad for parameter in net.encoder.parameters())
     size = PREDICTION_BATCH if frozen else settings.batch
-    pmf, attention = [], []
-    with torch.inference_mode():
-        for part in np.array_split(np.asarray(rows), range(size, len(rows), size)):
-            batch = inputs.batch(part.tolist())
-            with _autocast(device, settings):
-                output = inputs.forward(net, batch)
-            pmf.append(output.logits.double().softmax(dim=1).cpu().numpy())  # (B, K + 1)
-            attention += _real(output, batch.mask)
-    return Predicted(cif_from_pmf(np.concatenate(pmf)), attention)
+    for part in np.array_split(np.asarray(rows), range(size, len(rows), size)):
+        batch = inputs.batch(part.tolist())
+        with torch.inference_mode(), _autocast(device, settings):
+            output = inputs.forward(net, batch)
+        yield output, batch.mask
 
 
 def learning_rate_factor(settings: Fitting, steps_an_epoch: int, step: int) -> float:

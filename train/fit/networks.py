@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from survnode.model.checkpoint import Checkpoint, load_checkpoint
+from survnode.model.net.heads import HeadName
 from survnode.model.net.network import SurvivalNet
 from survnode.model.net.volumetric import VolumetricConfig, VolumetricNet
 from survnode.train.errors import InitialModelRefused
@@ -54,10 +55,11 @@ def start_from(net: Net, checkpoint: Checkpoint, number: int) -> None:
         It is another network.
     """
     own = net.config.model_dump(mode="json")
-    names = ("encoder", "stem_channels")
-    differing = [name for name in names if own[name] != checkpoint.card.network.get(name)]
+    given = {"head": HeadName.DEEPHIT, **checkpoint.card.network}  # models of earlier versions name no head
+    names = ("encoder", "stem_channels", "head")
+    differing = [name for name in names if own[name] != given.get(name)]
     if differing:
-        theirs = ", ".join(f"{name} {checkpoint.card.network.get(name)}" for name in differing)
+        theirs = ", ".join(f"{name} {given.get(name)}" for name in differing)
         raise InitialModelRefused(f"The model to start from has {theirs}; the one to train has not.")
     member = checkpoint.members[number % len(checkpoint.members)]
     net.load_trained_state({name: torch.from_numpy(tensor) for name, tensor in member.items()})

@@ -56,7 +56,7 @@ def _cost_by_slice(net: SurvivalNet) -> Cost:
     behind = (
         count_flops(net.embed, torch.empty(1, 1 if of_patient else SLICES, net.encoder.features))
         + count_flops(net.fusion, torch.empty(1, SLICES, fused), mask)
-        + count_flops(net.deephit, torch.empty(1, width))
+        + count_flops(net.head, torch.empty(1, width))
     )
     return _cost(net, per_slice, SLICES * per_slice + behind)
 
@@ -64,7 +64,7 @@ def _cost_by_slice(net: SurvivalNet) -> Cost:
 def _cost_of_volume(net: VolumetricNet) -> Cost:
     volume = torch.empty(1, 1, SLICES, SIZE, SIZE)
     behind = count_flops(net.embed, torch.empty(1, net.encoder.features)) + count_flops(
-        net.deephit, torch.empty(1, net.config.embedding_dim)
+        net.head, torch.empty(1, net.config.embedding_dim)
     )
     return _cost(net, None, count_flops(net.encoder, volume) + behind)
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from survnode.model.net.encoders import Freezing
 from survnode.model.net.fusion import Fusion
+from survnode.model.net.heads import HeadName
 from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
 from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig, medical_slice_transformer
@@ -110,6 +111,14 @@ VOLUME_TITLES = {
         "Starts from random weights. Its first convolution passes every other slice.",
     ),
 }
+HEAD_TITLES = {
+    HeadName.DEEPHIT: "DeepHit",
+    HeadName.LOGISTIC_HAZARD: "logistic hazard (Nnet-survival)",
+    HeadName.PMF: "probability mass",
+    HeadName.MTLR: "MTLR",
+    HeadName.PC_HAZARD: "piecewise constant hazard",
+    HeadName.COX: "Cox (DeepSurv)",
+}
 SHARED_SETTINGS = ("deephit", "n_bins", "feature_scale", "feature_dropout", "slice_dropout")
 TRANSFERS = (
     ("claro-transfer", "From the first cohort", Start.TRANSFER),
@@ -134,6 +143,14 @@ def slice_system(
     )
     title = f"{ENCODER_TITLES[encoder]}, {FUSION_TITLES[fusion]}"
     return System(f"{encoder}-{fusion}{_suffix(freezing)}", title, network, STRATEGIES[freezing])
+
+
+def head_system(reference: System, head: HeadName) -> System:
+    """The reference with another head."""
+    network = reference.network.model_copy(update={"head": head})
+    return replace(
+        reference, name=f"{reference.name}-{head}", title=f"{reference.title}, {HEAD_TITLES[head]}", network=network
+    )
 
 
 def slice_transformer(freezing: Freezing) -> System:
@@ -171,6 +188,7 @@ def experiments(encoder: EncoderName = EncoderName.EFFICIENTNET_B0) -> dict[str,
     )
     fusions = (reference, *(slice_system(encoder, fusion) for fusion in (Fusion.MEAN, Fusion.CLASS_TOKEN)))
     encoders = _distinct((reference, *map(slice_system, ENCODERS)))
+    heads = (reference, *(head_system(reference, head) for head in HeadName if head is not HeadName.DEEPHIT))
     return {
         experiment.name: experiment
         for experiment in (
@@ -181,6 +199,7 @@ def experiments(encoder: EncoderName = EncoderName.EFFICIENTNET_B0) -> dict[str,
                 "q4-transfer", "What does transfer to a small cohort bring?", "Table 6", transfer_systems(reference)
             ),
             Experiment("q5-cost", "What does the method cost?", "Figure 3", _distinct(against_3d + fusions + encoders)),
+            Experiment("q6-heads", "What does the survival head matter?", "Heads", heads),
             Experiment("attention", "Where does the model look?", "Figures 4 and 5", (reference,)),
         )
     }
@@ -197,12 +216,14 @@ def needed(chosen: Iterable[Experiment], reference: System) -> tuple[System, ...
 def with_settings_of(network: Network, base: Network) -> Network:
     """``network`` with the head, the horizon and the treatment of features of a preset's network.
 
-    What a preset takes for a feature extractor is one here too.
+    What a preset takes for a feature extractor is one here too, and its head stands where a system asks for no other
+    than DeepHit.
     """
     fields = type(network).model_fields.keys() & type(base).model_fields.keys()
     shared = {name: getattr(base, name) for name in SHARED_SETTINGS if name in fields}
     freezing = base.freezing if network.freezing is Freezing.TRUNK else network.freezing
-    return network.model_copy(update={**shared, "freezing": freezing})
+    head = base.head if network.head is HeadName.DEEPHIT else network.head
+    return network.model_copy(update={**shared, "freezing": freezing, "head": head})
 
 
 def _distinct(systems: Iterable[System]) -> tuple[System, ...]:

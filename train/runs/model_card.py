@@ -60,7 +60,8 @@ def model_card(
 def _model(recipe: Recipe) -> Iterator[str]:
     network, fitting = recipe.network, recipe.fitting
     yield from ("## Model", "")
-    yield f"- network: {network.encoder}, frozen: {network.freezing}, fusion: {getattr(network, 'fusion', 'in 3D')}"
+    fusion = getattr(network, "fusion", "in 3D")
+    yield f"- network: {network.encoder}, frozen: {network.freezing}, fusion: {fusion}, head: {network.head}"
     yield f"- slices: {recipe.preprocessing}; intensity: {recipe.intensity}; lungs: {recipe.lungs}"
     yield f"- fit: {fitting.epochs} epochs, batch {fitting.batch}, rate {recipe.learning_rate:g} ({fitting.schedule})"
     yield "- the epoch with the best validation C-td was kept"

@@ -31,7 +31,7 @@ def invoke(*words: str) -> Any:  # JSON
 
 def test_every_question_is_listed() -> None:
     assert [one["name"] for one in invoke("list")] == [
-        "q1-3d", "q2-fusion", "q3-encoders", "q4-transfer", "q5-cost", "attention",
+        "q1-3d", "q2-fusion", "q3-encoders", "q4-transfer", "q5-cost", "q6-heads", "attention",
     ]  # fmt: skip
 
 

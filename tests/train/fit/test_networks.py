@@ -66,5 +66,5 @@ def test_linear_layers_behind_the_encoder_may_start_from_xavier() -> None:
     start_weights(net, StartWeights.XAVIER)
     limit = np.sqrt(6 / (1280 + 256))
     assert limit * 0.99 < net.embed.weight.abs().max().item() <= limit
-    assert not net.deephit.bins.bias.any()
+    assert not net.head.bins.bias.any()
     assert net.encoder is plain.encoder

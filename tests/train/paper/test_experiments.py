@@ -3,6 +3,7 @@ import torch
 
 from survnode.model.net.encoders import Freezing
 from survnode.model.net.fusion import Fusion
+from survnode.model.net.heads import HeadName
 from survnode.model.net.network import NetworkConfig, SurvivalNet
 from survnode.model.net.trunks import EncoderName
 from survnode.model.net.volumetric import VolumeEncoderName, VolumetricConfig, VolumetricNet
@@ -75,6 +76,18 @@ def test_a_presets_head_reaches_every_network() -> None:
     assert volume == VolumetricConfig(n_bins=12)
 
 
+def test_heads_differ_in_nothing_but_the_head() -> None:
+    systems = PAPER["q6-heads"].systems
+    assert [system.network.head for system in systems] == list(HeadName)
+    assert {system.network.model_copy(update={"head": HeadName.DEEPHIT}) for system in systems} == {systems[0].network}
+
+
+def test_a_presets_head_stands_where_a_system_asks_for_none() -> None:
+    base = NetworkConfig(head=HeadName.COX)
+    of_reference, of_mtlr = (with_settings_of(PAPER["q6-heads"].systems[place].network, base) for place in (0, 3))
+    assert (of_reference.head, of_mtlr.head) == (HeadName.COX, HeadName.MTLR)
+
+
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.name)
 def test_every_system_makes_its_network(system: System) -> None:
     if system.network.encoder is VolumeEncoderName.DENSENET3D_121:
@@ -83,7 +96,8 @@ def test_every_system_makes_its_network(system: System) -> None:
         if isinstance(system.network, VolumetricConfig):
             assert VolumetricNet(system.network).embed.out_features == 256
         else:
-            assert SurvivalNet(system.network).deephit.bins.out_features == 25
+            outputs = {HeadName.PC_HAZARD: 24, HeadName.COX: 1}.get(system.network.head, 25)
+            assert SurvivalNet(system.network).head.bins.out_features == outputs
 
 
 def test_every_published_number_belongs_to_a_system_or_a_question() -> None:
