@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import structlog
@@ -22,6 +23,7 @@ OOM_BEFORE_DEATH_S = 10.0  # how long a large process may take to die of the ker
 BY_OTHERS = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
 
 SPAWN = multiprocessing.get_context("spawn")
+FORK_SERVER = multiprocessing.get_context("forkserver")  # forks from a process that has imported what is needed
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Child:
     ----------
     restart_delays_s : after the first, second, ... death in a row
     silent_s : it is ended when it did not beat for so long; None: it does not beat
+    context : how it comes into being
+    on_death : called when its end is noted, before it is started again
     """
 
     name: str
@@ -54,7 +58,9 @@ class Child:
     arguments: tuple[object, ...]
     restart_delays_s: Sequence[float]
     silent_s: float | None = None
-    process: SpawnProcess | None = None
+    context: SpawnContext | ForkServerContext = SPAWN
+    on_death: Callable[[], object] = lambda: None
+    process: BaseProcess | None = None
     is_ready: bool = False
     refusal: str = ""  # why it said that it cannot start
     deaths: int = 0
@@ -71,7 +77,7 @@ class Child:
         if self.silent_s is not None:
             self._beat = SPAWN.Value("d", 0.0, lock=False)
             arguments = (*self.arguments, self._beat, theirs)
-        self.process = SPAWN.Process(target=run_unquoted, args=(self.body, *arguments), name=self.name)
+        self.process = self.context.Process(target=run_unquoted, args=(self.body, *arguments), name=self.name)
         self.process.start()
         theirs.close()
         self.is_ready, self.refusal, self._ended_by_us = False, "", False
@@ -150,6 +156,7 @@ class Child:
         self._due_at = now + self.restart_delays_s[min(self.deaths, len(self.restart_delays_s)) - 1]
         self.process = None
         log.error("child.died", child=self.name, exit_code=exit_code, by_others=death.by_others)
+        self.on_death()
         return death
 
 

@@ -3,7 +3,8 @@
 ::
 
     service (this process)      sweeps: assembly, leases, outbox, retention
-    ├── receiver                associations -> files and rows
+    ├── fork server             has imported what a receiver needs
+    │   └── receiver            associations -> files and rows
     ├── worker, one a device    jobs -> result objects
     └── querier, if asked for   whether studies came whole, and what is missing
 
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 
 import structlog
@@ -27,8 +29,8 @@ from survnode.node.config import NodeConfig
 from survnode.node.errors import NodeError, StartRefused
 from survnode.node.logs import configure_logging, end_unquoted
 from survnode.node.retry import outlast
-from survnode.node.service import child_bodies, light_receiver
-from survnode.node.service.child_process import SPAWN, Child, OutOfMemory
+from survnode.node.service import child_bodies, light_receiver, receiver_preload
+from survnode.node.service.child_process import FORK_SERVER, SPAWN, Child, OutOfMemory
 from survnode.node.service.leases import Leases
 from survnode.node.service.lock import lock_data_dir
 from survnode.node.service.sweeps import Sweeps
@@ -72,7 +74,9 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
         database = outlast(self._open_database, "start", self.stopping.wait)
+        self._forget_port()
         receiver, workers = self._children()
+        forkserver.ensure_running()  # it imports while the workers do
         leases = Leases(database, self.config.work.job_timeout_s, _killer(workers), lambda: _living(workers))
         watchdog = ReceiverWatchdog(self.config, receiver.kill, answers)
         sweeps = Sweeps(self.config, database, card, leases, watchdog)
@@ -108,7 +112,15 @@ class Service:
 
     def _children(self) -> tuple[Child, list[Child]]:
         found = _devices(self.config.work.device)
-        receiver = Child("receiver", light_receiver.receive, (pickle.dumps(self.config),), RECEIVER_DELAYS_S)
+        FORK_SERVER.set_forkserver_preload([receiver_preload.__name__])
+        receiver = Child(
+            "receiver",
+            light_receiver.receive,
+            (pickle.dumps(self.config),),
+            RECEIVER_DELAYS_S,
+            context=FORK_SERVER,
+            on_death=self._forget_port,
+        )
         names = [f"worker-{device.replace(':', '-')}" for device in found]
         workers = [
             Child(
@@ -123,6 +135,10 @@ class Service:
         if any(source.reconcile for source in self.config.sources):
             workers.append(Child("querier", child_bodies.ask_sources, (self.config,), WORKER_DELAYS_S))
         return receiver, workers
+
+    def _forget_port(self) -> None:
+        """Let nobody believe that a receiver listens which is dead."""
+        self.config.port_file.unlink(missing_ok=True)
 
     def _start(self, children: Sequence[Child], leases: Leases) -> None:
         """Start all, and wait until each is ready: the receiver listens only once every model is warm.

@@ -6,6 +6,7 @@ import re
 import signal
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -50,6 +51,10 @@ def nth_event(node: RunningNode, name: str, number: int) -> dict[str, Any] | Non
     return next(iter(events(node, name)[number:]), None)
 
 
+def time_of(node: RunningNode, name: str, number: int) -> datetime:
+    return datetime.fromisoformat(events(node, name)[number]["timestamp"])
+
+
 def pids(node: RunningNode, child: str) -> list[int]:
     """Of all processes of a child so far."""
     return [event["pid"] for event in events(node, "child.started") if event["child"] == child]
@@ -85,13 +90,18 @@ def loops(node: RunningNode, event: str) -> set[str]:
 def test_a_receiver_is_back_however_often_it_dies_and_a_killed_worker_sets_no_study_aside(
     node: RunningNode, tmp_path: Path
 ) -> None:
-    before = len(pids(node, "receiver"))
+    before, died = len(pids(node, "receiver")), len(events(node, "child.died"))
     for deaths in range(5):
         pid = pids(node, "receiver")[-1]
-        node.port_file.unlink()
+        listened = len(events(node, "receiver.listening"))
         os.kill(pid, signal.SIGKILL)
-        until("a receiver", lambda: node.port_file.exists() or None)
+        until("a receiver", partial(nth_event, node, "receiver.listening", listened))
+        until("its port", lambda: node.port_file.exists() or None)
         assert len(pids(node, "receiver")) == before + deaths + 1
+    assert time_of(node, "receiver.listening", before) - time_of(node, "child.died", died) < timedelta(seconds=1)
+    fork_server = int(Path(f"/proc/{pids(node, 'receiver')[-1]}/stat").read_text().split()[3])
+    os.kill(fork_server, signal.SIGKILL)
+    until("a receiver of another fork server", partial(nth_event, node, "receiver.listening", before + 5))
     paths = write_dicom(make_phantom(7, shape=(60, 96, 96), spacing_mm=(5.0, 4.2, 4.2)), tmp_path / "ct")
     started = len(events(node, "job.started"))
     assert set(node.send(paths)) == {0}

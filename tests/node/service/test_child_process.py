@@ -6,13 +6,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from survnode.node.service import child_process as child_module
-from survnode.node.service.child_process import Child, Death, OutOfMemory
+from survnode.node.service.child_process import FORK_SERVER, SPAWN, Child, Death, OutOfMemory
 
 WAIT_S = 60.0
 NEVER = float("-inf")
@@ -70,8 +71,13 @@ def look_until(child: Child, done: Callable[[], bool], oom_kill_at: float = NEVE
     return deaths
 
 
-def test_a_child_that_dies_is_started_again_at_once_under_another_name(made: list[Child], bodies: ModuleType) -> None:
-    child = Child("receiver", bodies.idle, (), (0.0, 0.0))
+@pytest.mark.parametrize("context", [SPAWN, FORK_SERVER])
+def test_a_child_that_dies_is_started_again_at_once_under_another_name(
+    made: list[Child], bodies: ModuleType, context: SpawnContext | ForkServerContext
+) -> None:
+    names: list[str] = []
+    child = Child("receiver", bodies.idle, (), (0.0, 0.0), context=context)
+    child.on_death = lambda: names.append(child.holder)
     made.append(child)
     look_until(child, lambda: child.is_ready)
     first = child.holder
@@ -79,6 +85,7 @@ def test_a_child_that_dies_is_started_again_at_once_under_another_name(made: lis
     os.kill(child.process.pid or 0, signal.SIGKILL)
     deaths = look_until(child, lambda: child.is_ready and child.holder != first)
     assert deaths == [Death(first, -signal.SIGKILL, by_others=True)]
+    assert names == ["receiver/None"]  # noted before another was started
 
 
 def test_a_crash_is_its_own_and_so_is_a_kill_for_want_of_memory(made: list[Child], bodies: ModuleType) -> None:
