@@ -195,11 +195,11 @@ def read_card(folder: Path) -> Card:
     """
     text, encoded = _read(folder / _CARD), _read(folder / _WEIGHTS)
     card = _parse(folder, text)
-    found = hashlib.sha256(encoded).hexdigest()
-    if found != card.weights_sha256:
-        msg = f"{folder / _WEIGHTS} has sha256 {found}, its card says {card.weights_sha256}."
+    actual = hashlib.sha256(encoded).hexdigest()
+    if actual != card.weights_sha256:
+        msg = f"{folder / _WEIGHTS} has sha256 {actual}, its card says {card.weights_sha256}."
         raise CheckpointRefused(msg)
-    if card.sealed(found).device_uid != card.device_uid:
+    if card.sealed(actual).device_uid != card.device_uid:
         msg = f"{folder / _CARD} was altered: its Device UID is not the one that follows from its contents."
         raise CheckpointRefused(msg)
     return card

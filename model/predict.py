@@ -124,8 +124,8 @@ def _members(checkpoint: Checkpoint, config: NetworkConfig, weights: Path | None
     for state in checkpoint.members:
         net = SurvivalNet(config, encoder=shared)
         if shared is None:
-            found = net.encoder.load_pretrained(weights)
-            _check_hash(checkpoint.card, checkpoint.card.backbone.name, found, checkpoint.card.backbone.sha256)
+            digest = net.encoder.load_pretrained(weights)
+            _check_hash(checkpoint.card, checkpoint.card.backbone.name, digest, checkpoint.card.backbone.sha256)
             shared = net.encoder if config.freezing is Freezing.TRUNK else None
         net.load_trained_state(_as_torch(state))
         nets.append(net)

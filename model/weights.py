@@ -154,6 +154,6 @@ def _places(weights: WeightFile) -> Iterator[Path]:
 
 
 def _check(name: WeightsName, weights: WeightFile, path: Path) -> None:
-    found = sha256_of(path)
-    if weights.sha256 and found != weights.sha256:
-        raise errors.WeightsChanged(name, path, weights.sha256, found)
+    actual = sha256_of(path)
+    if weights.sha256 and actual != weights.sha256:
+        raise errors.WeightsChanged(name, path, weights.sha256, actual)

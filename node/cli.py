@@ -127,11 +127,11 @@ def try_rules(
     from survnode.node.config import load_config
 
     settings = load_config(config)
-    found = foresee(folder, settings, calling, called or settings.receiver.ae_title)
+    foreseen = foresee(folder, settings, calling, called or settings.receiver.ae_title)
     if as_json:
-        print_json(found)
+        print_json(foreseen)
     else:
-        for study in found:
+        for study in foreseen:
             Console(highlight=False, soft_wrap=True).print("\n".join(lines_of(study)), "", sep="\n", markup=False)
 
 

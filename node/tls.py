@@ -112,13 +112,13 @@ class RenewedTLS:
 
     @staticmethod
     def _stamps(tls: ServerTLS) -> list[tuple[int, int, int]]:
-        found = []
+        stamps = []
         for path in (tls.certificate, tls.key, tls.client_ca):
             with suppress(OSError):
                 if path is not None:
                     status = path.stat()
-                    found.append((status.st_mtime_ns, status.st_size, status.st_ino))
-        return found
+                    stamps.append((status.st_mtime_ns, status.st_size, status.st_ino))
+        return stamps
 
 
 def valid_until(certificate: Path, key: Path, *, of_server: bool) -> datetime:
@@ -139,11 +139,11 @@ def valid_until(certificate: Path, key: Path, *, of_server: bool) -> datetime:
     judge.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it is trusted itself, whoever signed it
     _load_trusted(judge, certificate)
     try:
-        found = _shake_hands(server, client)[of_server].getpeercert()
+        presented = _shake_hands(server, client)[of_server].getpeercert()
     except ssl.SSLError as error:
         raise TLSUnusable(f"The certificate {certificate} cannot be used: {reason_of(error)}.") from error
-    assert found is not None  # noqa: S101  it was verified
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(found["notAfter"])), UTC)
+    assert presented is not None  # noqa: S101  it was verified
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(presented["notAfter"])), UTC)
 
 
 def reason_of(error: OSError) -> str:

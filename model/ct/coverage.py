@@ -122,12 +122,12 @@ def judge_coverage(
 
 
 def _warnings(height_mm: float, lower: float, upper: float, limits: CoverageLimits) -> list[CoverageWarning]:
-    found = {
+    warnings = {
         CoverageWarning.CUT_BELOW: lower > limits.warn_edge_share,
         CoverageWarning.CUT_ABOVE: upper > limits.warn_edge_share,
         CoverageWarning.SHORT: height_mm < limits.min_height_mm,
     }
-    return [warning for warning, holds in found.items() if holds]
+    return [warning for warning, holds in warnings.items() if holds]
 
 
 def _where(lower: float, upper: float, limits: CoverageLimits) -> str:

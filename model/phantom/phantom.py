@@ -107,8 +107,8 @@ def tumour_slices(
 
 
 def _slices_of(mask: NDArray[np.bool_]) -> range:
-    found = np.flatnonzero(mask.any(axis=(1, 2)))
-    return range(int(found[0]), int(found[-1]) + 1) if found.size else range(0)
+    indices = np.flatnonzero(mask.any(axis=(1, 2)))
+    return range(int(indices[0]), int(indices[-1]) + 1) if indices.size else range(0)
 
 
 def _placed(anatomy: Anatomy, tumour: Tumour, rng: np.random.Generator) -> Tumour:

@@ -95,12 +95,12 @@ def _check_weights(config: NodeConfig, card: Card, folder: Path) -> Finding:
 
     lungs = f"lungs by {card.lungs.method}, sha256 {card.lungs.weights_sha256 or 'none needed'}"
     try:
-        found = devices(config.work.device)
-        for device in found:
+        usable = devices(config.work.device)
+        for device in usable:
             Pipeline(folder, layout_of(config), device, config.model.encoder_weights, config.model.lungmask_weights)
     except (ModelError, DeviceMissing) as error:
         return Finding("weights", False, str(error))
-    on = f"on {', '.join(found)}"
+    on = f"on {', '.join(usable)}"
     return Finding("weights", True, f"{card.backbone.name}, sha256 {card.backbone.sha256}; {lungs}; {on}")
 
 
@@ -178,8 +178,8 @@ def _check_address(config: NodeConfig) -> Finding:
     receiver = config.receiver
     where = f"{receiver.host}:{receiver.port or 'any free port'}"
     try:
-        found = socket.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
+        addresses = socket.getaddrinfo(receiver.host, receiver.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = addresses[0]
         with socket.socket(family, kind, protocol) as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
@@ -223,10 +223,10 @@ def _check_certificate(
         return Finding(what, False, str(error))
     days = (end - datetime.now(UTC)).days
     readable = key.stat().st_mode & 0o077
-    told = f"{certificate} is valid until {end:%Y-%m-%d}, {days} days"
+    validity = f"{certificate} is valid until {end:%Y-%m-%d}, {days} days"
     if readable:
-        return Finding(what, False, f"{told}; but its key {key} can be read by others: chmod 600")
-    return Finding(what, days >= EXPIRES_SOON_DAYS, f"{told}; {asked}")
+        return Finding(what, False, f"{validity}; but its key {key} can be read by others: chmod 600")
+    return Finding(what, days >= EXPIRES_SOON_DAYS, f"{validity}; {asked}")
 
 
 def _check_destination(settings: DestinationConfig, receiver: ReceiverConfig) -> Iterator[Finding]:

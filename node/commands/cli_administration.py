@@ -56,12 +56,12 @@ def status(config: Config, as_json: Json = False) -> None:
     from survnode.node.commands.status import read_status
 
     node = configured_node_of(config)
-    found = read_status(node.database, node.settings, datetime.now().astimezone())
-    warn(found.warnings, on_stderr=as_json)
+    node_status = read_status(node.database, node.settings, datetime.now().astimezone())
+    warn(node_status.warnings, on_stderr=as_json)
     if as_json:
-        print_json(found)
+        print_json(node_status)
     else:
-        print_status(found, node.short)
+        print_status(node_status, node.short)
 
 
 @studies_app.command("list")
@@ -84,8 +84,8 @@ def list_studies(  # noqa: PLR0913, PLR0917  each is an option of the command
 
     node = configured_node_of(config)
     search = Search(accession, patient_id, *_moments(since, until))
-    found = study_summaries.list_studies(node.database, search, _member(Standing, state), Page(limit, page))
-    node.show_listing(found, of_studies, title="studies", wide=wide, as_json=as_json)
+    listing = study_summaries.list_studies(node.database, search, _member(Standing, state), Page(limit, page))
+    node.show_listing(listing, of_studies, title="studies", wide=wide, as_json=as_json)
 
 
 @studies_app.command("show")
@@ -142,8 +142,8 @@ def list_jobs(  # noqa: PLR0913, PLR0917  each is an option of the command
 
     node = configured_node_of(config)
     search = Search(accession, patient_id, *_moments(since, until))
-    found = study_summaries.list_jobs(node.database, search, _member(JobState, state), Page(limit, page))
-    node.show_listing(found, of_jobs, title="jobs", wide=wide, as_json=as_json)
+    listing = study_summaries.list_jobs(node.database, search, _member(JobState, state), Page(limit, page))
+    node.show_listing(listing, of_jobs, title="jobs", wide=wide, as_json=as_json)
 
 
 @jobs_app.command("show")
@@ -190,8 +190,8 @@ def list_deliveries(  # noqa: PLR0913, PLR0917  each is an option of the command
         configured = [known.name for known in node.settings.destinations]
         delivery_summaries.check_destination(node.database, destination, configured)
     states = (*((DeliveryState.WAITING,) if waiting else ()), *(delivery_summaries.FAILED if failed else ()))
-    found = delivery_summaries.list_deliveries(node.database, states, destination, Page(limit, page))
-    node.show_listing(found, of_deliveries, title="deliveries", wide=wide, as_json=as_json)
+    listing = delivery_summaries.list_deliveries(node.database, states, destination, Page(limit, page))
+    node.show_listing(listing, of_deliveries, title="deliveries", wide=wide, as_json=as_json)
 
 
 @associations_app.command("list")
@@ -209,8 +209,8 @@ def list_associations(
     from survnode.node.state.summaries import Page
 
     node = configured_node_of(config)
-    found = associations.list_associations(node.database, turned_away=rejected, page=Page(limit, page))
-    node.show_listing(found, lambda _: ASSOCIATIONS, title="associations", wide=wide, as_json=as_json)
+    listing = associations.list_associations(node.database, turned_away=rejected, page=Page(limit, page))
+    node.show_listing(listing, lambda _: ASSOCIATIONS, title="associations", wide=wide, as_json=as_json)
 
 
 def show_reissued(rows: Sequence[Any], short: Mapping[str, str], as_json: bool) -> None:

@@ -20,14 +20,14 @@ def verify_audit(
     from survnode.node.commands.printing import print_json
     from survnode.node.state.audit import verify
 
-    found = verify(configured_node_of(config).database, head)
+    verdict = verify(configured_node_of(config).database, head)
     if as_json:
-        print_json(found)
+        print_json(verdict)
     else:
-        typer.echo(f"{found.entries} entries are as they were written. Head: {found.head or 'none'}")
-        if found.fault:
-            typer.echo(found.fault, err=True)
-    if found.fault:
+        typer.echo(f"{verdict.entries} entries are as they were written. Head: {verdict.head or 'none'}")
+        if verdict.fault:
+            typer.echo(verdict.fault, err=True)
+    if verdict.fault:
         raise typer.Exit(1)
 
 

@@ -42,16 +42,16 @@ def fetch(  # noqa: PLR0913, PLR0917  each is an option of the command
     keys = fetched.keys_of(study, accession, since.strftime("%Y%m%d") if since else None)
     if not dry_run:
         fetched.require_receiver(settings)
-    found = fetched.find_wanted(peer, keys)
+    studies = fetched.find_wanted(peer, keys)
     if dry_run:
         known = database_of(settings) if settings.database_path.exists() else None
-        rows = list(fetched.look_up(known, peer, found))
+        rows = list(fetched.look_up(known, peer, studies))
     else:
         database = database_of(settings)
-        coming = fetched.fetch_studies(database, peer, found, keep_of(settings, database))
+        coming = fetched.fetch_studies(database, peer, studies, keep_of(settings, database))
         progress = Console(stderr=True)
         silent = as_json or not progress.is_terminal
-        rows = list(track(coming, "fetching", len(found), console=progress, transient=True, disable=silent))
+        rows = list(track(coming, "fetching", len(studies), console=progress, transient=True, disable=silent))
         rows = fetched.await_end(database, rows) if wait else rows
     if as_json:
         print_json(rows)

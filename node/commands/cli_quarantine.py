@@ -42,8 +42,8 @@ def accept_images(config: Config, image: Names = None, study: OfStudy = None, as
     from survnode.node.commands.quarantine import accept, find_quarantined
 
     node = configured_node_of(config)
-    found = find_quarantined(node.database, image or (), node.find(study) if study else None)
-    number = accept(node.database, node.settings.received_dir, found, now=time.time())
+    images = find_quarantined(node.database, image or (), node.find(study) if study else None)
+    number = accept(node.database, node.settings.received_dir, images, now=time.time())
     _say({"accepted": number}, f"{number} images stand now; those that they replace are in quarantine.", as_json)
 
 
@@ -53,8 +53,8 @@ def drop_images(config: Config, image: Names = None, study: OfStudy = None, as_j
     from survnode.node.commands.quarantine import drop, find_quarantined
 
     node = configured_node_of(config)
-    found = find_quarantined(node.database, image or (), node.find(study) if study else None)
-    number = drop(node.database, node.settings.received_dir, found, now=time.time())
+    images = find_quarantined(node.database, image or (), node.find(study) if study else None)
+    number = drop(node.database, node.settings.received_dir, images, now=time.time())
     _say({"dropped": number}, f"{number} images were deleted from quarantine.", as_json)
 
 

@@ -53,11 +53,11 @@ def named_source(config: NodeConfig, name: str | None) -> SourceConfig:
     """
     if not config.sources:
         raise InputRefused("The configuration names no [[sources]], so there is nowhere to fetch from.")
-    found = [source for source in config.sources if name in (None, source.name)]
-    if not found:
+    sources = [source for source in config.sources if name in (None, source.name)]
+    if not sources:
         known = ", ".join(source.name for source in config.sources)
         raise InputRefused(f"There is no source {name}; the configuration names: {known}.")
-    return found[0]
+    return sources[0]
 
 
 def require_receiver(config: NodeConfig) -> None:
@@ -99,10 +99,10 @@ def find_wanted(source: Source, keys: Mapping[str, str]) -> list[FoundStudy]:
         There is none.
     QueryFailed
     """
-    found = find_studies(source, keys, MAX_STUDIES)
-    if not found:
+    studies = find_studies(source, keys, MAX_STUDIES)
+    if not studies:
         raise InputRefused(f"{source.name} holds no study with CT that fits.")
-    return found
+    return studies
 
 
 def look_up(database: Database | None, source: Source, found: Sequence[FoundStudy]) -> Iterator[Fetched]:

@@ -154,8 +154,9 @@ def predict_studies(
 def row_of(prediction: StudyPrediction) -> PredictionRow:
     """The line of one study in ``studies.csv``."""
     outcome = prediction.outcome
-    told = outcome.summary if outcome and prediction.analysed else None
-    survival, words = (told["survival_at_horizon_percent"], told["in_words"]["survival"]) if told else (None, "")
+    summary = outcome.summary if outcome and prediction.analysed else None
+    survival = summary["survival_at_horizon_percent"] if summary else None
+    words = summary["in_words"]["survival"] if summary else ""
     status = "analysed" if prediction.analysed else "not analysed" if outcome else "refused"
     uid, source = prediction.study.study_instance_uid, str(prediction.study.folder)
     return PredictionRow(

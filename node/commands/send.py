@@ -119,20 +119,20 @@ class Reissue:
 
     def _selected(self, selection: Selection) -> list[FinishedJob]:
         with self.database.reading() as connection:
-            found = selected_jobs(connection, selection)
-        if not found:
+            selected = selected_jobs(connection, selection)
+        if not selected:
             raise RecordNotFound("There are no results of that study, time or model.")
-        return found
+        return selected
 
     def _send_again(self, job: FinishedJob, destination: DestinationConfig) -> Reissued:
         if not self.despite_rules and job.destinations is not None and destination.name not in job.destinations:
             return _row(job, destination.name, note=LEFT_OUT)
         with self.database.reading() as connection:
-            found = originals_of(connection, job.id, destination.objects)
+            originals = originals_of(connection, job.id, destination.objects)
             withdrawn = is_withdrawn(connection, job.id, destination.name)
         if withdrawn:
             return _row(job, destination.name, note=WITHDRAWN)
-        if not self._all_there(found):
+        if not self._all_there(originals):
             return _row(job, destination.name, note=DELETED)
         outbox = Outbox(self.database, self.folder, clock=self.clock)
         objects = outbox.resend(job.id, destination.name, destination.objects)
@@ -166,11 +166,11 @@ def destinations_of(config: NodeConfig, name: str | None) -> tuple[DestinationCo
     InputRefused
         There is none of that name.
     """
-    found = tuple(destination for destination in config.destinations if name in {None, destination.name})
-    if not found:
+    destinations = tuple(destination for destination in config.destinations if name in {None, destination.name})
+    if not destinations:
         names = ", ".join(destination.name for destination in config.destinations) or "none"
         raise InputRefused(f"There is no destination {name or ''}; the configuration has: {names}.")
-    return found
+    return destinations
 
 
 def _note_of(withdrawn: Withdrawn) -> str:

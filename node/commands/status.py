@@ -101,8 +101,8 @@ def listening_port(config: NodeConfig) -> int | None:
 
 def down_lines(database: Database, config: NodeConfig) -> list[str]:
     """A line on each destination that is down."""
-    found = read_destinations(database, _names(config.destinations))
-    return [line for line in map(_down, found) if line]
+    destinations = read_destinations(database, _names(config.destinations))
+    return [line for line in map(_down, destinations) if line]
 
 
 def _quarantined(images: int) -> str:

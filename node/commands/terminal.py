@@ -28,11 +28,14 @@ def show_prediction(console: Console, summary: dict[str, Any], folder: Path) -> 
     """Print the survival, its curve, the most weighed slices and the files of a ``prediction.json``."""
     model, months = summary["model"], len(summary["months"])
     console.print()
-    said = summary["in_words"]
+    in_words = summary["in_words"]
     console.print(
-        f"Predicted {months}-month overall survival: {said['survival']}", style="bold", markup=False, highlight=False
+        f"Predicted {months}-month overall survival: {in_words['survival']}",
+        style="bold",
+        markup=False,
+        highlight=False,
     )
-    console.print(said["series"], markup=False, highlight=False)
+    console.print(in_words["series"], markup=False, highlight=False)
     median = summary["median_survival_months"]
     console.print(f"median: {f'beyond {months}' if median is None else median} months", highlight=False)
     for line in survival_chart([100.0, *summary["survival_percent"]]):

@@ -51,8 +51,8 @@ def load_config(path: Path) -> NodeConfig:
 
 def _tables(values: Mapping[str, object], key: str) -> list[dict[str, object]]:
     """The tables of an array in the file as it was written; whatever else stands there is refused elsewhere."""
-    found = values.get(key)
-    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    tables = values.get(key)
+    return [item for item in tables if isinstance(item, dict)] if isinstance(tables, list) else []
 
 
 def _repeated_names(values: Mapping[str, object]) -> list[Fault]:

@@ -237,15 +237,16 @@ def _perhaps_there(delivery: Delivery, now: float) -> Delivery:
 def _log_outcome(after: Delivery, detail: str) -> None:
     context = {"destination": after.destination, "job": after.job_id, "delivery": after.id}
     status = None if after.status is None else f"0x{after.status:04X}"
-    said = detail if after.status is None else None  # an Error Comment is the destination's, and may name the patient
+    # An Error Comment is the destination's, and may name the patient.
+    own_words = detail if after.status is None else None
     match after.state:
         case DeliveryState.SENT if after.status:
             log.warning("delivery.stored_with_warning", status=status, **context)
         case DeliveryState.SENT:
             log.info("delivery.stored", **context)
         case DeliveryState.REFUSED:
-            log.error("delivery.refused", status=status, detail=said, **context)
+            log.error("delivery.refused", status=status, detail=own_words, **context)
         case DeliveryState.FAILED:
-            log.error("delivery.given_up", status=status, detail=said, **context)
+            log.error("delivery.given_up", status=status, detail=own_words, **context)
         case _:
-            log.info("delivery.postponed", status=status, detail=said, **context)
+            log.info("delivery.postponed", status=status, detail=own_words, **context)

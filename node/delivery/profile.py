@@ -68,15 +68,15 @@ class Profiles:
         if known is not None and known.probed_at > self.clock() - PROBE_AGAIN_S:
             return known.accepted
         try:
-            told = Profile(destination.name, probe(destination), self.clock())
+            profile = Profile(destination.name, probe(destination), self.clock())
         except errors.DeliveryFailed as error:
             log.info("destination.not_probed", destination=destination.name, error=str(error))
             return known.accepted if known else ()
         with self.database.transaction() as connection:
-            keep_profile(connection, told)
-        if known is None or known.accepted != told.accepted:
-            log.info("destination.probed", destination=destination.name, accepted=told.accepted)
-        return told.accepted
+            keep_profile(connection, profile)
+        if known is None or known.accepted != profile.accepted:
+            log.info("destination.probed", destination=destination.name, accepted=profile.accepted)
+        return profile.accepted
 
     def _change(self, due: Due, sop_class: str) -> bool:
         """Let a delivery carry the report in another class; False if that cannot be made.
@@ -115,11 +115,4 @@ class Profiles:
         path = path.with_name(f"{path.stem}-{sop_class.rpartition('.')[2]}{path.suffix}")
         other = variant(dcmread(self.folder / original.path), sop_class, original.role)
         replace_durably(self.folder / path, other.encode())
-        return StoredObject(
-            role=original.role,
-            rank=original.rank,
-            sop_class_uid=other.sop_class_uid,
-            sop_instance_uid=other.sop_instance_uid,
-            series_instance_uid=other.series_instance_uid,
-            path=str(path),
-        )
+        return other.stored_at(str(path))

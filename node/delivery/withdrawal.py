@@ -123,14 +123,7 @@ class Withdrawals:
         path = f"{Path(report.path).parts[0]}/withdrawal-{note.sop_instance_uid[-12:]}.dcm"
         if not (self.folder / path).exists():  # the same note under another time would be other bytes of one UID
             replace_durably(self.folder / path, note.encode())
-        return StoredObject(
-            role=note.role,
-            rank=0,
-            sop_class_uid=note.sop_class_uid,
-            sop_instance_uid=note.sop_instance_uid,
-            series_instance_uid=note.series_instance_uid,
-            path=path,
-        )
+        return note.stored_at(path)
 
 
 def _settled(delivery: Delivery, note: StoredObject | None) -> Delivery:

@@ -53,23 +53,23 @@ def adopt_files(store: Store, stop: threading.Event) -> Adoption:
     ------
     DatabaseFailed, StorageFailed
     """
-    told = Adoption()
+    adoption = Adoption()
     for folder in _studies(store.folder):
         if stop.is_set():
             break
-        _adopt_study(store, folder, told)
+        _adopt_study(store, folder, adoption)
     else:
-        _list_quarantine(store, told)
-    if told != Adoption():
+        _list_quarantine(store, adoption)
+    if adoption != Adoption():
         log.warning(
             "store.database_older_than_files",
-            adopted=told.adopted,
-            quarantined=told.quarantined,
-            files_missing=told.missing,
-            in_quarantine=told.relisted,
+            adopted=adoption.adopted,
+            quarantined=adoption.quarantined,
+            files_missing=adoption.missing,
+            in_quarantine=adoption.relisted,
             meaning="The database did not know all files of the store: it was lost, or restored from an older copy.",
         )
-    return told
+    return adoption
 
 
 def _studies(folder: Path) -> Iterator[Path]:

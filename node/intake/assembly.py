@@ -109,21 +109,21 @@ class Assembly:
 
     def _assemble(self, study: Study, now: float) -> int | None:
         with self.database.reading() as connection:
-            found = image_rows.images_of_study(connection, study.study_instance_uid)
+            received = image_rows.images_of_study(connection, study.study_instance_uid)
             others = study_rows.other_series_of_study(connection, study.study_instance_uid)
-        obstacle = obstacle_of(study, found)
+        obstacle = obstacle_of(study, received)
         if obstacle is not None:
             log.error("study.not_judged", study_instance_uid=study.study_instance_uid, state=obstacle)
             self._end(study, obstacle)
             return None
         judge = self.judge or FileJudge(self.folder, self.routes, self.spacing_mm)
-        verdict = judge.judge(Evidence(study, found, others))
+        verdict = judge.judge(Evidence(study, received, others))
         judged = verdict.judged
         if self._is_still_quiet(study, judged.route, now):
             return None
         with self.database.transaction() as connection:
             replaces = study_rows.has_results(connection, study.study_instance_uid)
-            ignored = judged.ignored(replaces=replaces) if found else judged.without_ct(others)
+            ignored = judged.ignored(replaces=replaces) if received else judged.without_ct(others)
             state = StudyState.IGNORED if ignored else StudyState.ASSEMBLED
             if not study_rows.settle_study(connection, study, state, detail=ignored, rule=judged.route.rule):
                 return None  # an image came while the headers were read: its quiet period has begun
@@ -134,7 +134,7 @@ class Assembly:
                 log.info("study.ignored", study_instance_uid=study.study_instance_uid, rule=judged.route.rule)
                 return None
             chosen = set(verdict.sop_instance_uids)
-            images = {it.sop_instance_uid: it.sha256 for it in found if it.sop_instance_uid in chosen}
+            images = {it.sop_instance_uid: it.sha256 for it in received if it.sop_instance_uid in chosen}
             return self._add_job(connection, study, judged, images, now)
 
     def _is_still_quiet(self, study: Study, route: Route, now: float) -> bool:

@@ -97,9 +97,9 @@ def _decoded(value: bytes, character_set: object) -> str:
 
 def _age_of(ds: Dataset) -> float | None:
     """Patient's Age, or from the birth date to the study."""
-    found = _AGE.fullmatch(text_of(ds, "PatientAge"))
-    if found:
-        return int(found[1]) * _DAYS[found[2]] / DAYS_A_YEAR
+    age = _AGE.fullmatch(text_of(ds, "PatientAge"))
+    if age:
+        return int(age[1]) * _DAYS[age[2]] / DAYS_A_YEAR
     born, studied = _date_of(text_of(ds, "PatientBirthDate")), _date_of(text_of(ds, "StudyDate"))
     return (studied - born).days / DAYS_A_YEAR if born and studied and born <= studied else None
 

@@ -38,10 +38,10 @@ class Budget:
         StorageFull
         """
         with self._lock:
-            mine = self._taken.get(peer, 0) + size
-            if mine > self._per_peer or sum(self._taken.values()) + size > self._total:
+            of_peer = self._taken.get(peer, 0) + size
+            if of_peer > self._per_peer or sum(self._taken.values()) + size > self._total:
                 raise errors.StorageFull("Too many bytes of unfinished images are on their way.")
-            self._taken[peer] = mine
+            self._taken[peer] = of_peer
 
     def give_back(self, peer: str, size: int) -> None:
         """Count no more what was taken."""

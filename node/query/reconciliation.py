@@ -80,13 +80,15 @@ class Reconciliation:
         """Check every study that is due; if the source cannot be reached, none of them is asked for again."""
         with self.database.reading() as connection:
             due = check_rows.unchecked_studies(connection, self.clock())
-        mine = [study for study in due if self.ae_titles[source_of(study, self.ae_titles)] == self.source.peer.ae_title]
-        for number, study in enumerate(mine):
+        of_this_source = [
+            study for study in due if self.ae_titles[source_of(study, self.ae_titles)] == self.source.peer.ae_title
+        ]
+        for number, study in enumerate(of_this_source):
             try:
                 self._check(study)
             except errors.SourceUnreachable as error:
                 log.warning("source.unreachable", source=self.source.name, error=str(error))
-                for unasked in mine[number:]:
+                for unasked in of_this_source[number:]:
                     self._record(self._begin(unasked), CheckState.UNANSWERED, error=str(error))
                 return
             except errors.QueryFailed as error:

@@ -78,8 +78,8 @@ def find_studies(source: Source, keys: Mapping[str, str], limit: int = MAX_MATCH
     QueryFailed
     """
     wanted = {"StudyInstanceUID": "", "StudyDate": "", "AccessionNumber": "", "ModalitiesInStudy": "", **keys}
-    found = _find(source, "STUDY", wanted, limit)
-    with_ct = [ds for ds in found if "CT" in (_texts(ds, "ModalitiesInStudy") or ["CT"])]
+    matches = _find(source, "STUDY", wanted, limit)
+    with_ct = [ds for ds in matches if "CT" in (_texts(ds, "ModalitiesInStudy") or ["CT"])]
     return [
         FoundStudy(uid, _text(ds, "StudyDate"), _text(ds, "AccessionNumber"))
         for ds in with_ct
@@ -97,8 +97,8 @@ def find_ct_series(source: Source, study_instance_uid: str) -> tuple[ExpectedSer
     QueryFailed
     """
     keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": "", "Modality": ""}
-    found = _find(source, "SERIES", {**keys, "NumberOfSeriesRelatedInstances": ""})
-    numbers = {_uid(ds, "SeriesInstanceUID"): _number(ds) for ds in found if _text(ds, "Modality").upper() == "CT"}
+    matches = _find(source, "SERIES", {**keys, "NumberOfSeriesRelatedInstances": ""})
+    numbers = {_uid(ds, "SeriesInstanceUID"): _number(ds) for ds in matches if _text(ds, "Modality").upper() == "CT"}
     numbers.pop("", None)
     return tuple(
         ExpectedSeries(uid, _count(source, study_instance_uid, uid) if number is None else number)

@@ -21,6 +21,7 @@ from survnode.node.results.findings import RESEARCH_USE
 from survnode.node.results.identity import Layout, ResultRun, derived_uid, digest
 from survnode.node.results.source.subject import REQUIRED, Subject, subject_of
 from survnode.node.roles import ResultRole
+from survnode.node.state.records import StoredObject
 
 UNICODE = "ISO_IR 192"
 
@@ -92,6 +93,17 @@ class ResultObject:
     def series_instance_uid(self) -> str:
         """Which series it belongs to."""
         return str(self.dataset.SeriesInstanceUID)
+
+    def stored_at(self, path: str) -> StoredObject:
+        """Its record, once its file lies at ``path``."""
+        return StoredObject(
+            role=self.role,
+            rank=self.rank,
+            sop_class_uid=self.sop_class_uid,
+            sop_instance_uid=self.sop_instance_uid,
+            series_instance_uid=self.series_instance_uid,
+            path=path,
+        )
 
     def encode(self) -> bytes:
         """The complete DICOM file, Explicit VR Little Endian; the same bytes for the same run."""

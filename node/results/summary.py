@@ -115,8 +115,10 @@ def _head(status: str, objects: Sequence[ResultObject], run: ResultRun) -> dict[
 
 def _completeness(run: ResultRun) -> dict[str, Any]:
     """Whether the images came whole; nothing where no source was to be asked."""
-    found = run.completeness
-    return {} if found is None else {"completeness": {**asdict(found), "state": str(found.state.value)}}
+    completeness = run.completeness
+    if completeness is None:
+        return {}
+    return {"completeness": {**asdict(completeness), "state": str(completeness.state.value)}}
 
 
 def _image(image: SourceImage) -> dict[str, Any]:

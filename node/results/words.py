@@ -37,8 +37,8 @@ def headline(findings: ReportedFindings) -> str:
 
 def estimate(findings: ReportedFindings) -> str:
     """The survival at the horizon and how far the models lie apart; `inspection` looks for the same words."""
-    said = f"{alone(findings.survival_at(findings.horizon))}{of_models(findings, findings.horizon)}"
-    return f"{said}, {DISAGREE}" if findings.models_disagree else said
+    survival = f"{alone(findings.survival_at(findings.horizon))}{of_models(findings, findings.horizon)}"
+    return f"{survival}, {DISAGREE}" if findings.models_disagree else survival
 
 
 def of_models(findings: ReportedFindings, month: int) -> str:

@@ -191,5 +191,5 @@ def _sweep_when_free(store: Store, stop: threading.Event) -> None:
 
 
 def _free_bytes(folder: Path) -> int:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
+    file_system = os.statvfs(folder)
+    return file_system.f_bavail * file_system.f_frsize

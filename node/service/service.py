@@ -111,7 +111,7 @@ class Service:
         return database
 
     def _children(self) -> tuple[Child, list[Child]]:
-        found = _devices(self.config.work.device)
+        devices = _devices(self.config.work.device)
         FORK_SERVER.set_forkserver_preload([receiver_preload.__name__])
         receiver = Child(
             "receiver",
@@ -121,7 +121,7 @@ class Service:
             context=FORK_SERVER,
             on_death=self._forget_port,
         )
-        names = [f"worker-{device.replace(':', '-')}" for device in found]
+        names = [f"worker-{device.replace(':', '-')}" for device in devices]
         workers = [
             Child(
                 name,
@@ -130,7 +130,7 @@ class Service:
                 WORKER_DELAYS_S,
                 silent_s=max(SILENT_S, self.config.work.lease_s),
             )
-            for name, device in zip(names, found, strict=True)
+            for name, device in zip(names, devices, strict=True)
         ]
         if any(source.reconcile for source in self.config.sources):
             workers.append(Child("querier", child_bodies.ask_sources, (self.config,), WORKER_DELAYS_S))

@@ -41,11 +41,11 @@ def read_entries(database: Database, since: float | None = None, until: float | 
     while True:
         batch = select(audit).where(audit.c.id > last, *where).order_by(audit.c.id).limit(BATCH)
         with database.reading() as connection:
-            found = fetch(connection, AuditEntry, batch)
-        yield from found
-        if not found:
+            entries = fetch(connection, AuditEntry, batch)
+        yield from entries
+        if not entries:
             return
-        last = found[-1].id
+        last = entries[-1].id
 
 
 def newest_entry(database: Database) -> AuditEntry | None:

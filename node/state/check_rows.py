@@ -80,8 +80,8 @@ def wait_on(connection: Transaction, study: Study, due_at: float) -> bool:
 
 def is_due(connection: Transaction, study: Study) -> bool:
     """Whether a study is still, or again, to be judged."""
-    mine = studies.c.study_instance_uid == study.study_instance_uid
-    return connection.execute(select(studies.c.due_at).where(mine)).scalar() is not None
+    of_study = studies.c.study_instance_uid == study.study_instance_uid
+    return connection.execute(select(studies.c.due_at).where(of_study)).scalar() is not None
 
 
 def completeness_of(connection: Transaction, study: Study, series_instance_uid: str) -> Completeness:

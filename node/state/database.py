@@ -72,9 +72,9 @@ class Database:
         DatabaseDamaged
         """
         with self.reading() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-        if found != "ok":
-            raise errors.DatabaseDamaged(str(found).splitlines()[-1])
+            answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        if answer != "ok":
+            raise errors.DatabaseDamaged(str(answer).splitlines()[-1])
 
     def close(self) -> None:
         """Close every connection that is not in use."""
@@ -120,8 +120,8 @@ def fetch(connection: Connection, record: type[RecordT], statement: Executable) 
 
 def fetch_one(connection: Connection, record: type[RecordT], statement: Executable) -> RecordT | None:
     """The first row of ``statement`` as a record; None if there is none."""
-    found = fetch(connection, record, statement)
-    return found[0] if found else None
+    records = fetch(connection, record, statement)
+    return records[0] if records else None
 
 
 def row_of(record: _DataclassInstance) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _destination(connection: Connection, name: str) -> DestinationSummary:
 
 def _newest(connection: Connection, destination: str, states: Collection[DeliveryState]) -> Delivery | None:
     """Of the deliveries that ended in one of the states, the last; each state is looked up by itself in its index."""
-    found = [
+    ended = [
         row
         for state in states
         for row in fetch(
@@ -134,7 +134,7 @@ def _newest(connection: Connection, destination: str, states: Collection[Deliver
             .limit(1),
         )
     ]
-    return max(found, key=lambda row: row.settled_at or 0.0, default=None)
+    return max(ended, key=lambda row: row.settled_at or 0.0, default=None)
 
 
 def _tried(connection: Connection, destination: str, *, after: float) -> Delivery | None:

@@ -12,6 +12,6 @@ def listing(
     connection: Connection, record: type[RecordT], rows: Select[Any], counted: Select[Any], page: Page
 ) -> Listing[RecordT]:
     """The records of one page of ``rows``; ``counted`` selects how many rows there are."""
-    found = fetch(connection, record, rows.limit(page.limit).offset(page.offset))
-    more = int(connection.execute(counted).scalar_one()) - page.offset - len(found)
-    return Listing(tuple(found), max(0, more))
+    records = fetch(connection, record, rows.limit(page.limit).offset(page.offset))
+    more = int(connection.execute(counted).scalar_one()) - page.offset - len(records)
+    return Listing(tuple(records), max(0, more))

@@ -48,16 +48,16 @@ class FinishedJob:
 def selected_jobs(connection: Transaction, selection: Selection) -> list[FinishedJob]:
     """The finished jobs whose results are meant, oldest first."""
     finished = func.likely(jobs.c.state == JobState.FINISHED)  # else SQLite looks for a study among all that finished
-    found = select(jobs.c.id, jobs.c.study_instance_uid, jobs.c.version, jobs.c.destinations).where(finished)
+    selected = select(jobs.c.id, jobs.c.study_instance_uid, jobs.c.version, jobs.c.destinations).where(finished)
     if selection.study_instance_uid is not None:
-        found = found.where(jobs.c.study_instance_uid == selection.study_instance_uid)
+        selected = selected.where(jobs.c.study_instance_uid == selection.study_instance_uid)
     if selection.device_uid is not None:
-        found = found.where(jobs.c.device_uid == selection.device_uid)
+        selected = selected.where(jobs.c.device_uid == selection.device_uid)
     if selection.since is not None:
-        found = found.where(jobs.c.ended_at >= selection.since)
+        selected = selected.where(jobs.c.ended_at >= selection.since)
     if selection.until is not None:
-        found = found.where(jobs.c.ended_at < selection.until)
-    return fetch(connection, FinishedJob, found.order_by(jobs.c.id))
+        selected = selected.where(jobs.c.ended_at < selection.until)
+    return fetch(connection, FinishedJob, selected.order_by(jobs.c.id))
 
 
 def is_withdrawn(connection: Transaction, job_id: int, destination: str) -> bool:

@@ -135,14 +135,14 @@ def _remove_if_done(home: Path) -> None:
 
 def _mark_deleted(connection: Connection, uid: str, now: float, retention_s: float) -> list[RecordedObject] | None:
     """Record that the files of a study go; the result objects that go with them, None if it must stay after all."""
-    mine = studies.c.study_instance_uid == uid
-    study = fetch_one(connection, Study, select(studies).where(mine))
+    of_study = studies.c.study_instance_uid == uid
+    study = fetch_one(connection, Study, select(studies).where(of_study))
     of_jobs = fetch(connection, Job, select(jobs).where(jobs.c.study_instance_uid == uid))
     job_ids = [job.id for job in of_jobs]
     sent = fetch(connection, Delivery, select(deliveries).where(deliveries.c.job_id.in_(job_ids)))
     if study is None or not may_delete(study, of_jobs, sent, now=now, retention_s=retention_s):
         return None
-    connection.execute(update(studies).where(mine).values(state=StudyState.DELETED))
+    connection.execute(update(studies).where(of_study).values(state=StudyState.DELETED))
     connection.execute(
         update(instances).where(instances.c.study_instance_uid == uid).values(state=InstanceState.DELETED)
     )

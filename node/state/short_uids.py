@@ -39,12 +39,12 @@ def find_study(database: Database, name: str) -> str:
     with database.reading() as connection:
         if end and connection.execute(select(_uid).where(_uid == end)).first():
             return end
-        found = _ending_in(connection, end) if end else []
-    if len(found) == 1:
-        return found[0]
-    if not found:
+        uids = _ending_in(connection, end) if end else []
+    if len(uids) == 1:
+        return uids[0]
+    if not uids:
         raise RecordNotFound(f"There is no study {name}.")
-    listed = ", ".join(found[:MAX_NAMED]) + (", ..." if len(found) > MAX_NAMED else "")
+    listed = ", ".join(uids[:MAX_NAMED]) + (", ..." if len(uids) > MAX_NAMED else "")
     raise RecordNotFound(f"Several studies end in {end}; give more of the UID: {listed}.")
 
 

@@ -126,11 +126,11 @@ def list_studies(
     where = _meant(search)
     if standing is not None:
         where += [_standing == standing, _may_be(standing)]
-    found = _with_newest_job if standing else studies
+    table = _with_newest_job if standing else studies
     newest_first = (studies.c.last_received_at.desc(), studies.c.study_instance_uid.desc())
-    wanted = select(studies.c.study_instance_uid).select_from(found).where(*where).order_by(*newest_first)
+    wanted = select(studies.c.study_instance_uid).select_from(table).where(*where).order_by(*newest_first)
     with database.reading() as connection:
-        uids = listing(connection, _Study, wanted, select(func.count()).select_from(found).where(*where), page)
+        uids = listing(connection, _Study, wanted, select(func.count()).select_from(table).where(*where), page)
         # First which, then their rows: what is skipped costs nothing more.
         place = {row.study_instance_uid: number for number, row in enumerate(uids.rows)}
         rows = fetch(connection, StudySummary, _study_columns.where(studies.c.study_instance_uid.in_(place)))
@@ -162,9 +162,9 @@ def read_study(database: Database, study_instance_uid: str) -> StudyDetail:
     ------
     RecordNotFound
     """
-    mine = studies.c.study_instance_uid == study_instance_uid
+    this_study = studies.c.study_instance_uid == study_instance_uid
     with database.reading() as connection:
-        summary = fetch_one(connection, StudySummary, _study_columns.where(mine))
+        summary = fetch_one(connection, StudySummary, _study_columns.where(this_study))
         if summary is None:
             raise RecordNotFound(f"There is no study {study_instance_uid}.")
         judged = select(jobs).where(jobs.c.study_instance_uid == study_instance_uid).order_by(jobs.c.version.desc())
@@ -177,7 +177,7 @@ def read_study(database: Database, study_instance_uid: str) -> StudyDetail:
             series=last.verdicts if last else (),
             other_series=tuple(fetch(connection, OtherSeries, others)),
             quarantined=list_quarantined(connection, study_instance_uid),
-            jobs=tuple(fetch(connection, JobSummary, _job_columns.where(mine).order_by(jobs.c.id))),
+            jobs=tuple(fetch(connection, JobSummary, _job_columns.where(this_study).order_by(jobs.c.id))),
             deliveries=of_study(connection, study_instance_uid),
         )
 
@@ -206,10 +206,10 @@ def read_job(database: Database, number: int) -> JobDetail:
     ------
     RecordNotFound
     """
-    mine = jobs.c.id == number
+    this_job = jobs.c.id == number
     with database.reading() as connection:
-        summary = fetch_one(connection, JobSummary, _job_columns.where(mine))
-        job = fetch_one(connection, Job, select(jobs).where(mine))
+        summary = fetch_one(connection, JobSummary, _job_columns.where(this_job))
+        job = fetch_one(connection, Job, select(jobs).where(this_job))
         if summary is None or job is None:
             raise RecordNotFound(f"There is no job {number}.")
         made = select(results).where(results.c.job_id == number).order_by(results.c.id)

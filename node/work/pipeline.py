@@ -121,8 +121,8 @@ def devices(wanted: str) -> tuple[str, ...]:
         return ("cpu",)
     if wanted == "auto":
         return gpus or ("cpu",)
-    found = gpus if wanted == "cuda" else tuple(gpu for gpu in gpus if gpu == wanted)
-    if not found:
+    chosen = gpus if wanted == "cuda" else tuple(gpu for gpu in gpus if gpu == wanted)
+    if not chosen:
         msg = f"This machine does not have the device {wanted}; it has: {', '.join(('cpu', *gpus))}."
         raise DeviceMissing(msg)
-    return found
+    return chosen

@@ -29,16 +29,7 @@ def _write_files(folder: Path, job: Job, outcome: AnalysisOutcome) -> list[Store
         path = home / item.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_durably(path, item.encode())
-        rows.append(
-            StoredObject(
-                role=item.role,
-                rank=item.rank,
-                sop_class_uid=item.sop_class_uid,
-                sop_instance_uid=item.sop_instance_uid,
-                series_instance_uid=item.series_instance_uid,
-                path=path.relative_to(folder).as_posix(),
-            )
-        )
+        rows.append(item.stored_at(path.relative_to(folder).as_posix()))
     replace_durably(home / "prediction.json", json.dumps(outcome.summary, indent=2).encode())
     sync_folder(folder)
     return rows

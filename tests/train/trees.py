@@ -1,5 +1,6 @@
 """Small DICOM trees and tables for the tests of the cohorts."""
 
+import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from survnode.train.cohorts.clinical import PatientOutcome, read_clinical
 from survnode.train.cohorts.cohort import Cohort, DicomPatient
 from survnode.train.cohorts.description import TableDescription, describe
+from survnode.train.cohorts.phantom import Truth
+from survnode.train.cohorts.phantom_tree import TRUTH
 
 SLICES = 24
 EVENLY = tuple(8.0 * index for index in range(SLICES))
@@ -81,3 +84,10 @@ def positions(spacing_mm: float, count: int) -> list[float]:
 def write_table(path: Path, lines: Iterable[str]) -> Path:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def read_truth(folder: Path) -> dict[str, Truth]:
+    """The tumours by patient."""
+    with (folder / TRUTH).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    return {who: Truth(float(radius), int(first), int(end)) for who, radius, first, end in rows}

@@ -228,8 +228,8 @@ def _event(text: str, columns: Columns) -> bool | str:
     word = text.lower().removesuffix(".0")  # what a spreadsheet makes of an integer
     if word in columns.died | columns.alive:
         return word in columns.died
-    found = "none" if _is_missing(text, columns) else repr(text)
-    return f"must be one of {_listed(sorted(columns.died))} (dead) or {_listed(sorted(columns.alive))}, found {found}"
+    written = "none" if _is_missing(text, columns) else repr(text)
+    return f"must be one of {_listed(sorted(columns.died))} (dead) or {_listed(sorted(columns.alive))}, found {written}"
 
 
 def _is_missing(text: str, columns: Columns) -> bool:

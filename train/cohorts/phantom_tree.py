@@ -65,13 +65,6 @@ def write_tree(
     return folder / CLINICAL
 
 
-def read_truth(folder: Path) -> dict[str, Truth]:
-    """The tumours by patient."""
-    with (folder / TRUTH).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    return {who: Truth(float(radius), int(first), int(end)) for who, radius, first, end in rows}
-
-
 def _home(folder: Path, patient_id: str) -> Path:
     return folder / "CT" / patient_id / "01-01-2024-NA-NA-00001" / "0.000000-NA-00002"
 

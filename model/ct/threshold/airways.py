@@ -50,7 +50,7 @@ def grown(region: Region, by_mm: float, mm: tuple[float, ...]) -> Region:
 
 def _tracheas(plane: Labels, areas: NDArray[np.float64], middle: float, mm: tuple[float, ...]) -> list[int]:
     """The labels in one slice that can be a trachea: of its size, about round and near the middle."""
-    found = []
+    tracheas = []
     for label in np.unique(plane)[1:]:
         rows, columns = np.nonzero(plane == label)
         height, width = (np.ptp(rows) + 1) * mm[1], (np.ptp(columns) + 1) * mm[2]
@@ -58,14 +58,14 @@ def _tracheas(plane: Labels, areas: NDArray[np.float64], middle: float, mm: tupl
         fills = areas[label] > ROUND_SHARE * height * width
         compact = fills and max(height, width) < ROUND_ASPECT * min(height, width)
         if of_size and compact and abs(columns.mean() - middle) * mm[2] < MIDLINE_MM:
-            found.append(int(label))
-    return found
+            tracheas.append(int(label))
+    return tracheas
 
 
 def _follow(labels: Labels, areas: NDArray[np.float64], top: int, start: int) -> Region:
     """Go down from ``start``, forking as the airway does, until each branch leaks or gets thin."""
-    found = np.zeros(labels.shape, np.bool_)
-    found[top] = labels[top] == start
+    airways = np.zeros(labels.shape, np.bool_)
+    airways[top] = labels[top] == start
     current = [start]
     for above, here in pairwise(range(top, -1, -1)):
         below = []
@@ -76,5 +76,5 @@ def _follow(labels: Labels, areas: NDArray[np.float64], top: int, start: int) ->
         if not below:
             break
         current = sorted(set(below))
-        found[here] = np.isin(labels[here], current)
-    return found
+        airways[here] = np.isin(labels[here], current)
+    return airways

@@ -180,14 +180,14 @@ class AssociationLog:
 
     def _taken(self, timeout_s: float | None = None) -> list[Association]:
         """Everything that waits now; the first of it is waited for."""
-        found: list[Association] = []
+        records: list[Association] = []
         try:
             if timeout_s is not None:
-                found.append(self._waiting.get(timeout=timeout_s))
+                records.append(self._waiting.get(timeout=timeout_s))
             while True:
-                found.append(self._waiting.get_nowait())
+                records.append(self._waiting.get_nowait())
         except queue.Empty:
-            return found
+            return records
 
     def _write(self, found: Sequence[Association]) -> None:
         if not found:

@@ -101,10 +101,10 @@ def agree(proposal: Proposal, contexts: Contexts) -> Agreement:
         _answered(context, answer.result, answer.transfer_syntax or context.transfer_syntaxes[0])
         for context, answer in answers
     ]
-    told = tuple((context.abstract_syntax, answer) for context, answer in answers)
+    answered = tuple((context.abstract_syntax, answer) for context, answer in answers)
     roles = [(uid, *wanted) for uid, wanted in proposal.roles.items() if uid == COMMITMENT and uid in contexts]
     pdu = _accept(proposal.titles, results, roles)
-    return Agreement(proposal.titles, accepted, proposal.max_pdu_bytes, pdu, told)
+    return Agreement(proposal.titles, accepted, proposal.max_pdu_bytes, pdu, answered)
 
 
 def _answered(context: ProposedContext, result: ContextResult, transfer_syntax: str) -> PresentationContext:

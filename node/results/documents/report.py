@@ -71,11 +71,11 @@ def report(findings: ReportedFindings, envelope: Envelope) -> ResultObject:
 def refusal(reason: Reason, detail: str, envelope: Envelope) -> ResultObject:
     """The report of a study that was not analysed: the reason as a code and in words, and no numbers."""
     completeness = envelope.run.completeness
-    found = [codes.not_analysed(reason), *_missing(completeness)]
+    items = [codes.not_analysed(reason), *_missing(completeness)]
     evaluations = container(
         codes.QUALITATIVE_EVALUATIONS,
         [
-            *(CodeContentItem(codes.FINDING, code, "CONTAINS") for code in found),
+            *(CodeContentItem(codes.FINDING, code, "CONTAINS") for code in items),
             text(codes.FINDING, words.refusal(reason, detail, completeness)),
             *(text(codes.COMMENT, comment) for comment in words.comments(envelope.run, envelope.model)),
         ],

@@ -153,14 +153,14 @@ def refers_to_what_exists(item: InspectedObject, known: Known) -> Iterator[Objec
     """Every reference resolves: to a received instance, or to an object of the same set."""
     targets = {**known.received, **known.made}
     for reference in references(item.ds):
-        found = targets.get(reference.sop_instance_uid)
-        if found is None:
+        target = targets.get(reference.sop_instance_uid)
+        if target is None:
             yield item.fault("ReferencedSOPInstanceUID", "refers to no received instance")
-        elif found[0] != reference.sop_class_uid:
+        elif target[0] != reference.sop_class_uid:
             yield item.fault("ReferencedSOPClassUID", "is not the class of the instance that is referred to")
-        elif reference.series_instance_uid not in {None, found[1]}:
+        elif reference.series_instance_uid not in {None, target[1]}:
             yield item.fault("SeriesInstanceUID", "is not the series of the instance that is referred to")
-        elif not all(1 <= frame <= found[2] for frame in reference.frames):
+        elif not all(1 <= frame <= target[2] for frame in reference.frames):
             yield item.fault("ReferencedFrameNumber", "refers to a frame that does not exist")
 
 

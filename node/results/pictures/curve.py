@@ -71,8 +71,8 @@ def _introduction(figure: Figure, findings: ReportedFindings, palette: Palette) 
     analysed = f"{findings.series.label}: {findings.series.amount}"
     _line(figure, TOP - 0.049, analysed, 11.5, palette.plain)
     cautions = [DEMONSTRATION] if findings.model.demonstration else []
-    if found := "; ".join(words.brief(findings)):
-        cautions.append(f"{found[0].upper()}{found[1:]}")
+    if warnings := "; ".join(words.brief(findings)):
+        cautions.append(f"{warnings[0].upper()}{warnings[1:]}")
     for row, caution in enumerate(cautions):
         _line(figure, TOP - 0.077 - 0.026 * row, caution, 12, palette.warning, bold=True)
 

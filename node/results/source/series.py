@@ -105,7 +105,7 @@ def _number(ds: Dataset) -> int | None:
 
 def _date(ds: Dataset) -> date | None:
     for keyword in DATES:
-        found, _ = clean("DA", _text(ds, keyword))
-        if found is not None:
-            return datetime.strptime(found, "%Y%m%d").date()  # noqa: DTZ007  a date has no time zone
+        cleaned, _ = clean("DA", _text(ds, keyword))
+        if cleaned is not None:
+            return datetime.strptime(cleaned, "%Y%m%d").date()  # noqa: DTZ007  a date has no time zone
     return None

@@ -100,12 +100,12 @@ class _Reader:
 
     def attributes(self, ds: Dataset, keywords: Iterable[str]) -> Dataset:
         """Those of ``keywords`` that hold something that can be written."""
-        found = Dataset()
+        copied = Dataset()
         for keyword in keywords:
             value = self._value(ds, keyword)
             if value is not None:
-                setattr(found, keyword, value)
-        return found
+                setattr(copied, keyword, value)
+        return copied
 
     def code(self, ds: Dataset) -> Code | None:
         """An item of a code sequence; None unless it is whole."""

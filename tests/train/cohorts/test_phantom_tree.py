@@ -8,12 +8,12 @@ import pytest
 
 from survnode.train.cohorts.clinical import MonthRule, Reading
 from survnode.train.cohorts.description import describe
-from survnode.train.cohorts.phantom_tree import CLINICAL, LUNG1_COLUMNS, Matrix, described, read_truth, write_tree
+from survnode.train.cohorts.phantom_tree import CLINICAL, LUNG1_COLUMNS, Matrix, described, write_tree
 from survnode.train.cohorts.reading import load
 from survnode.train.cohorts.table import read_table
 
 from ..tiny import PATIENTS, load_tiny
-from ..trees import in_files
+from ..trees import in_files, read_truth
 
 
 def test_whole_cohort_is_read_with_its_outcomes(tree: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from survnode.model.net.trunks import EncoderName
 from survnode.train.cohorts.clinical import Reading
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.phantom import PhantomPatient, Truth
-from survnode.train.cohorts.phantom_tree import CLINICAL, Matrix, described, read_truth, write_tree
+from survnode.train.cohorts.phantom_tree import CLINICAL, Matrix, described, write_tree
 from survnode.train.cohorts.table import read_table
 from survnode.train.fit.slices import SliceCache
 from survnode.train.measure.evaluate import Estimate
@@ -28,7 +28,7 @@ from survnode.train.presets import PRESETS, Preset, with_settings
 from survnode.train.runs.plan import RunPlan
 from survnode.train.runs.run import run
 
-from ..trees import in_files
+from ..trees import in_files, read_truth
 
 COUNT = 60
 SETTINGS = (
