@@ -33,9 +33,9 @@ def described(folder: Path, name: str, patients: int, part: int) -> Path:
 
 
 def run(folder: Path, out: str, *more: str) -> Result:
-    learned, unseen = described(folder, "learned", 10, 0), described(folder, "unseen", 8, 3)
+    learned, unseen = described(folder, "learned", 6, 0), described(folder, "unseen", 5, 3)
     words = ["train", "--cohort", learned, "--unseen", unseen, "--preset", "demonstration", "--out", folder / out]
-    sizes = [f"--set={setting}" for setting in COARSE] + ["--folds=5", "--seed=5", "--workers=1"]
+    sizes = [f"--set={setting}" for setting in COARSE] + ["--folds=3", "--seed=5", "--workers=1"]
     return CliRunner().invoke(app, [*map(str, words), "--cache", str(folder / "cache"), *sizes, *more])
 
 
@@ -51,25 +51,25 @@ def test_command_trains_measures_and_says_so(tiny: tuple[Path, Result]) -> None:
     card = read_card(folder / "first")
     assert card.demonstration
     assert "phantoms" in card.intended_use
-    assert card.cohort.n_patients == 10
-    assert card.members == 5
+    assert card.cohort.n_patients == 6
+    assert card.members == 3
     assert len(card.cohort_survival) == 101
     assert list(card.cohort_survival) == sorted(card.cohort_survival)
-    assert "8 patients" in " ".join(result.output.split())
+    assert "5 patients" in " ".join(result.output.split())
     metrics = json.loads((folder / "first" / "metrics.json").read_text())
-    assert metrics["pooled"]["patients"] == 8
-    assert [fold["patients"] for fold in metrics["folds"]] == [{"train": 8, "validation": 2, "test": 0}] * 5
+    assert metrics["pooled"]["patients"] == 5
+    assert [fold["patients"] for fold in metrics["folds"]] == [{"train": 4, "validation": 2, "test": 0}] * 3
     assert metrics["truth"]["tumour_among_top_images"][0]["over_mm"] == 20
     words = (folder / "first" / "model.md").read_text()
-    assert "measured on another cohort, unseen: 8 patients" in words
-    assert "learned: 10 patients" in words
+    assert "measured on another cohort, unseen: 5 patients" in words
+    assert "learned: 6 patients" in words
 
 
 def test_whom_no_fold_had_is_in_every_table(tiny: tuple[Path, Result]) -> None:
     folder, _ = tiny
     for name in ("predictions.csv", "attention.csv"):
         with (folder / "first" / name).open(newline="") as file:
-            assert {row["patient"] for row in csv.DictReader(file)} == {f"UNSEEN-{k:03d}" for k in range(1, 9)}
+            assert {row["patient"] for row in csv.DictReader(file)} == {f"UNSEEN-{k:03d}" for k in range(1, 6)}
     with (folder / "first" / "folds.csv").open(newline="") as file:
         assert {(row["patient"][:7], row["role"] == "test") for row in csv.DictReader(file)} == {("LEARNED", False)}
 
