@@ -71,6 +71,7 @@ class Columns(BaseModel):
     ----------
     patient_id, time, event : names in the header
     unit : of the time
+    age, stage : for the figures of who is known without the CT; None: the table has none
     died, alive : how the event is written, in small letters; numbers as integers
     missing : how an unknown value is written, in small letters, besides an empty cell
     """
@@ -81,6 +82,8 @@ class Columns(BaseModel):
     time: str
     event: str
     unit: TimeUnit = TimeUnit.DAYS
+    age: str | None = None
+    stage: str | None = None
     died: frozenset[str] = frozenset({"1", "true", "yes", "dead", "died", "deceased"})
     alive: frozenset[str] = frozenset({"0", "false", "no", "alive", "censored"})
     missing: frozenset[str] = frozenset({"na", "n/a", "nan", "null", "none"})
@@ -116,6 +119,22 @@ class PatientOutcome:
     event: bool
     row: int
     cells: Mapping[str, str]
+
+
+def age_in(cells: Mapping[str, str], columns: Columns) -> float | None:
+    """The age in a row, years; None where it is missing or no number."""
+    text = cells.get(columns.age or "", "")
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def stage_in(cells: Mapping[str, str], columns: Columns) -> str:
+    """The stage in a row, in capital letters; empty where it is missing."""
+    text = cells.get(columns.stage or "", "")
+    return "" if _is_missing(text, columns) else text.upper()
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,24 @@ class Patient(Protocol):
 
 
 @dataclass(frozen=True)
+class Known:
+    """What is known of a patient without a look at the CT.
+
+    Parameters
+    ----------
+    age : years; None where it is missing
+    stage : in capital letters; empty where it is missing
+    drawings : files that may hold contours of the tumour
+    tumour : see `survnode.train.cohorts.tumour.drawn_tumour`
+    """
+
+    age: float | None = None
+    stage: str = ""
+    drawings: tuple[Path, ...] = ()
+    tumour: str = ""
+
+
+@dataclass(frozen=True)
 class DicomPatient:
     """A patient whose CT lies in DICOM files; see `Patient`.
 
@@ -59,6 +77,7 @@ class DicomPatient:
     series_instance_uid, paths : the CT series, in no order
     key : changes with anything that changes the CT
     passed_over : the patient's other CT series by UID, and why each is not used
+    known : beside the CT
     """
 
     id: str
@@ -69,6 +88,7 @@ class DicomPatient:
     paths: tuple[Path, ...]
     key: str
     passed_over: tuple[tuple[str, str], ...] = ()
+    known: Known = Known()
 
     def volume(self) -> Volume:
         """The CT, read from its files; see `Patient`."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from survnode.train.cohorts.clinical import Columns, MonthRule
 from survnode.train.cohorts.errors import CohortIncomplete, DescriptionRefused
-from survnode.train.cohorts.pretreatment import Pretreatment
+from survnode.train.cohorts.pretreatment import Pretreatment, expression
 
 NAMED = {
     path.stem: path for path in sorted((Path(__file__).parent / "named").glob("*.toml"), key=lambda path: path.stem)
@@ -43,6 +43,7 @@ class TableDescription(CohortDescription):
     exclusions : patients to leave out, and why
     exclude_faulty : leave patients with a faulty row out instead of refusing the table
     pretreatment : which CT of a patient counts; None: any
+    tumour : regular expression, any case, of the regions (RTSTRUCT) or segments (SEG) that are the tumour
     """
 
     clinical: Path | None = None
@@ -51,6 +52,12 @@ class TableDescription(CohortDescription):
     exclusions: dict[str, str] = {}
     exclude_faulty: bool = False
     pretreatment: Pretreatment | None = None
+    tumour: str = "gtv|tumou?r|neoplasm"
+
+    @field_validator("tumour")
+    @classmethod
+    def _is_an_expression(cls, text: str) -> str:
+        return expression(text)
 
 
 class Drawing(BaseModel):

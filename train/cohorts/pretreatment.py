@@ -13,6 +13,16 @@ from survnode.train.cohorts.dicom_tree import TreeSeries
 ISO_DAY = "%Y-%m-%d"
 
 
+def expression(text: str) -> str:
+    """The text, if it is a regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        msg = f"must be a regular expression ({error})"
+        raise ValueError(msg) from error
+    return text
+
+
 class Pretreatment(BaseModel):
     """How the CT from before the treatment is known.
 
@@ -35,12 +45,7 @@ class Pretreatment(BaseModel):
     @field_validator("description")
     @classmethod
     def _is_an_expression(cls, text: str | None) -> str | None:
-        try:
-            re.compile(text or "")
-        except re.error as error:
-            msg = f"must be a regular expression ({error})"
-            raise ValueError(msg) from error
-        return text
+        return None if text is None else expression(text)
 
     @field_validator("day_format")
     @classmethod

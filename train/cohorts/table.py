@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from survnode.model.ct.selection import SeriesChoice, compare
-from survnode.train.cohorts.clinical import MonthRule, PatientOutcome, Reading, read_clinical
-from survnode.train.cohorts.cohort import Cohort, DicomPatient
+from survnode.train.cohorts.clinical import PatientOutcome, Reading, age_in, read_clinical, stage_in
+from survnode.train.cohorts.cohort import Cohort, DicomPatient, Known
 from survnode.train.cohorts.description import TableDescription
 from survnode.train.cohorts.dicom_tree import Progress, TreeSeries, index_tree
 from survnode.train.cohorts.errors import CohortIncomplete, TableFault
@@ -45,10 +45,7 @@ def read_table(
         described.clinical, described.columns, others=_others(described), strict=not described.exclude_faulty
     )
     tree = index_tree(described.data, index, progress=indexed)
-    series: dict[str, list[TreeSeries]] = {}
-    for candidate in tree.series:
-        if candidate.modality == "CT":
-            series.setdefault(candidate.patient_id, []).append(candidate)
+    series, drawings = (_by_patient(tree.series, modalities) for modalities in (("CT",), ("RTSTRUCT", "SEG")))
     known = {outcome.patient_id for outcome in table.outcomes} | {fault.patient_id for fault in table.faults}
     wanted = {outcome.patient_id: _in_question(outcome, series, described) for outcome in table.outcomes}
     every = [candidate for candidates in wanted.values() for candidate in candidates]
@@ -65,12 +62,20 @@ def read_table(
             exclusions.append(excluded)
         else:
             chosen = choices[outcome.patient_id]
-            patients.append(
-                _patient(outcome, reading.months, described.strata, _source(wanted[outcome.patient_id], chosen))
-            )
+            source = _source(wanted[outcome.patient_id], chosen)
+            patients.append(_patient(outcome, reading, described, source, drawings.get(outcome.patient_id, ())))
     exclusions += _faulty(table.faults)
     exclusions += [Exclusion(who, ExclusionReason.NO_OUTCOME) for who in sorted(series) if who not in known]
     return Cohort(described.name, tuple(patients), tuple(exclusions), tree.unreadable)
+
+
+def _by_patient(series: Iterable[TreeSeries], modalities: Sequence[str]) -> dict[str, list[TreeSeries]]:
+    """The series of these modalities."""
+    found: dict[str, list[TreeSeries]] = {}
+    for candidate in series:
+        if candidate.modality in modalities:
+            found.setdefault(candidate.patient_id, []).append(candidate)
+    return found
 
 
 def _others(described: TableDescription) -> tuple[str, ...]:
@@ -127,16 +132,28 @@ def _source(candidates: Sequence[TreeSeries], choice: SeriesChoice) -> _Source:
     return _Source(chosen, tuple((verdict.series_instance_uid, verdict.sentence) for verdict in others))
 
 
-def _patient(outcome: PatientOutcome, months: MonthRule, strata: MonthRule, source: _Source) -> DicomPatient:
+def _patient(
+    outcome: PatientOutcome,
+    reading: Reading,
+    described: TableDescription,
+    source: _Source,
+    drawings: Sequence[TreeSeries],
+) -> DicomPatient:
     return DicomPatient(
         id=outcome.patient_id,
-        time_months=months.months(outcome.days),
+        time_months=reading.months.months(outcome.days),
         event=outcome.event,
-        died_within_two_years=strata.died_within_two_years(outcome.days, event=outcome.event),
+        died_within_two_years=described.strata.died_within_two_years(outcome.days, event=outcome.event),
         series_instance_uid=source.series.series_instance_uid,
         paths=source.series.paths,
         key=source.series.key,
         passed_over=source.passed_over,
+        known=Known(
+            age=age_in(outcome.cells, described.columns),
+            stage=stage_in(outcome.cells, described.columns),
+            drawings=tuple(path for series in drawings for path in series.paths),
+            tumour=described.tumour,
+        ),
     )
 
 

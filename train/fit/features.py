@@ -77,6 +77,11 @@ class FeatureCache:
             done()
         compute(_make, [(self, *pair, path) for pair, path in absent], workers, done)
 
+    def pooled(self, patient: Patient) -> NDArray[np.float64]:
+        """The mean over the slices of the plain view of a patient for whom `fill` was called, (F,)."""
+        features = load_file(self.path(patient, PLAIN))["features"]
+        return np.asarray(features.mean(axis=0, dtype=np.float64))
+
     def read(self, patient: Patient) -> NDArray[np.float16]:
         """The features of a patient for whom `fill` was called, (1 + K, S, F)."""
         files = [load_file(self.path(patient, view)) for view in range(self.views)]

@@ -84,6 +84,11 @@ class SliceCache:
         with safe_open(self.path(patient), framework="numpy") as file:
             return float(file.metadata()["lung_height_mm"])
 
+    def lung_volume_ml(self, patient: Patient) -> float:
+        """Of the same patients."""
+        with safe_open(self.path(patient), framework="numpy") as file:
+            return float(file.metadata().get("lung_volume_ml", "nan"))
+
     def warnings(self, patient: Patient) -> tuple[CoverageWarning, ...]:
         """What is to be known of the lungs of the same patients; see `LungSides.warnings`."""
         with safe_open(self.path(patient), framework="numpy") as file:
@@ -130,6 +135,7 @@ def _make(patient: Patient, path: Path, preprocessing: Preprocessing, lungs: Lun
     about = {
         "images": str(len(volume.images)),
         "lung_height_mm": f"{height:.2f}",
+        "lung_volume_ml": f"{stack.sides.right_ml + stack.sides.left_ml:.1f}",
         "warnings": " ".join(stack.sides.warnings),
     }
     write_arrays(path, {"hu": stack.hu, "source": stack.source}, **about)

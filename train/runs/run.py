@@ -9,6 +9,7 @@ interrupted one comes to the same figures as one that was not.
     OUT/folds.csv          patient, fold, role           OUT/exclusions.csv   who is left out, or warned of, and why
     OUT/predictions.csv    patient, fold, month, cif     OUT/attention.csv    patient, fold, slice, image, attention
     OUT/metrics.json       `Evaluation`                  OUT/model.md         the model card
+    OUT/baselines.csv      what is predicted without the network, on the same folds; baselines.json: how well
     OUT/log.jsonl          what happened when            OUT/folds/K/         the checkpoint of fold K
     OUT/model.json, OUT/model.safetensors                the ensemble of all folds, a checkpoint: OUT itself is one
 """
@@ -26,6 +27,7 @@ from survnode.train.fit.features import encoder_of
 from survnode.train.fit.loop import Epoch
 from survnode.train.fit.networks import initial
 from survnode.train.journal import EPOCH, MEASURED, PROGRESS, WARNING, Journal, RunListener, unheard
+from survnode.train.runs.baselines import compare_baselines
 from survnode.train.runs.claim import claim, refuse_other_settings
 from survnode.train.runs.finish import Run, finish
 from survnode.train.runs.fold import fit_fold
@@ -87,6 +89,7 @@ def run(
                 fill_features(needed, plan.workers, journal)
         results = _fit(material, chosen, plan, journal)
         finished = finish(plan, material, results, other)
+        compare_baselines(finished)
         metrics = {name: estimate.value for name, estimate in finished.evaluation.metrics.items()}
         journal(MEASURED, **metrics)
     return finished
