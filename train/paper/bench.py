@@ -37,6 +37,7 @@ from survnode.train.paper.experiments import Population, Start, System, experime
 from survnode.train.paper.results import read_run
 from survnode.train.paper.tables import Findings
 from survnode.train.recipe import Recipe
+from survnode.train.runs.baselines import read_baselines
 from survnode.train.runs.evaluate import score
 from survnode.train.runs.overlap import mark_or_refuse, overlap_of
 from survnode.train.runs.plan import RunPlan
@@ -242,7 +243,7 @@ def read_findings(bench: Bench, systems: Iterable[System], cohorts: Mapping[Popu
             results[system.name] = read_run(bench.folder(system), cohorts[system.cohort])
         elif absent.exists():
             reasons[system.name] = json.loads(absent.read_text(encoding="utf-8"))["reason"]
-    return Findings(results, reasons)
+    return Findings(results, reasons, tuple(read_baselines(bench.folder(bench.reference))))
 
 
 def slices_of(bench: Bench, cohort: Cohort, patient_id: str) -> NDArray[np.int16] | None:

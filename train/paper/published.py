@@ -48,6 +48,9 @@ CTD: dict[str, Published] = {
     "claro-zero-shot": Published(0.5608, "paper, question 4"),
 }
 
+OTHERS = "not the paper: LUNG1's tables and contours, ten folds x 5 seeds"
+WITHOUT_NETWORK = {"age_and_stage": Published(0.537, OTHERS), "tumour_volume": Published(0.598, OTHERS)}
+
 REMARKS: dict[str, tuple[str, ...]] = {
     "q1-3d": (
         f"Published: ResNet3D-18 about 0.507, which is 0.077 below soft attention ({CONFERENCE}); which of its two "

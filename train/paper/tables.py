@@ -17,6 +17,7 @@ from survnode.train.paper import published
 from survnode.train.paper.cost import Cost
 from survnode.train.paper.experiments import Experiment, Start, System
 from survnode.train.paper.results import Result
+from survnode.train.runs.baselines import Compared
 
 Cell = str | int | float | Estimate | None
 
@@ -50,10 +51,12 @@ class Findings:
     ----------
     results : of the systems that ran, by name
     reasons : why the others have none, by name
+    baselines : what is predicted without a network, on the folds of the first system
     """
 
     results: Mapping[str, Result]
     reasons: Mapping[str, str]
+    baselines: tuple[Compared, ...] = ()
 
     def why(self, system: System) -> str:
         """What a reader of the system's row must know."""
@@ -94,6 +97,7 @@ def comparison_table(experiment: Experiment, findings: Findings) -> Table:
     """Tables 3 to 5: each system, and the test of its difference to the first one."""
     reference = findings.results.get(experiment.reference.name)
     rows = tuple(_comparison_row(system, reference, findings) for system in experiment.systems)
+    rows += tuple(map(_baseline_row, findings.baselines))
     title = f"{experiment.shows}: {experiment.question}"
     notes = (
         "Difference: less the first system's mean of folds. p: 5,000 swaps of the two systems' predictions patient by "
@@ -111,6 +115,19 @@ def _comparison_row(system: System, reference: Result | None, findings: Findings
     if result is not None:
         measured = (*_measured(measure(result)), *_tested(result, reference))
     return system.title, system.strategy, *measured, known.ctd, known.source, findings.why(system)
+
+
+def _baseline_row(compared: Compared) -> tuple[Cell, ...]:
+    """What is predicted without any network, beside the first system."""
+    measured: tuple[Cell, ...] = (None,) * 9
+    remark = f"None: {compared.absent}"
+    if compared.evaluation is not None:
+        measured = (*_measured(compared.evaluation), compared.difference, compared.p)
+        remark = (
+            f"{compared.patients} patients had all values." if compared.patients < compared.evaluation.patients else ""
+        )
+    known = published.WITHOUT_NETWORK.get(compared.name, published.NOT_PUBLISHED)
+    return compared.title, "no network", *measured, known.ctd, known.source, remark
 
 
 @lru_cache(maxsize=64)

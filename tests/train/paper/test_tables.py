@@ -23,6 +23,8 @@ from survnode.train.paper.tables import (
     transfer_table,
     write_csv,
 )
+from survnode.train.runs.baselines import Compared
+from survnode.train.runs.known import Baseline
 
 from .findings import MISSING, REFERENCE, fusions, made_up_cohort, made_up_findings, made_up_result
 
@@ -66,7 +68,20 @@ def test_a_row_that_could_not_run_says_why_and_the_others_stay() -> None:
 
 def test_what_starts_from_random_weights_is_said() -> None:
     table = comparison_table(PAPER["q1-3d"], fusions())
-    assert sum("random weights" in str(row[-1]) for row in table.rows) == 2
+    assert sum("random weights" in str(row[-1]) for row in table.rows) == 4
+
+
+def test_what_is_predicted_without_a_network_has_its_rows_below_the_systems() -> None:
+    evaluation = measure(made_up_result(skill=0.5))
+    size = Compared(name=Baseline.TUMOUR_VOLUME, patients=50, evaluation=evaluation, difference=-0.1, p=0.04)
+    absent = Compared(name=Baseline.AGE_AND_STAGE, absent="no column is named.")
+    table = comparison_table(PAPER["q2-fusion"], replace(fusions(), baselines=(size, absent)))
+    *_, drawn, clinical = (dict(zip(COMPARISON, row, strict=True)) for row in table.rows)
+    assert (drawn["system"], drawn["strategy"]) == ("tumour volume as drawn, Cox", "no network")
+    assert (drawn["difference"], drawn["p"], drawn["published C-td"]) == (-0.1, 0.04, 0.598)
+    assert drawn["C-td, mean of folds"] == evaluation.metrics["ctd_mean_of_folds"]
+    assert drawn["remark"] == "50 patients had all values."
+    assert clinical["remark"] == "None: no column is named."
 
 
 def test_without_the_first_system_there_is_no_test() -> None:
