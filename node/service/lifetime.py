@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 
 import structlog
@@ -24,6 +25,15 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True, name="parent-watch").start()
+
+
+def is_orphan() -> Callable[[], bool]:
+    """Says whether the process that had this one started has ended since, or the fork server that did so for it.
+
+    A process outlives neither: who started it sees it end with the fork server, and starts another.
+    """
+    starter, parent = multiprocessing.parent_process(), os.getppid()
+    return lambda: os.getppid() != parent or not (starter is None or starter.is_alive())
 
 
 def refuse_to_start(ready: Connection, refusal: Exception) -> None:

@@ -30,7 +30,7 @@ from survnode.node.intake.rules import Routes
 from survnode.node.intake.store import Store
 from survnode.node.intake.watermark import DiskWatermark
 from survnode.node.logs import configure_logging, end_unquoted
-from survnode.node.service.lifetime import refuse_to_start
+from survnode.node.service.lifetime import is_orphan, refuse_to_start
 from survnode.node.state.database import Database
 from survnode.node.state.files import replace_durably
 from survnode.node.tls import ServerTLS
@@ -116,7 +116,7 @@ def run_receiver(
     ------
     StoreInUse, ReceiverFailed, DatabaseFailed, TLSUnusable
     """
-    parent = os.getppid()
+    is_abandoned = is_orphan()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -134,7 +134,7 @@ def run_receiver(
     on_ready(receiver.port)
     adopting = threading.Thread(target=_adopt, args=(store, stop), name="adoption")
     adopting.start()
-    while not stop.wait(WATCH_INTERVAL_S) and os.getppid() == parent:
+    while not stop.wait(WATCH_INTERVAL_S) and not is_abandoned():
         pass
     stop.set()
     receiver.stop(drain_s)

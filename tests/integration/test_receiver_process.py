@@ -21,6 +21,7 @@ from survnode.node.contexts import Answer
 from survnode.node.delivery import sender
 from survnode.node.delivery.destination import Destination
 from survnode.node.delivery.sender import Outgoing
+from survnode.node.service.lock import is_locked
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Instance
 from survnode.node.state.tables import instances
@@ -180,3 +181,33 @@ def test_a_receiver_whose_parent_is_gone_stops(tmp_path: Path) -> None:
         reader.join(START_S)  # the pipe ends with the last process that holds it: the receiver
         assert not reader.is_alive()
         assert monotonic() - start < 20
+
+
+FORKING = """
+import pickle, signal, sys
+from pathlib import Path
+from survnode.node.config import NodeConfig
+from survnode.node.service import light_receiver, receiver_preload
+from survnode.node.service.child_process import FORK_SERVER
+
+if __name__ == "__main__":
+    FORK_SERVER.set_forkserver_preload([receiver_preload.__name__])
+    config = NodeConfig.model_validate({"data_dir": sys.argv[1], "receiver": {"host": "127.0.0.1", "port": 0}})
+    config.received_dir.mkdir()
+    ready, theirs = FORK_SERVER.Pipe(duplex=False)
+    FORK_SERVER.Process(target=light_receiver.receive, args=(pickle.dumps(config), theirs)).start()
+    ready.recv()
+    print("port", config.port_file.read_text(), flush=True)
+    signal.pause()
+"""
+
+
+def test_a_receiver_that_was_forked_stops_when_who_asked_for_it_is_gone(tmp_path: Path) -> None:
+    """Its parent is the fork server, which lives as long as it does."""
+    (tmp_path / "forking.py").write_text(FORKING)
+    command = [sys.executable, str(tmp_path / "forking.py"), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service:
+        port_of(service)
+        service.send_signal(signal.SIGKILL)
+        lock = tmp_path / "received/receiver.lock"
+        until("the end of the receiver", lambda: None if is_locked(lock) else True, 20.0)
