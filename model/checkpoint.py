@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from survnode.model.covariates import Covariate
 from survnode.model.ct.coverage import CoverageLimits, coverage_limits
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
@@ -102,6 +103,7 @@ class Card(_Part):
     metrics : measured figures by name, with their intervals
     cohort_survival : see `ModelIdentity`
     seen : whom the model learned from, and whom the models saw that it started from; None: not recorded
+    covariates : what the model takes beside the image, and how it was distributed in training; None: nothing
 
     Notes
     -----
@@ -122,6 +124,7 @@ class Card(_Part):
     cohort_survival: tuple[float, ...] = ()
     limits: Limits
     seen: tuple[SeenPatients, ...] | None = None
+    covariates: tuple[Covariate, ...] | None = None
     intended_use: str
     licence: str
     demonstration: bool = False

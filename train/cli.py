@@ -17,6 +17,8 @@ from survnode.train.commands.options import (
     CohortOption,
     Data,
     Device,
+    Features,
+    FeaturesAlone,
     Json,
     PresetOption,
     Settings,
@@ -58,6 +60,8 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     folds_file: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Take the folds from this CSV (a folds.csv).")
     ] = None,
+    features: Features = None,
+    features_alone: FeaturesAlone = False,
     init: Annotated[Path | None, typer.Option(help="Start each fold from that fold of this run or checkpoint.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of folds and networks.")] = 42,
     allow_overlap: AllowOverlap = False,
@@ -70,13 +74,17 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     if folds_file is not None and (folds is not None or unseen is not None):
         raise typer.BadParameter("--folds-file says all of the folds: leave --folds and --unseen out.")
     from survnode.train.cohorts.description import describe
+    from survnode.train.cohorts.feature_table import read_features
     from survnode.train.cohorts.folds import read_folds
     from survnode.train.cohorts.reading import load
-    from survnode.train.presets import preset_recipe, with_settings
+    from survnode.train.presets import preset_recipe, with_settings, with_table
     from survnode.train.runs.plan import RunPlan
     from survnode.train.runs.run import run
 
-    recipe = with_settings(preset_recipe(preset), settings or [])
+    if features_alone and features is None:
+        raise typer.BadParameter("--features-alone does nothing without --features.")
+    table = None if features is None else read_features(features)
+    recipe = with_settings(with_table(preset_recipe(preset), table, alone=features_alone), settings or [])
     described, other = describe(cohort, data, clinical), None if unseen is None else describe(unseen)
     plan = RunPlan(
         name=name or f"{described.name} {preset}",
@@ -89,6 +97,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
         workers=processes(workers, device),
         device=device,
         allow_overlap=allow_overlap,
+        table=table,
     )
     with bars() as listener:
         chosen = None if folds_file is None else read_folds(folds_file)
@@ -110,6 +119,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     ],
     data: Data = None,
     clinical: Clinical = None,
+    features: Features = None,
     cross_validated: Annotated[
         bool, typer.Option("--cross-validated", help="Each patient only by the members that never saw them.")
     ] = False,
@@ -124,10 +134,11 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     from survnode.model.checkpoint import checkpoint_folder, read_card
     from survnode.train.cohorts.description import describe
     from survnode.train.cohorts.reading import load
-    from survnode.train.runs.evaluate import recipe_of, score
+    from survnode.train.runs.evaluate import recipe_of, score, table_for
     from survnode.train.runs.plan import RunPlan
 
-    described, recipe = describe(cohort, data, clinical), recipe_of(read_card(checkpoint_folder(model)))
+    card = read_card(checkpoint_folder(model))
+    described, recipe = describe(cohort, data, clinical), recipe_of(card)
     count = processes(workers, device)
     plan = RunPlan(
         model,
@@ -138,6 +149,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
         workers=count,
         device=device,
         allow_overlap=allow_overlap,
+        table=table_for(card, features),
     )
     with bars() as listener:
         patients = load(described, plan.caches, recipe.reading, listener=listener, workers=count)

@@ -31,13 +31,16 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
+from survnode.model.covariates import columns_of
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Interpolation, Preprocessing, SliceFilter
+from survnode.model.net.beside import BesideConfig
 from survnode.model.net.deephit import DeepHitConfig
 from survnode.model.net.encoders import Freezing
 from survnode.model.net.network import NetworkConfig
 from survnode.model.net.trunks import EncoderName
 from survnode.train.cohorts.clinical import MonthRule
+from survnode.train.cohorts.feature_table import FeatureTable
 from survnode.train.errors import RecipeRefused
 from survnode.train.recipe import (
     Augmentation,
@@ -174,6 +177,23 @@ def preset_recipe(name: str) -> Recipe:
     if name not in list(Preset):
         raise RecipeRefused(f"There is no preset {name}: expected one of {', '.join(Preset)}.")
     return PRESETS[Preset(name)]
+
+
+def with_table(recipe: Recipe, table: FeatureTable | None, *, alone: bool = False) -> Recipe:
+    """The recipe whose network also sees a table of features, or sees nothing else.
+
+    Raises
+    ------
+    RecipeRefused
+        The network is one of volumes.
+    """
+    if table is None:
+        return recipe
+    if not isinstance(recipe.network, NetworkConfig):
+        raise RecipeRefused("A table of features is joined to networks of slices only, not to those of volumes.")
+    beside = BesideConfig(columns=columns_of(table.covariates))
+    network = recipe.network.model_copy(update={"beside": beside, "sees_image": not alone})
+    return recipe.varied(network=network)
 
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:

@@ -4,14 +4,15 @@
 """
 
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from survnode.model.net.beside import Beside, BesideConfig
 from survnode.model.net.deephit import DeepHit, DeepHitConfig
 from survnode.model.net.encoders import Encoder, Freezing, PartlyTrained
 from survnode.model.net.fusion import Fusion, SoftAttention, build_fusion, weighted_sum
@@ -36,6 +37,8 @@ class NetworkConfig(BaseModel):
     embedded : the features of slices, or of the patient
     deephit : sizes of the head's stacks, whichever head it is
     n_bins : K, monthly bins up to the horizon
+    beside : what is known beside the image and joined to its vector before the head; None for nothing
+    sees_image : False: the head sees what stands beside the image and nothing else
     feature_scale : features reach the embedding as (features - centre) * feature_scale
     feature_dropout : probability with which a feature is dropped in training, after centring
     slice_dropout : probability with which a slice is left out in training, so that no patient is learned by one slice
@@ -52,9 +55,28 @@ class NetworkConfig(BaseModel):
     head: HeadName = HeadName.DEEPHIT
     deephit: DeepHitConfig = DeepHitConfig()
     n_bins: int = Field(default=24, gt=0)
+    beside: BesideConfig | None = None
+    sees_image: bool = True
     feature_scale: float = Field(default=1.0, gt=0)
     feature_dropout: float = Field(default=0.0, ge=0, lt=1)
     slice_dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _sees_something(self) -> Self:
+        if not self.sees_image and self.beside is None:
+            msg = "a network that does not see the image needs something beside it"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def needs_beside(self) -> bool:
+        """Whether it says nothing of a patient of whom nothing is known beside the image."""
+        return self.beside is not None and not (self.sees_image and self.beside.absent)
+
+    @property
+    def head_width(self) -> int:
+        """Size of the vector that reaches the head."""
+        return self.embedding_dim * self.sees_image + (self.beside.width if self.beside else 0)
 
 
 def intensities(hu: NDArray[np.int16], window_hu: tuple[float, float]) -> Tensor:
@@ -120,28 +142,30 @@ class SurvivalNet(PartlyTrained):
         self.fusion = build_fusion(
             config.fusion, width if config.embedded is Embedded.SLICES else self.encoder.features
         )
+        self.beside = Beside(config.beside) if config.beside else None
         # Named by what it is: so are its weights in a checkpoint.
-        self.add_module(config.head, build_head(config.head, width, config.n_bins, config.deephit))
+        self.add_module(config.head, build_head(config.head, config.head_width, config.n_bins, config.deephit))
 
     @property
     def head(self) -> DeepHit:
         """What makes months of a patient's vector."""
         return head_of(self, self.config.head)
 
-    def forward(self, slices: Tensor, mask: Tensor) -> Output:
+    def forward(self, slices: Tensor, mask: Tensor, beside: Tensor | None = None) -> Output:
         """Predict from slices.
 
         Parameters
         ----------
         slices : (B, S, 1, H, W) float, windowed to [0, 1], feet to head; what stands on padding does not matter
         mask : (B, S) bool, True at real slices, at least one a patient
+        beside : (B, C) values known beside the image, NaN where missing; None: nothing is known of anybody
         """
         real = self.encoder(slices[mask])  # (B, S, 1, H, W) -> (N, 1, H, W) -> (N, F): padding is never encoded
         features = real.new_zeros(*mask.shape, real.shape[-1])  # (B, S, F)
         features[mask] = real
-        return self.forward_features(features, mask)
+        return self.forward_features(features, mask, beside)
 
-    def forward_features(self, features: Tensor, mask: Tensor) -> Output:
+    def forward_features(self, features: Tensor, mask: Tensor, beside: Tensor | None = None) -> Output:
         """Predict from the encoder's features (B, S, F), for example cached ones; otherwise as `forward`."""
         if not mask.any(dim=1).all():
             msg = "each patient needs at least one real slice"
@@ -155,14 +179,14 @@ class SurvivalNet(PartlyTrained):
         else:
             embedded = self.embed(features)  # (B, S, F) -> (B, S, E)
             patients, attention = self.fusion(embedded, mask)  # (B, S, E) -> (B, E), (B, S)
-        return said(self.head, patients, attention)  # (B, E) -> (B, K + 1)
+        return self._said(patients, attention, mask, beside)  # (B, E) -> (B, K + 1)
 
     @property
     def fuses_linearly(self) -> bool:
         """Whether `forward_fused` can take the place of `forward_features`."""
         return self.config.fusion in (Fusion.ATTENTION, Fusion.MEAN) and self.config.embedded is Embedded.SLICES
 
-    def forward_fused(self, features: Tensor, mask: Tensor) -> Output:
+    def forward_fused(self, features: Tensor, mask: Tensor, beside: Tensor | None = None) -> Output:
         """What `forward_features` says, up to rounding, with the slices fused before they are embedded.
 
         Embedding and the score of a soft attention are linear and the attention sums to 1, so they may change places:
@@ -178,7 +202,19 @@ class SurvivalNet(PartlyTrained):
         else:
             attention = mask / mask.sum(dim=1, keepdim=True)
         fused = weighted_sum(features, attention)  # (B, S, F) -> (B, F)
-        return said(self.head, self.embed(fused), attention)
+        return self._said(self.embed(fused), attention, mask, beside)
+
+    def _said(self, image: Tensor, attention: Tensor, mask: Tensor, beside: Tensor | None) -> Output:
+        if not self.config.sees_image:
+            attention = mask / mask.sum(dim=1, keepdim=True)  # it looks nowhere: no slice is shown before another
+        return said(self.head, self._joined(image, beside), attention)
+
+    def _joined(self, image: Tensor, beside: Tensor | None) -> Tensor:
+        """What reaches the head: the image's vector (B, E) and that of what stands beside it."""
+        if self.beside is None:
+            return image
+        known = self.beside(self.beside.none_of(len(image)) if beside is None else beside)  # (B, C) -> (B, width)
+        return torch.cat([image, known], dim=1) if self.config.sees_image else known
 
     def shown(self, mask: Tensor) -> Tensor:
         """The mask (B, S) with real slices left out by chance in training, but none of a patient who would lose all."""

@@ -159,7 +159,7 @@ def read_clinical(path: Path, columns: Columns, *, others: Sequence[str] = (), s
     ClinicalTableRefused
         The header lacks a column, or ``strict`` and any row is faulty.
     """
-    header, rows = _rows(path)
+    header, rows = read_rows(path)
     needed = columns.patient_id, columns.time, columns.event, *others
     rule = f"must be once in the header, which has {_listed(map(repr, header))}"
     unclear = [TableFault(None, name, "", rule) for name in needed if header.count(name) != 1]
@@ -177,7 +177,7 @@ def read_clinical(path: Path, columns: Columns, *, others: Sequence[str] = (), s
 
 
 @dataclass(frozen=True)
-class _Row:
+class TableRow:
     """A row that is not empty, its cells by column; ``surplus`` counts those behind the last column."""
 
     number: int
@@ -186,8 +186,8 @@ class _Row:
     decimal: str
 
 
-def _rows(path: Path) -> tuple[list[str], list[_Row]]:
-    """The header and the rows."""
+def read_rows(path: Path) -> tuple[list[str], list[TableRow]]:
+    """The header and the rows of a CSV file with commas, semicolons or tabs."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
@@ -202,11 +202,11 @@ def _rows(path: Path) -> tuple[list[str], list[_Row]]:
         values = [value.strip() for value in line]
         if any(values):
             cells = dict.fromkeys(header, "") | dict(zip(header, values, strict=False))
-            rows.append(_Row(reader.line_num, cells, sum(map(bool, values[len(header) :])), decimal))
+            rows.append(TableRow(reader.line_num, cells, sum(map(bool, values[len(header) :])), decimal))
     return header, rows
 
 
-def _judge(row: _Row, columns: Columns, rows_of_patient: Sequence[int]) -> PatientOutcome | list[TableFault]:
+def _judge(row: TableRow, columns: Columns, rows_of_patient: Sequence[int]) -> PatientOutcome | list[TableFault]:
     """The outcome in a row, or all that is wrong with it."""
     patient_id = row.cells[columns.patient_id]
     days, event = _days(row.cells[columns.time], columns, row.decimal), _event(row.cells[columns.event], columns)

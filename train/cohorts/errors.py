@@ -6,6 +6,7 @@
     ├── DescriptionRefused     the file that describes a cohort breaks rules: all of them are named
     ├── CohortIncomplete       nothing says where the cohort's CT or outcomes lie
     ├── ClinicalTableRefused   the table of outcomes has faulty rows, or lacks columns: all of them are named
+    ├── FeatureTableRefused    a table of features has faulty cells, or is of other patients: all faults are named
     ├── TreeMissing            the folder of DICOM files is not there
     ├── FoldsImpossible        too few patients of one outcome for that many folds
     └── FoldsRefused           a file of folds that contradicts itself
@@ -57,13 +58,21 @@ class CohortIncomplete(CohortError):
     """Neither the description nor the command says where a cohort's CT or outcomes lie."""
 
 
-class ClinicalTableRefused(CohortError):
-    """A table of outcomes breaks rules; ``faults`` holds every one of them, in the order of the rows."""
+class _TableRefused(CohortError):
+    """A table breaks rules."""
 
     def __init__(self, table: str, faults: Sequence[TableFault]) -> None:
         self.table, self.faults = table, tuple(faults)
         lines = "".join(f"\n  {fault}" for fault in faults)
         super().__init__(f"{table} has {len(self.faults)} fault{'s' * (len(self.faults) != 1)}:{lines}")
+
+
+class ClinicalTableRefused(_TableRefused):
+    """A table of outcomes breaks rules; ``faults`` holds every one of them, in the order of the rows."""
+
+
+class FeatureTableRefused(_TableRefused):
+    """A table of features breaks rules; ``faults`` holds every one of them."""
 
 
 class TreeMissing(CohortError):

@@ -45,6 +45,16 @@ Data = Annotated[
 Clinical = Annotated[
     Path | None, typer.Option(help="CSV of its outcomes, one row a patient.", show_default="as the cohort's file says")
 ]
+Features = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        help="CSV of what is known beside the image, one row a patient; any columns.",
+        show_default="nothing",
+    ),
+]
+FeaturesAlone = Annotated[bool, typer.Option("--features-alone", help="The model sees the table and no image.")]
 PresetOption = Annotated[str, typer.Option("--preset", help="Network, preprocessing and fit: see `survnode presets`.")]
 Settings = Annotated[
     list[str] | None,

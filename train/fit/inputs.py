@@ -20,10 +20,16 @@ Rng = np.random.Generator
 
 
 class Batch(NamedTuple):
-    """Features (B, S, F) or slices (B, S, 1, H, W), 0 on padding, and the mask (B, S) of what is real."""
+    """Features (B, S, F) or slices (B, S, 1, H, W), 0 on padding, and the mask (B, S) of what is real.
+
+    Parameters
+    ----------
+    beside : (B, C) what is known beside the image, NaN where missing; None for nothing
+    """
 
     inputs: Tensor
     mask: Tensor
+    beside: Tensor | None = None
 
 
 class Inputs(Protocol):
@@ -38,8 +44,48 @@ class Inputs(Protocol):
     def centre(self, rows: Sequence[int]) -> Tensor | None:
         """The mean features (F,) of all slices of these patients; None where the encoder trains."""
 
+    def beside(self, rows: Sequence[int]) -> Tensor | None:
+        """What is known of these patients beside the image, (B, C), NaN where missing; None for nothing."""
 
-class FeatureInputs:
+
+class ImagesAlone:
+    """Inputs that know nothing beside the image; see `Inputs`."""
+
+    def beside(self, rows: Sequence[int]) -> Tensor | None:  # noqa: ARG002  of nobody
+        """See `Inputs`."""
+        return None
+
+
+class WithTable:
+    """Images, and what a table says beside them; see `Inputs`.
+
+    Parameters
+    ----------
+    images : the same patients
+    table : (B, C) float32, NaN where missing
+    """
+
+    def __init__(self, images: Inputs, table: NDArray[np.float32], device: str = "cpu") -> None:
+        self.images, self.table, self.device = images, torch.from_numpy(table), device
+
+    def batch(self, rows: Sequence[int], rng: Rng | None = None) -> Batch:
+        """See `Inputs`."""
+        return self.images.batch(rows, rng)._replace(beside=self.beside(rows))
+
+    def forward(self, net: Net, batch: Batch) -> Output:
+        """See `Inputs`."""
+        return self.images.forward(net, batch)
+
+    def centre(self, rows: Sequence[int]) -> Tensor | None:
+        """See `Inputs`."""
+        return self.images.centre(rows)
+
+    def beside(self, rows: Sequence[int]) -> Tensor:
+        """See `Inputs`."""
+        return self.table[list(rows)].to(self.device)
+
+
+class FeatureInputs(ImagesAlone):
     """Cached features.
 
     Parameters
@@ -61,7 +107,7 @@ class FeatureInputs:
         if isinstance(net, VolumetricNet):
             return net.forward_features(batch.inputs[:, 0])
         forward = net.forward_fused if net.fuses_linearly else net.forward_features
-        return forward(batch.inputs, batch.mask)
+        return forward(batch.inputs, batch.mask, batch.beside)
 
     def centre(self, rows: Sequence[int]) -> Tensor:
         """See `Inputs`."""
@@ -82,7 +128,7 @@ class FeatureInputs:
         return drawn
 
 
-class SliceInputs:
+class SliceInputs(ImagesAlone):
     """Slices, read from their files for each batch.
 
     Parameters
@@ -110,7 +156,10 @@ class SliceInputs:
 
     def forward(self, net: Net, batch: Batch) -> Output:
         """See `Inputs`."""
-        output: Output = net(batch.inputs, batch.mask)
+        if isinstance(net, VolumetricNet):
+            output: Output = net(batch.inputs, batch.mask)
+        else:
+            output = net(batch.inputs, batch.mask, batch.beside)
         return output
 
     def centre(self, rows: Sequence[int]) -> None:

@@ -155,6 +155,9 @@ class Trainer:
         centre = self.inputs.centre(train.tolist()) if self.settings.centre_features else None
         if centre is not None and isinstance(self.net, SurvivalNet):
             self.net.feature_centre.copy_(centre)
+        beside = self.inputs.beside(train.tolist())
+        if beside is not None and isinstance(self.net, SurvivalNet) and self.net.beside is not None:
+            self.net.beside.learn_scale(beside)
         return Epoch(0, math.inf, -math.inf), deepcopy(self.net.trained_state()), 0
 
     def _train_epoch(self, number: int, train: Rows) -> float:

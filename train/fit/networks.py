@@ -55,8 +55,9 @@ def start_from(net: Net, checkpoint: Checkpoint, number: int) -> None:
         It is another network.
     """
     own = net.config.model_dump(mode="json")
-    given = {"head": HeadName.DEEPHIT, **checkpoint.card.network}  # models of earlier versions name no head
-    names = ("encoder", "stem_channels", "head")
+    earlier = {"head": HeadName.DEEPHIT, "beside": None}  # models of earlier versions do not name them
+    given = {**earlier, **checkpoint.card.network}
+    names = ("encoder", "stem_channels", "head", *(["beside"] if "beside" in own else []))
     differing = [name for name in names if own[name] != given.get(name)]
     if differing:
         theirs = ", ".join(f"{name} {given.get(name)}" for name in differing)

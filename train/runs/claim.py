@@ -48,6 +48,7 @@ def _settings(plan: RunPlan) -> dict[str, JsonValue]:
         "seed": plan.seed,
         "init": None if plan.init is None else str(plan.init.resolve()),
         "recipe": plan.recipe.model_dump(mode="json"),
+        **({} if plan.table is None else {"features": plan.table.sha256}),
     }
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,10 @@ from pydantic import ValidationError
 
 from survnode.model.checkpoint import Card, Checkpoint, checkpoint_folder, load_checkpoint
 from survnode.model.errors import CheckpointRefused
+from survnode.model.net.network import NetworkConfig
 from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.cohorts.exclusions import write_exclusions
+from survnode.train.cohorts.feature_table import FeatureTable, read_features
 from survnode.train.errors import OverlapRefused, RunDiffers
 from survnode.train.fit.features import encoder_of
 from survnode.train.fit.files import write_whole
@@ -125,6 +128,25 @@ def _predictions(checkpoint: Checkpoint, material: Material, remark: str, *, cro
     )
     one_each = bool((unseen.sum(axis=0) == 1).all())
     return Predictions(cohort.ids, unseen.argmax(axis=0) if one_each else None, mean, attention, remark)
+
+
+def table_for(card: Card, path: Path | None) -> FeatureTable | None:
+    """The table of features that a model takes; without one nothing is known beside the image.
+
+    Raises
+    ------
+    CheckpointRefused
+        The model takes no table, or says nothing without one.
+    FeatureTableRefused
+    """
+    if path is not None:
+        if card.covariates is None:
+            raise CheckpointRefused(f"{card.name} takes nothing beside the image: leave --features out.")
+        return read_features(path, known=card.covariates)
+    network = recipe_of(card).network
+    if isinstance(network, NetworkConfig) and network.needs_beside:
+        raise CheckpointRefused(f"{card.name} says nothing without a table of features: name one with --features.")
+    return None
 
 
 def recipe_of(card: Card) -> Recipe:

@@ -135,6 +135,7 @@ def _write_ensemble(finished: Run) -> None:
         survival=survival.mean(axis=0) if unseen else 1 - finished.predictions.cif[:, -1],
         metrics=_figures_of_unseen(finished) if unseen else _figures(finished),
         lung_heights_mm=material.lung_heights_mm(material.cohort.patients),
+        covariates=None if material.table is None else material.table.distributed(material.cohort.ids),
         seen=_seen(plan, folds),
         spreads=np.ptp(survival, axis=0).tolist(),
     )

@@ -63,6 +63,7 @@ def _fit(material: Material, fold: Fold, folder: Path, after_epoch: AfterEpoch) 
         survival=survival,
         metrics=_metrics(material, recipe, result),
         lung_heights_mm=material.lung_heights_mm(material.cohort.of(fold.train)),
+        covariates=None if material.table is None else material.table.distributed(fold.train),
         seen=_seen(material, fold),
     )
     save_checkpoint(folder, seal(learned, recipe, material.cohort), (state,))

@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from survnode.model.checkpoint import Tensors
 from survnode.model.net.volumetric import VolumetricConfig
 from survnode.train.cohorts.cohort import Cohort, Patient
+from survnode.train.cohorts.errors import FeatureTableRefused, TableFault
 from survnode.train.cohorts.exclusions import Warned
+from survnode.train.cohorts.feature_table import FeatureTable
 from survnode.train.cohorts.folds import Fold
 from survnode.train.errors import NothingToMeasure
 from survnode.train.fit.features import FeatureCache
-from survnode.train.fit.inputs import FeatureInputs, Inputs, SliceInputs
+from survnode.train.fit.inputs import FeatureInputs, Inputs, SliceInputs, WithTable
 from survnode.train.fit.loop import Outcomes, Predicted, Rows, predict
 from survnode.train.fit.networks import new_net
 from survnode.train.fit.slices import SliceCache, standard_window
-from survnode.train.journal import PROGRESS, RunListener
+from survnode.train.journal import PROGRESS, WARNING, RunListener
 from survnode.train.recipe import Intensity, Recipe
 from survnode.train.runs.plan import RunPlan
 
@@ -34,6 +36,7 @@ class Material:
     ----------
     caches : folder of slices and features
     init : a run, or a checkpoint, whose networks are started from
+    table : what is known of the patients beside the image
     remark : what every result must carry; see `survnode.train.runs.overlap`
     """
 
@@ -45,6 +48,7 @@ class Material:
     device: str = "cpu"
     init: Path | None = None
     remark: str = ""
+    table: FeatureTable | None = None
 
     @property
     def slices(self) -> SliceCache:
@@ -90,7 +94,20 @@ def prepared(cohort: Cohort, plan: RunPlan, listener: RunListener) -> Material:
         raise NothingToMeasure(f"None of {len(cohort.patients)} patients of {cohort.name} has a CT that can be used.")
     warned = tuple(Warned(patient.id, it) for patient in left for it in material.slices.warnings(patient))
     exclusions = (*cohort.exclusions, *refused)
-    return replace(material, cohort=replace(cohort, patients=left, exclusions=exclusions, warned=warned))
+    read = replace(material, cohort=replace(cohort, patients=left, exclusions=exclusions, warned=warned))
+    return replace(read, table=plan.table) if plan.table is None else _with_table(read, plan.table, listener)
+
+
+def _with_table(material: Material, table: FeatureTable, listener: RunListener) -> Material:
+    """The same with a table of features, which must know some of the patients."""
+    ids = material.cohort.ids
+    absent = sum(who not in table.values for who in ids)
+    if absent == len(ids):
+        rule = f"must know patients of {material.cohort.name}, and has none of its {len(ids)}: is it another cohort's?"
+        raise FeatureTableRefused("The table of features", [TableFault(None, "", "", rule)])
+    if absent:
+        listener(WARNING, sentence=f"The table of features has no row for {absent} of {len(ids)} patients.")
+    return replace(material, table=table)
 
 
 def fill_features(material: Material, workers: int, listener: RunListener) -> None:
@@ -102,7 +119,15 @@ def fill_features(material: Material, workers: int, listener: RunListener) -> No
 
 
 def inputs_of(material: Material, recipe: Recipe) -> Inputs:
-    """The cohort as the network sees it: features, made where they are absent, or slices."""
+    """The cohort as the network sees it: its images, and what is known beside them."""
+    images = images_of(material, recipe)
+    if material.table is None:
+        return images
+    return WithTable(images, material.table.rows(material.cohort.ids), material.device)
+
+
+def images_of(material: Material, recipe: Recipe) -> Inputs:
+    """Features, made where they are absent, or slices."""
     if recipe.frozen:
         cache = material.features(recipe)
         cache.fill(material.cohort.patients)

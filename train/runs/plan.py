@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from survnode.train.cohorts.feature_table import FeatureTable
 from survnode.train.cohorts.folds import Fold
 from survnode.train.measure.resampling import RESAMPLES
 from survnode.train.recipe import Recipe
@@ -20,6 +21,7 @@ class RunPlan:
     folds, seed : of the cross-validation; the seed is also that of the networks
     init : a run or checkpoint whose networks are started from, fold by fold
     allow_overlap : measure also patients whom a model has seen, and mark every result
+    table : what is known of the patients beside the image; None for nothing
     workers : processes; 1 does everything in this one, as a GPU wants it
     """
 
@@ -34,6 +36,7 @@ class RunPlan:
     device: str = "cpu"
     resamples: int = RESAMPLES
     allow_overlap: bool = False
+    table: FeatureTable | None = None
 
     def folder(self, fold: Fold) -> Path:
         """Of a fold's checkpoint."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from survnode.model.checkpoint import Backbone, Card, CohortSummary, Lungs, limits_of
+from survnode.model.covariates import Covariate
 from survnode.model.seen import SeenPatients
 from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.fit.features import encoder_of
@@ -32,6 +33,7 @@ class Learned:
     metrics : figures for the card
     lung_heights_mm : of these patients
     seen : records of whom it has seen; None where a model that it started from has none
+    covariates : what stands beside the image, with its distribution in these patients
     spreads : of these patients, how far apart the members of an ensemble lie; see `Limits`
     """
 
@@ -43,6 +45,7 @@ class Learned:
     lung_heights_mm: Sequence[float]
     seen: tuple[SeenPatients, ...] | None
     spreads: Sequence[float] = ()
+    covariates: tuple[Covariate, ...] | None = None
 
 
 def seal(learned: Learned, recipe: Recipe, cohort: Cohort) -> Card:
@@ -64,6 +67,7 @@ def seal(learned: Learned, recipe: Recipe, cohort: Cohort) -> Card:
         metrics=learned.metrics,
         cohort_survival=_percentiles(learned.survival),
         seen=learned.seen,
+        covariates=learned.covariates,
         limits=limits_of(learned.lung_heights_mm, learned.spreads),
         intended_use=OF_PHANTOMS if cohort.computed else INTENDED_USE,
         licence="Apache-2.0" if cohort.computed else "as the cohort's",
@@ -75,7 +79,8 @@ def keep(net: Net, weights: KeptWeights) -> dict[str, NDArray[np.generic]]:
     """What was trained, as a checkpoint keeps it; the network itself is rounded to it."""
     state = net.trained_state()
     if weights is KeptWeights.HALF:
-        state = {name: tensor.half() for name, tensor in state.items()}
+        # What stands beside the image has any unit: half precision ends at 65504.
+        state = {name: tensor if name.startswith("beside.") else tensor.half() for name, tensor in state.items()}
         net.load_trained_state(state)
     return {name: tensor.cpu().numpy() for name, tensor in state.items()}
 
