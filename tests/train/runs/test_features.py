@@ -29,7 +29,7 @@ from survnode.train.runs.evaluate import score, table_for
 from survnode.train.runs.plan import RunPlan
 from survnode.train.runs.run import run
 
-from ..tiny import PATIENTS, plan, recipe
+from ..tiny import PATIENTS, SETTINGS, plan, recipe
 
 TRAIN, VALIDATION, TEST = np.arange(300), np.arange(300, 400), np.arange(400, 700)
 AGE_SD, NOISE_COLUMNS = 10.0, 10
@@ -155,8 +155,7 @@ def test_table_alone_goes_the_whole_way_and_is_not_measured_without_it(
     out = tmp_path / "out"
     words = ["train", "--cohort", tree / "cohort.toml", "--cache", caches, "--out", out, "--preset", "paper"]
     words += ["--features", features, "--features-alone", "--folds", "2", "--workers", "1"]
-    settings = ("lungs=threshold", "network.encoder=efficientnet_lite0", "fitting.epochs=1", "augmentation.views=1")
-    settings += ("preprocessing.size=32", "preprocessing.spacing_mm=[12, 4, 4]", "network.beside.absent=0")
+    settings = [*SETTINGS, "fitting.epochs=1", "fitting.warm_up_epochs=0", "network.beside.absent=0"]
     result = CliRunner().invoke(app, [*map(str, words), *(f"--set={setting}" for setting in settings)])
     assert result.exit_code == 0, result.output
     card = read_card(out)
