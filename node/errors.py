@@ -34,6 +34,7 @@
     │   ├── SourceUnreachable         no association with it                                        (can retry)
     │   ├── SourceRefused             it answered, with a status that says no
     │   └── TooManyMatches            more fit a question than can be taken at once
+    ├── AuditNotSent                  the server for audit messages did not take them                (can retry)
     └── DeliveryFailed                nothing of a batch was sent                                   (can retry)
         ├── DestinationUnreachable    no connection                                                 (can retry)
         └── AssociationRejected       a connection, but no association                              (can retry)
@@ -218,6 +219,12 @@ class TooManyMatches(QueryFailed):
     """More fit a question than can be taken at once: ask for less."""
 
     can_retry = False
+
+
+class AuditNotSent(NodeError):
+    """The server for audit messages could not be reached, or did not read to the end."""
+
+    can_retry = True
 
 
 class DeliveryFailed(NodeError):

@@ -4,11 +4,13 @@ One side is a `ServerTLS`, the other a `ClientTLS`: files, as they lie on disk. 
 that a certificate that is renewed holds from the next connection on.
 """
 
+import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -18,6 +20,12 @@ log = structlog.get_logger()
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:@SECLEVEL=2"  # of TLS 1.2; those of 1.3 are all of this kind
 NO_PASSPHRASE = ""  # a key that needs one is refused, where OpenSSL would ask for it at the terminal
+_SHORT_NAMES = {  # RFC 4514 3
+    "commonName": "CN",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "countryName": "C",
+}
 MAX_FLIGHTS = 10  # of a handshake; it takes three
 
 
@@ -144,6 +152,13 @@ def valid_until(certificate: Path, key: Path, *, of_server: bool) -> datetime:
         raise TLSUnusable(f"The certificate {certificate} cannot be used: {reason_of(error)}.") from error
     assert presented is not None  # noqa: S101  it was verified
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(presented["notAfter"])), UTC)
+
+
+def subject_of(connection: socket.socket) -> str:
+    """Whose the certificate is that a client showed, as ``CN=CT1, O=Hospital``; empty if it showed none."""
+    shown: Any = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
+    names = [part for parts in (shown or {}).get("subject", ()) for part in parts]
+    return ", ".join(f"{_SHORT_NAMES.get(name, name)}={value}" for name, value in reversed(names))
 
 
 def reason_of(error: OSError) -> str:

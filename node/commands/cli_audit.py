@@ -34,8 +34,8 @@ def verify_audit(
 @audit_app.command("export")
 def export_audit(config: Config, since: Since = None, until: Until = None) -> None:
     """Print the entries as audit messages (DICOM PS3.15 A.5, RFC 3881), XML, one a line."""
-    from survnode.node.commands.audit_messages import message_of
     from survnode.node.commands.configured_node import configured_node_of
+    from survnode.node.delivery.audit_messages import message_of
     from survnode.node.state.audit import read_entries
 
     node = configured_node_of(config)

@@ -7,6 +7,7 @@ from survnode.node.config.file import load_config
 from survnode.node.config.rule import NotAnalysed, Rule, RuleAction
 from survnode.node.config.sections import (
     AssemblyConfig,
+    AuditConfig,
     DestinationConfig,
     DestinationTLSConfig,
     ModelConfig,
@@ -18,11 +19,13 @@ from survnode.node.config.sections import (
     RetentionConfig,
     RetrieveMethod,
     SourceConfig,
+    SyslogConfig,
     WorkConfig,
 )
 
 __all__ = [
     "AssemblyConfig",
+    "AuditConfig",
     "DestinationConfig",
     "DestinationTLSConfig",
     "ModelConfig",
@@ -37,6 +40,7 @@ __all__ = [
     "Rule",
     "RuleAction",
     "SourceConfig",
+    "SyslogConfig",
     "WorkConfig",
     "load_config",
 ]

@@ -198,6 +198,21 @@ class RetentionConfig(ConfigSection):
     association_days: Annotated[float, Field(gt=0)] = 30.0  # the record of who connected and what came of it
 
 
+class SyslogConfig(ConfigSection):
+    """A server for audit messages: syslog over TLS."""
+
+    host: str
+    port: Port = 6514
+    timeout_s: Seconds = 30.0
+    tls: DestinationTLSConfig
+
+
+class AuditConfig(ConfigSection):
+    """Where the audit trail goes besides the database."""
+
+    syslog: SyslogConfig | None = None
+
+
 class NodeConfig(ConfigSection):
     """The whole file."""
 
@@ -209,6 +224,7 @@ class NodeConfig(ConfigSection):
     work: WorkConfig = WorkConfig()
     results: ResultsConfig = ResultsConfig()
     retention: RetentionConfig = RetentionConfig()
+    audit: AuditConfig = AuditConfig()
     destinations: tuple[DestinationConfig, ...] = ()
     sources: tuple[SourceConfig, ...] = ()
     rules: tuple[Rule, ...] = ()

@@ -35,7 +35,7 @@ from survnode.node.intake.association.request_server import RequestServer, Sink,
 from survnode.node.intake.association.wire import ConnectionEnded, PeerTooSlow, Wire
 from survnode.node.intake.instance import Received, StoreRequest
 from survnode.node.state.records import AssociationEnd
-from survnode.node.tls import ServerTLS
+from survnode.node.tls import ServerTLS, subject_of
 
 log = structlog.get_logger()
 
@@ -187,7 +187,7 @@ class Receiver:
 
     def _on_request(self, connection: socket.socket, address: str, request: bytes, rest: bytes) -> None:
         """Accept an association or reject it; in the listening thread, which must not wait long."""
-        tally = Tally(address)
+        tally = Tally(address, certificate=subject_of(connection))
         wire = Wire(connection, rest)
         try:
             titles = read_titles(request)

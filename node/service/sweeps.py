@@ -8,7 +8,8 @@ import time
 import structlog
 
 from survnode.model.checkpoint import Card
-from survnode.node.config import DestinationConfig, DestinationTLSConfig, NodeConfig
+from survnode.node.config import DestinationConfig, DestinationTLSConfig, NodeConfig, SyslogConfig
+from survnode.node.delivery.audit_syslog import AuditSyslog, SyslogServer
 from survnode.node.delivery.commitment import Commitments
 from survnode.node.delivery.destination import Destination
 from survnode.node.delivery.outbox import Outbox
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 ASSEMBLY_S = 1.0
 OUTBOX_S = 1.0
 COMMITMENT_S = 2.0
+AUDIT_S = 2.0
 CLOCK_S = 0.25  # between a step of the clock and the rows that step with it
 LEASES_S = 2.0
 RECEIVER_S = 10.0
@@ -80,6 +82,7 @@ class Sweeps:
             Loop("receiver", RECEIVER_S, receiver.watch),
             Loop("retention", RETENTION_S, self._delete_expired),
             *(self._outbox_loop(settings) for settings in config.destinations),
+            *([self._audit_loop(config.audit.syslog)] if config.audit.syslog else []),
             *(self._commitment_loop(settings) for settings in config.destinations if settings.commitment),
         ]
 
@@ -109,6 +112,10 @@ class Sweeps:
     def _commitment_loop(self, settings: DestinationConfig) -> Loop:
         destination = destination_of(settings, self._config.receiver.ae_title)
         return Loop(f"commitment-{settings.name}", COMMITMENT_S, lambda: self._commitments.ask_due(destination))
+
+    def _audit_loop(self, settings: SyslogConfig) -> Loop:
+        server = SyslogServer(settings.host, settings.port, client_tls(settings.tls), settings.timeout_s)
+        return Loop("audit", AUDIT_S, AuditSyslog(self._database, server, self._config.receiver.ae_title).send_due)
 
     def _delete_expired(self) -> None:
         now, retention = time.time(), self._config.retention

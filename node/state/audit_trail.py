@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 COLUMNS = (
     *("kind", "before", "after", "study_instance_uid", "patient_id", "job", "destination", "sop_instance_uid"),
-    *("peer", "ae_title", "detail"),
+    *("peer", "ae_title", "certificate", "detail"),
 )
 CHAINED = ("id", "at", "account", *COLUMNS)  # what a row's hash holds besides the hash of the row before
 SERVE = "serve"
@@ -147,8 +147,8 @@ _EVENTS = (
         "audit_association",
         'INSERT ON associations WHEN NEW.images OR NEW.refused OR NEW."end" IN '
         "('REJECTED', 'ADDRESS_REFUSED', 'TLS_REFUSED')",
-        "kind, after, peer, ae_title, detail",
-        "'ASSOCIATION', NEW.\"end\", NEW.peer, NEW.calling_ae_title, "
+        "kind, after, peer, ae_title, certificate, detail",
+        "'ASSOCIATION', NEW.\"end\", NEW.peer, NEW.calling_ae_title, nullif(NEW.certificate, ''), "
         "NEW.images || ' images, ' || NEW.refused || ' refused, ' || NEW.size_bytes || ' bytes, '"
         f"|| {_MOMENT.format('NEW.began_at')} || ' to ' || {_MOMENT.format('NEW.ended_at')}",
     ),

@@ -39,7 +39,7 @@ from survnode.node.state.records import (
     StudyState,
 )
 
-SCHEMA_VERSION = 8  # grows with every change below
+SCHEMA_VERSION = 9  # grows with every change below
 
 
 metadata = MetaData()
@@ -102,6 +102,7 @@ associations = Table(
     Column("refused", Integer, nullable=False),
     Column("size_bytes", Integer, nullable=False),
     Column("detail", String, nullable=False),
+    Column("certificate", String, nullable=False),
     sqlite_autoincrement=True,
 )
 
@@ -257,6 +258,14 @@ audit = Table(
     Column("sop_instance_uid", String),
     Column("peer", String),
     Column("ae_title", String),
+    Column("certificate", String),
     Column("detail", String),
     Column("hash", String, nullable=False),
+)
+
+audit_sent = Table(
+    "audit_sent",  # to which of its entries the trail has reached the server for audit messages
+    metadata,
+    Column("server", String, primary_key=True),
+    Column("last", Integer, nullable=False),
 )

@@ -295,4 +295,5 @@ def test_an_association_over_tls_ends_as_one_without(
     node = secured(files)
     tls = ClientTLS(authority.certificate, None, pacs.certificate, pacs.key)
     echo(Destination("node", "SURVNODE", "127.0.0.1", node.port, tls=tls))
-    assert node.await_end().end is AssociationEnd.RELEASED
+    ended = node.await_end()
+    assert (ended.end, ended.certificate) == (AssociationEnd.RELEASED, "CN=pacs")

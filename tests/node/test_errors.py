@@ -30,6 +30,7 @@ def test_only_what_may_pass_by_itself_can_be_retried() -> None:
         "DeliveryFailed",
         "DestinationUnreachable",
         "AssociationRejected",
+        "AuditNotSent",
         "ContextsRejected",
     }
 

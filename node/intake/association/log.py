@@ -53,6 +53,7 @@ class Tally:
 
     peer: str
     clock: Callable[[], float] = time.time
+    certificate: str = ""
     calling_ae_title: str = ""
     called_ae_title: str = ""
     began_at: float = field(init=False)
@@ -115,6 +116,7 @@ class Tally:
             refused=self.refused,
             size_bytes=self.size_bytes,
             detail=self.detail,
+            certificate=self.certificate,
         )
 
 
@@ -127,6 +129,7 @@ def logged(association: Association) -> None:
         peer=association.peer,
         calling_ae_title=association.calling_ae_title,
         called_ae_title=association.called_ae_title,
+        certificate=association.certificate or None,
         end=str(association.end.value),
         detail=association.detail or None,
         contexts_accepted=association.contexts_accepted,

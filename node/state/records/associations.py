@@ -33,6 +33,7 @@ class Association:
     refused : C-STORE requests that were answered otherwise
     size_bytes : of the data sets of all C-STORE requests
     detail : why it was rejected or aborted; empty if it was not
+    certificate : whose it was, where the peer showed one that is trusted
     """
 
     peer: str
@@ -49,3 +50,4 @@ class Association:
     refused: int = 0
     size_bytes: int = 0
     detail: str = ""
+    certificate: str = ""

@@ -25,6 +25,7 @@ class AuditEntry:
     account : who acted, and by which command
     before, after : states; before is None if there was none
     peer, ae_title : from where it came
+    certificate : whose it was, where the peer showed one that is trusted
     hash : of this row and the hash of the row before
     """
 
@@ -41,5 +42,6 @@ class AuditEntry:
     sop_instance_uid: str | None
     peer: str | None
     ae_title: str | None
+    certificate: str | None
     detail: str | None
     hash: str

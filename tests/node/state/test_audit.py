@@ -7,7 +7,7 @@ import pytest
 from survnode.node.delivery.outbox import Outbox
 from survnode.node.intake.association.log import AssociationLog
 from survnode.node.state import audit_trail
-from survnode.node.state.audit import newest_entry, read_entries, verify
+from survnode.node.state.audit import newest_entry, note_sent, read_entries, verify
 from survnode.node.state.database import Database
 from survnode.node.state.records import Association, AssociationEnd, AuditKind, Job
 from survnode.node.work import jobs
@@ -124,6 +124,10 @@ def test_the_trail_only_grows(database: Database, finish_job: FinishJob, stateme
         ("DELETE FROM audit WHERE id = 2", "Entry 2 is missing"),
         ("DELETE FROM audit WHERE id = 1", "Entry 1 is missing"),
         ("UPDATE audit SET id = id + 1000 WHERE id >= 3", "Entry 3 is missing"),
+        (
+            "UPDATE audit SET id = -id WHERE id IN (2, 3); UPDATE audit SET id = 5 + id WHERE id < 0",
+            "Entry 2 is not as it was written",  # the two have changed places
+        ),
     ],
 )
 def test_whoever_takes_the_guards_away_is_found_out(
@@ -133,7 +137,8 @@ def test_whoever_takes_the_guards_away_is_found_out(
     with database.transaction() as connection:
         for guard in ("audit_is_not_changed", "audit_is_not_deleted"):
             connection.exec_driver_sql(f"DROP TRIGGER {guard}")
-        connection.exec_driver_sql(statement)
+        for part in statement.split(";"):
+            connection.exec_driver_sql(part)
     assert fault in verify(database).fault
 
 
@@ -147,6 +152,16 @@ def test_a_head_that_was_noted_finds_a_trail_that_was_cut_off(database: Database
         connection.exec_driver_sql("DELETE FROM audit WHERE id >= 3")
     assert verify(database).fault == ""
     assert "cut off" in verify(database, noted).fault
+
+
+def test_a_trail_that_is_shorter_than_what_was_sent_was_cut_off(database: Database, finish_job: FinishJob) -> None:
+    finish_job("1.2.3")
+    note_sent(database, "logs:6514", len(told(database)))
+    assert verify(database).fault == ""
+    with database.transaction() as connection:
+        connection.exec_driver_sql("DROP TRIGGER audit_is_not_deleted")
+        connection.exec_driver_sql("DELETE FROM audit WHERE id = (SELECT max(id) FROM audit)")
+    assert "cut off" in verify(database).fault
 
 
 def test_the_newest_entry_holds_the_head(database: Database, finish_job: FinishJob) -> None:
