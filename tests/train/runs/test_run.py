@@ -1,6 +1,5 @@
 """The whole way from a DICOM tree and a CSV to checkpoints, tables and figures, on a few coarse phantoms."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -16,13 +15,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from survnode.model.checkpoint import load_checkpoint, read_card
+from survnode.model.checkpoint import load_checkpoint
 from survnode.model.errors import CheckpointRefused, WeightsMissing
-from survnode.model.predict import Predictor
 from survnode.train.cli import app
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.errors import ClinicalTableRefused, FoldsRefused
-from survnode.train.cohorts.folds import read_folds
 from survnode.train.cohorts.phantom_tree import CLINICAL
 from survnode.train.errors import (
     InitialModelRefused,
@@ -35,7 +32,7 @@ from survnode.train.runs import run as run_module
 from survnode.train.runs.finish import Run
 from survnode.train.runs.run import run
 
-from ..tiny import PATIENTS, SETTINGS, plan, recipe, rows
+from ..tiny import SETTINGS, plan, recipe
 
 KILLS_ITSELF = """
 import os, signal, sys
@@ -59,49 +56,6 @@ def command(tree: Path, caches: Path, out: Path, *more: str) -> Result:
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
     words = ["train", "--cohort", tree / "cohort.toml", "--cache", caches, "--out", out, "--preset", "paper", *settings]
     return CliRunner().invoke(app, [*map(str, words), "--folds", "2", "--workers", "1", *more])
-
-
-def test_run_writes_every_table_and_figure(whole: Run) -> None:
-    out = whole.plan.out
-    predicted = rows(out / "predictions.csv")
-    assert len(predicted) == len(PATIENTS) * 24
-    assert {row["patient"] for row in predicted} == set(whole.material.cohort.ids)
-    folds = read_folds(out / "folds.csv")
-    assert folds == whole.folds
-    assert all(row["patient"] in folds[int(row["fold"])].test for row in predicted)
-    cif = np.array([float(row["cif"]) for row in predicted]).reshape(-1, 24)
-    assert cif == pytest.approx(whole.predictions.cif, rel=1e-6)
-    assert (np.diff(cif) >= 0).all()
-    metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics["pooled"]["metrics"]["ctd"]["value"] == whole.evaluation.metrics["ctd"].value
-    assert [fold["patients"]["test"] for fold in metrics["folds"]] == [4, 4]
-    events = [json.loads(line)["event"] for line in (out / "log.jsonl").read_text().splitlines()]
-    assert events == ["started", *["epoch"] * 3, "fold", *["epoch"] * 3, "fold", "measured"]
-    assert rows(out / "exclusions.csv") == []
-    card = (out / "model.md").read_text()
-    assert all(word in card for word in ("Cohort", "Figures", "Calibration", "Intended use", "Limits", "Research use"))
-
-
-def test_attention_of_each_patient_sums_to_one_over_slices_that_name_their_image(whole: Run) -> None:
-    found: dict[str, list[dict[str, str]]] = {}
-    for row in rows(whole.plan.out / "attention.csv"):
-        found.setdefault(row["patient"], []).append(row)
-    assert set(found) == set(whole.material.cohort.ids)
-    for own in found.values():
-        assert sum(float(row["attention"]) for row in own) == pytest.approx(1, abs=1e-4)
-        assert all(0 <= int(row["image"]) < int(row["images"]) == 30 for row in own)
-
-
-def test_run_is_a_checkpoint_whose_prediction_is_the_mean_of_its_folds(whole: Run) -> None:
-    out = whole.plan.out
-    volume = whole.material.cohort.patients[0].volume()
-    ensemble = Predictor(load_checkpoint(out)).predict(volume)
-    folds = [Predictor(load_checkpoint(out / "folds" / str(number))).predict(volume) for number in (0, 1)]
-    assert ensemble.cif == pytest.approx(np.mean([one.cif for one in folds], axis=0), abs=1e-9)
-    assert whole.predictions.fold is not None
-    tested = whole.predictions.fold[0]
-    assert folds[tested].cif == pytest.approx(whole.predictions.cif[0], abs=2e-3)  # features are kept in half precision
-    assert len(read_card(out).cohort_survival) == 101
 
 
 def test_run_started_again_computes_nothing_and_says_the_same(whole: Run, cohort: Cohort) -> None:
