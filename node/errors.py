@@ -7,6 +7,7 @@
     ├── StartRefused                  the node cannot start
     ├── InputRefused                  what a command was given cannot be used
     ├── DeviceMissing                 the machine does not have the device that it is to work on
+    ├── DeviceLost                    the device failed while it worked
     ├── DemonstrationFailed           the node of the demonstration did not do its part
     ├── StudyUnreadable               none of the files of a study can be read
     ├── ImagesAltered                 files of a study are not what was received
@@ -73,6 +74,10 @@ class InputRefused(NodeError):
 
 class DeviceMissing(NodeError):
     """The machine does not have the device that it is to work on."""
+
+
+class DeviceLost(NodeError):
+    """The device failed in the middle of a job; a process that used it can use it no more."""
 
 
 class DemonstrationFailed(NodeError):
@@ -263,6 +268,8 @@ def described(error: BaseException) -> str:
     """
     if isinstance(error, NodeError | ModelError):
         return str(error)
+    if isinstance(error, MemoryError):
+        return "There was not enough memory for it."
     frames = extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}."

@@ -34,11 +34,13 @@ class Death:
     ----------
     holder : under which name it claimed jobs
     by_others : whether somebody outside the node ended it
+    out_of_memory : whether the kernel did, since the machine had no memory left
     """
 
     holder: str
     exit_code: int | None
     by_others: bool
+    out_of_memory: bool = False
 
 
 @dataclass
@@ -150,12 +152,15 @@ class Child:
 
     def _bury(self, now: float, oom_kill_at: float) -> Death:
         exit_code = self.process.exitcode if self.process else None
-        out_of_memory = now - oom_kill_at < OOM_BEFORE_DEATH_S
-        death = Death(self.holder, exit_code, exit_code in BY_OTHERS and not out_of_memory and not self._ended_by_us)
+        killed = exit_code == -signal.SIGKILL and not self._ended_by_us
+        out_of_memory = killed and now - oom_kill_at < OOM_BEFORE_DEATH_S
+        by_others = exit_code in BY_OTHERS and not out_of_memory and not self._ended_by_us
+        death = Death(self.holder, exit_code, by_others, out_of_memory)
         self.deaths = 1 if now - self._started_at > SETTLED_S else self.deaths + 1
         self._due_at = now + self.restart_delays_s[min(self.deaths, len(self.restart_delays_s)) - 1]
         self.process = None
-        log.error("child.died", child=self.name, exit_code=exit_code, by_others=death.by_others)
+        fields = {"by_others": by_others, "out_of_memory": out_of_memory}
+        log.error("child.died", child=self.name, exit_code=exit_code, **fields)
         self.on_death()
         return death
 

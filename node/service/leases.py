@@ -14,6 +14,8 @@ from survnode.node.work import jobs
 
 log = structlog.get_logger()
 
+OUT_OF_MEMORY = "The system ended its worker, since the machine had no memory left."
+
 
 @dataclass
 class Leases:
@@ -62,7 +64,9 @@ class Leases:
         """Take back what the dead had; a death that could not be seen to is seen to at the next sweep."""
         while self._deaths:
             death = self._deaths[0]
-            for job in jobs.release_worker(self.database, death.holder, now=self.clock(), by_others=death.by_others):
+            why = OUT_OF_MEMORY if death.out_of_memory else ""
+            now, by_others = self.clock(), death.by_others
+            for job in jobs.release_worker(self.database, death.holder, now=now, by_others=by_others, why=why):
                 log.warning("job.taken_back", job=job.id, kills=job.kills, state=str(job.state.value))
             with self._lock:
                 self._deaths.pop(0)

@@ -114,16 +114,17 @@ def fail(database: Database, job: Job, error: str, decision: Decision, *, now: f
     return after.state
 
 
-def release_worker(database: Database, worker: str, *, now: float, by_others: bool = False) -> list[Job]:
+def release_worker(database: Database, worker: str, *, now: float, by_others: bool = False, why: str = "") -> list[Job]:
     """Take back what a worker that died had claimed; the jobs as they stand now.
 
     Parameters
     ----------
     by_others : whether somebody else ended it, which is not held against the job
+    why : it died, in a sentence, if that is known
     """
     with database.transaction() as connection:
         lost = [job for job in job_rows.running_jobs(connection) if job.worker == worker]
-        return [_take_back(connection, job, now, kills=0 if by_others else 1) for job in lost]
+        return [_take_back(connection, job, now, kills=0 if by_others else 1, why=why) for job in lost]
 
 
 def expire_leases(database: Database, *, now: float, uptime_s: float, living: Collection[str] = ()) -> list[Job]:
@@ -200,10 +201,10 @@ def _report(connection: Transaction, job: Job, after: Job) -> None:
         raise errors.LeaseLost(f"Claim {job.token} on job {job.id} is no longer valid.")
 
 
-def _take_back(connection: Transaction, job: Job, now: float, *, kills: int) -> Job:
-    after = replace(_queued(job, now), kills=job.kills + kills)
+def _take_back(connection: Transaction, job: Job, now: float, *, kills: int, why: str = "") -> Job:
+    after = replace(_queued(job, now), kills=job.kills + kills, error=why or job.error)
     if after.kills >= MAX_KILLS:
-        after = _set_aside(after, now, f"Its worker died or fell silent {after.kills} times.")
+        after = _set_aside(after, now, f"Its worker died or fell silent {after.kills} times. {why}".strip())
     elif job.attempts >= MAX_ATTEMPTS:
         after = _set_aside(after, now, f"Its worker, or the node, was ended {job.attempts} times while it ran.")
     job_rows.update_job(connection, job, after)

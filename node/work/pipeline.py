@@ -14,7 +14,7 @@ from survnode.model.ct.volume import Mask, Volume, load_volume
 from survnode.model.errors import Reason, SeriesUnsuitable
 from survnode.model.predict import Predictor
 from survnode.model.prediction import Prediction
-from survnode.node.errors import DeviceMissing
+from survnode.node.errors import DeviceLost, DeviceMissing
 from survnode.node.results.bundle import analysed, not_analysed
 from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.identity import Layout, ResultRun
@@ -55,6 +55,8 @@ class Pipeline:
     ------
     ModelError
         The checkpoint or its weights cannot be used.
+    DeviceMissing
+        The machine does not have the device, or has it no more.
     """
 
     def __init__(
@@ -65,8 +67,9 @@ class Pipeline:
         encoder_weights: Path | None = None,
         lungmask_weights: Path | None = None,
     ) -> None:
+        devices(device)
         self.predictor = Predictor(load_checkpoint(checkpoint), device, encoder_weights, lungmask_weights)
-        self.layout = layout
+        self.layout, self._device = layout, device
 
     def analyse(self, datasets: Sequence[Dataset], run: ResultRun) -> AnalysisOutcome:
         """Results of one CT series; a series that cannot be analysed gets its reasoned report.
@@ -75,6 +78,8 @@ class Pipeline:
         ------
         ObjectFaulty
             A result object breaks one of the node's own rules: nothing may be sent.
+        DeviceLost
+            The device failed: this process cannot use it any more.
         """
         try:
             volume = load_volume(datasets)
@@ -82,6 +87,8 @@ class Pipeline:
             prediction = self.predictor.predict_stack(stack, volume.images)
         except SeriesUnsuitable as refusal:
             return self.refuse(datasets, refusal.reason, refusal.detail, run)
+        except torch.AcceleratorError as error:
+            raise DeviceLost(f"The device {self._device} failed.") from error
         source, analysis = SourceStudy(tuple(datasets)), Analysis(volume, stack, prediction)
         lungs = self.lungs_of(analysis) if ResultRole.SEGMENTATION in self.layout.optional else None
         objects = analysed(source, volume, prediction, run, self.layout, lungs)

@@ -68,7 +68,7 @@ class Shift:
 
 
 def work(database: Database, pipeline: Pipeline, place: Workplace, shift: Shift) -> None:
-    """Take jobs until the shift ends; a job that was begun is brought to its end.
+    """Take jobs until the shift ends, or the device is lost; a job that was begun is brought to its end.
 
     What fails beside a job, as a database that is busy, is said once and waited out.
     """
@@ -94,14 +94,14 @@ def _work_on(database: Database, pipeline: Pipeline, place: Workplace, shift: Sh
     log.info("job.started", **fields)
     try:
         with _kept_alive(database, job, place.lease_s, shift):
-            report = _outcome(database, pipeline, place, job, fields)
+            report = _outcome(database, pipeline, place, shift, job, fields)
             outlast(report, f"report on job {job.id}", shift.stop.wait)
     except errors.LeaseLost:
         log.warning("job.lease_lost", **fields)
 
 
 def _outcome(
-    database: Database, pipeline: Pipeline, place: Workplace, job: Job, fields: Mapping[str, object]
+    database: Database, pipeline: Pipeline, place: Workplace, shift: Shift, job: Job, fields: Mapping[str, object]
 ) -> Callable[[], None]:
     """What is to be recorded of a job once it has run, whatever it died of."""
     try:
@@ -109,7 +109,7 @@ def _outcome(
         speaks = outcome.reason is None or job.reports_refusal
         objects = write_results(place.results, job, outcome) if speaks else []
     except Exception as error:  # noqa: BLE001  the edge of a job: whatever it died of, a person must see it
-        return partial(_fail, database, place, job, error, fields)
+        return partial(_fail, database, place, shift, job, error, fields)
     return partial(_finish, database, place, job, outcome, objects, fields)
 
 
@@ -128,11 +128,16 @@ def _finish(
     log.info("job.finished", **fields, objects=len(objects), reason=outcome.reason and outcome.reason.value)
 
 
-def _fail(database: Database, place: Workplace, job: Job, error: Exception, fields: Mapping[str, object]) -> None:
+def _fail(
+    database: Database, place: Workplace, shift: Shift, job: Job, error: Exception, fields: Mapping[str, object]
+) -> None:
     decision = _decision(place.retry, job, error)
     state = queue.fail(database, job, errors.described(error), decision, now=time.time())
     say = log.error if state is JobState.FAILED else log.warning
     say("job.failed", **fields, state=str(state.value), error=errors.described(error))
+    if isinstance(error, errors.DeviceLost):
+        log.error("worker.device_lost", worker=shift.worker)
+        shift.stop.set()  # who started this process starts another, which looks for the device anew
 
 
 def _decision(policy: RetryPolicy, job: Job, error: Exception) -> Decision:
@@ -140,7 +145,8 @@ def _decision(policy: RetryPolicy, job: Job, error: Exception) -> Decision:
     tries = job.failures + 1
     if isinstance(error, errors.NodeError) and error.can_retry:
         return decide(replace(policy, max_tries=None), tries=tries, elapsed_s=0)
-    return decide(policy, tries=tries, elapsed_s=0, can_retry=not isinstance(error, errors.NodeError | ModelError))
+    is_final = isinstance(error, errors.NodeError | ModelError) and not isinstance(error, errors.DeviceLost)
+    return decide(policy, tries=tries, elapsed_s=0, can_retry=not is_final)
 
 
 def _analyse(database: Database, pipeline: Pipeline, place: Workplace, job: Job) -> AnalysisOutcome:

@@ -99,7 +99,7 @@ def test_a_crash_is_its_own_and_so_is_a_kill_for_want_of_memory(made: list[Child
     assert hungry.process is not None
     os.kill(hungry.process.pid or 0, signal.SIGKILL)
     (death,) = look_until(hungry, lambda: hungry.deaths == 1, oom_kill_at=time.monotonic())
-    assert not death.by_others
+    assert (death.by_others, death.out_of_memory) == (False, True)
 
 
 def test_why_a_child_cannot_start_is_heard(made: list[Child], bodies: ModuleType) -> None:

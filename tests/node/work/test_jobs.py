@@ -149,6 +149,14 @@ def test_a_job_that_killed_its_worker_twice_is_quarantined(database: Database, a
     assert jobs.retry(database, job.id, now=40.0).kills == 0
 
 
+def test_a_job_whose_worker_lacked_memory_says_so(database: Database, add_job: AddJob) -> None:
+    add_job("1.1")
+    for worker, ends_as in (("w1", "No memory."), ("w2", "Its worker died or fell silent 2 times. No memory.")):
+        claimed(database, now=20.0, worker=worker)
+        (job,) = jobs.release_worker(database, worker, now=20.0, why="No memory.")
+        assert job.error == ends_as
+
+
 def test_a_silent_worker_counts_as_a_dead_one(database: Database, add_job: AddJob) -> None:
     add_job()
     claimed(database, now=0.0)

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydicom import Dataset, dcmread
 
 from survnode.model.checkpoint import checkpoint_folder
 from survnode.model.ct.selection import choose
 from survnode.model.errors import Reason
 from survnode.model.phantom.phantom import make_phantom, write_dicom
+from survnode.node import errors
 from survnode.node.results.identity import Layout
 from survnode.node.results.inspection.content import content_items, numbers, texts
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline
@@ -122,3 +124,19 @@ def test_what_cannot_be_analysed_gets_a_valid_report_that_says_why(
     assert list(numbers(report.dataset)) == []
     assert outcome.summary["reason"] == reason.value
     assert dciodvfy(*write([report], tmp_path)) == []
+
+
+def test_a_device_that_fails_is_told_from_a_study_that_does(
+    pipeline: Pipeline, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(pipeline.predictor, "preprocess", fail)
+    with pytest.raises(errors.DeviceLost, match=r"The device cpu failed\."):
+        pipeline.analyse([dcmread(path) for path in files], a_run())
+
+
+def test_a_device_that_has_gone_is_named_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(errors.DeviceMissing, match="does not have the device cuda:63"):
+        Pipeline(tmp_path, Layout(), "cuda:63")

@@ -109,6 +109,31 @@ def test_a_fault_of_the_node_that_passes_is_not_held_against_a_job(
     assert (job.state, job.failures) == (JobState.QUEUED, 8)
 
 
+def test_a_worker_whose_device_is_lost_ends_and_its_job_is_tried_by_another(
+    database: Database, place: Workplace, make_received: Callable[..., Any], add_job: AddJob
+) -> None:
+    add_job(reason=Reason.LOCALIZER)
+    store_one(database, place, make_received(1))
+    lost = failing_with(errors.DeviceLost("The device cuda:0 failed."))
+    work(database, lost, place, Shift("w1", threading.Event()))  # type: ignore[arg-type]  # ends of itself
+    job = jobs.get(database, 1)
+    assert (job.state, job.failures, job.kills, job.error) == (JobState.QUEUED, 1, 0, "The device cuda:0 failed.")
+    (place.results / "00000001").mkdir()
+    with database.transaction() as connection:
+        connection.execute(update(jobs_table).values(due_at=0.0))
+    job = work_once(database, FakePipeline(lambda: AnalysisOutcome((), {})), place, after=1)
+    assert job.state is JobState.FINISHED
+
+
+def test_a_job_that_lacks_memory_says_so(
+    database: Database, place: Workplace, make_received: Callable[..., Any], add_job: AddJob
+) -> None:
+    add_job(reason=Reason.LOCALIZER)
+    store_one(database, place, make_received(1))
+    job = work_once(database, failing_with(MemoryError()), place)
+    assert (job.state, job.error) == (JobState.QUEUED, "There was not enough memory for it.")
+
+
 def test_a_full_disk_is_waited_out(
     database: Database, place: Workplace, make_received: Callable[..., Any], add_job: AddJob,
     monkeypatch: pytest.MonkeyPatch,
