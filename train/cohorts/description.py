@@ -39,6 +39,7 @@ class TableDescription(CohortDescription):
     Parameters
     ----------
     clinical : CSV of outcomes, one row a patient
+    clinical_variables : columns of what is known at the time of the CT, for the question what the image adds to it
     strata : which deaths count as within two years when folds are made
     exclusions : patients to leave out, and why
     exclude_faulty : leave patients with a faulty row out instead of refusing the table
@@ -48,6 +49,7 @@ class TableDescription(CohortDescription):
 
     clinical: Path | None = None
     columns: Columns
+    clinical_variables: tuple[str, ...] = ()
     strata: MonthRule = MonthRule.EXACT
     exclusions: dict[str, str] = {}
     exclude_faulty: bool = False

@@ -18,6 +18,7 @@ from survnode.train.commands.options import (
     CohortOption,
     Data,
     Device,
+    Features,
     Json,
     PresetOption,
     Settings,
@@ -32,8 +33,9 @@ from survnode.train.commands.terminal import Bars, bars, show_entries
 if TYPE_CHECKING:
     from survnode.train.cohorts.cohort import Cohort
     from survnode.train.cohorts.description import CohortDescription
+    from survnode.train.cohorts.feature_table import FeatureTable
     from survnode.train.paper.bench import Bench
-    from survnode.train.paper.experiments import Experiment, Population
+    from survnode.train.paper.experiments import Experiment, Known, Population
 
 app = typer.Typer(
     help="The paper's questions as named experiments, and their report.",
@@ -69,6 +71,7 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     names: Names = None,
     data: Data = None,
     clinical: Clinical = None,
+    features: Features = None,
     second: Annotated[
         str | None,
         typer.Option(metavar="NAME|FILE.toml", help="The small cohort of q4-transfer; without it q4 cannot run."),
@@ -98,6 +101,7 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     from survnode.train.presets import preset_recipe, with_settings
 
     chosen = _chosen(names, encoder)
+    first = describe(cohort, data, clinical)
     bench = Bench(
         out=out,
         caches=cache_folder(cache),
@@ -107,9 +111,9 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
         seed=seed,
         workers=processes(workers, device),
         device=device,
+        tables=_tables(first, features),
         allow_overlap=allow_overlap,
     )
-    first = describe(cohort, data, clinical)
     other = None if second is None else describe(second, second_data, second_clinical)
     with bars() as listener:
         cohorts, missing = _cohorts(first, other, bench, listener)
@@ -180,6 +184,24 @@ def _cohorts(
     except TrainError as error:
         return cohorts, {Population.SECOND: str(error)}
     return cohorts, {}
+
+
+def _tables(first: "CohortDescription", features: Path | None) -> "dict[Known, FeatureTable | str]":
+    """What is known beside the image; a table of features must be right, a clinical one may have its reasons."""
+    from survnode.train.cohorts.description import TableDescription
+    from survnode.train.cohorts.feature_table import read_features
+    from survnode.train.errors import TrainError
+    from survnode.train.paper.experiments import Known
+
+    tables: dict[Known, FeatureTable | str] = {}
+    if features is not None:
+        tables[Known.FEATURES] = read_features(features)
+    if isinstance(first, TableDescription) and first.clinical is not None and first.clinical_variables:
+        try:
+            tables[Known.CLINICAL] = read_features(first.clinical, first.columns.patient_id, first.clinical_variables)
+        except TrainError as error:
+            tables[Known.CLINICAL] = str(error)
+    return tables
 
 
 def _load(described: "CohortDescription", bench: "Bench", listener: Bars) -> "Cohort":

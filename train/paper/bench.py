@@ -12,7 +12,7 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,14 +28,16 @@ from survnode.model.net.volumetric import VOLUME_TRUNKS
 from survnode.model.weights import find_weights
 from survnode.train.cohorts.cohort import Cohort, DicomPatient
 from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
+from survnode.train.cohorts.feature_table import FeatureTable
 from survnode.train.errors import NothingToMeasure, RunDiffers, TrainError
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.slices import SliceCache
 from survnode.train.journal import RunListener, unheard
 from survnode.train.measure.resampling import RESAMPLES
-from survnode.train.paper.experiments import Population, Start, System, experiments, with_settings_of
+from survnode.train.paper.experiments import Known, Population, Start, System, experiments, with_settings_of
 from survnode.train.paper.results import read_run
 from survnode.train.paper.tables import Findings
+from survnode.train.presets import with_table
 from survnode.train.recipe import Recipe
 from survnode.train.runs.baselines import read_baselines
 from survnode.train.runs.evaluate import score
@@ -44,6 +46,10 @@ from survnode.train.runs.plan import RunPlan
 from survnode.train.runs.run import run
 
 OUTCOME = ("id", "time_months", "event", "died_within_two_years", "key")  # what is kept of a patient
+NO_TABLE = {
+    Known.CLINICAL: "The cohort's file names no clinical_variables among the columns of its table.",
+    Known.FEATURES: "There is no table of features: name one with --features.",
+}
 NOTHING_MISSING: Mapping[Population, str] = MappingProxyType({})
 # What a row says instead of a number; anything else is a defect and ends the command.
 REASONS = (ModelError, TrainError, ImportError, torch.OutOfMemoryError)
@@ -56,6 +62,7 @@ class Bench:
     Parameters
     ----------
     caches : of slices and features
+    tables : what is known of the first cohort's patients beside their image, or why there is nothing
     encoder : in the place of the paper's EfficientNet-B0
     """
 
@@ -68,6 +75,7 @@ class Bench:
     workers: int = os.cpu_count() or 1
     device: str = "cpu"
     resamples: int = RESAMPLES
+    tables: Mapping[Known, FeatureTable | str] = field(default_factory=dict)
     allow_overlap: bool = False
 
     @property
@@ -83,12 +91,21 @@ class Bench:
         """Whether the system has run."""
         return (self.folder(system) / "metrics.json").exists()
 
+    def table(self, known: Known) -> FeatureTable:
+        """What is known of the patients beside their image."""
+        table = self.tables.get(known, NO_TABLE[known])
+        if isinstance(table, str):
+            raise TrainError(table)
+        return table
+
     def plan(self, system: System) -> RunPlan:
         """How a system is trained."""
         network = with_settings_of(system.network, self.recipe.network)
+        table = None if system.beside is None else self.table(system.beside)
         return RunPlan(
             name=system.name,
-            recipe=self.recipe.varied(network=network),
+            recipe=with_table(self.recipe.varied(network=network), table, alone=not system.sees_image),
+            table=table,
             out=self.folder(system),
             caches=self.caches,
             folds=self.folds,
@@ -196,6 +213,10 @@ def _claim(bench: Bench, cohorts: Mapping[Population, Cohort]) -> None:
     path = bench.out / "bench.json"
     begun = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     differing = [key for key in own if key != "caches" and begun and begun[key] != own[key]]
+    tables = {str(known): table.sha256 for known, table in bench.tables.items() if isinstance(table, FeatureTable)}
+    known_before = begun.get("tables", {})
+    differing += [f"{name} table" for name in tables if known_before.get(name, tables[name]) != tables[name]]
+    own["tables"] = {**known_before, **tables}
     for source, cohort in cohorts.items():
         known = bench.out / f"{source}.json"
         if known.exists() and read_cohort(known).sha256 != cohort.sha256:

@@ -32,6 +32,13 @@ class Population(StrEnum):
     SECOND = "second"  # the small one: CLARO
 
 
+class Known(StrEnum):
+    """What is known of patients beside their image."""
+
+    CLINICAL = "clinical"  # the columns of the cohort's own table that its file names
+    FEATURES = "features"  # the table that --features names
+
+
 class Start(StrEnum):
     """What a system starts from."""
 
@@ -48,6 +55,7 @@ class System:
     ----------
     name : of its folder
     title, strategy : for people
+    beside, sees_image : what the network sees besides the image, or instead of it
     repeat : which of the repeats of question 4; it moves the seed of folds and training
     note : what a reader of its row must know
     """
@@ -58,6 +66,8 @@ class System:
     strategy: str = STRATEGIES[Freezing.TRUNK]
     cohort: Population = Population.FIRST
     start: Start = Start.PRETRAINED
+    beside: Known | None = None
+    sees_image: bool = True
     repeat: int = 0
     note: str = ""
 
@@ -119,6 +129,7 @@ HEAD_TITLES = {
     HeadName.PC_HAZARD: "piecewise constant hazard",
     HeadName.COX: "Cox (DeepSurv)",
 }
+TABLE_TITLES = {Known.CLINICAL: "Clinical variables", Known.FEATURES: "Table of features"}
 SHARED_SETTINGS = ("deephit", "n_bins", "feature_scale", "feature_dropout", "slice_dropout")
 TRANSFERS = (
     ("claro-transfer", "From the first cohort", Start.TRANSFER),
@@ -151,6 +162,24 @@ def head_system(reference: System, head: HeadName) -> System:
     return replace(
         reference, name=f"{reference.name}-{head}", title=f"{reference.title}, {HEAD_TITLES[head]}", network=network
     )
+
+
+def beside_systems(reference: System) -> tuple[System, ...]:
+    """What is known beside the image alone, and with the image."""
+    alone = tuple(
+        replace(reference, name=f"{known}-alone", title=TABLE_TITLES[known], beside=known, sees_image=False)
+        for known in Known
+    )
+    joined = tuple(
+        replace(
+            reference,
+            name=f"{reference.name}-{known}",
+            title=f"{reference.title}, with {TABLE_TITLES[known].lower()}",
+            beside=known,
+        )
+        for known in Known
+    )
+    return alone + joined
 
 
 def slice_transformer(freezing: Freezing) -> System:
@@ -200,6 +229,12 @@ def experiments(encoder: EncoderName = EncoderName.EFFICIENTNET_B0) -> dict[str,
             ),
             Experiment("q5-cost", "What does the method cost?", "Figure 3", _distinct(against_3d + fusions + encoders)),
             Experiment("q6-heads", "What does the survival head matter?", "Heads", heads),
+            Experiment(
+                "q7-beside-the-image",
+                "What does the image add to what is known beside it?",
+                "Beside the image",
+                (reference, *beside_systems(reference)),
+            ),
             Experiment("attention", "Where does the model look?", "Figures 4 and 5", (reference,)),
         )
     }

@@ -88,7 +88,7 @@ def sections(
 ) -> Iterator[Section]:
     """The tables and figures in the paper's order."""
     yield _of_table(cohort_table(cohorts))
-    for name in ("q1-3d", "q2-fusion", "q3-encoders", "q6-heads"):
+    for name in ("q1-3d", "q2-fusion", "q3-encoders", "q6-heads", "q7-beside-the-image"):
         yield _of_table(comparison_table(experiments[name], findings), findings.remark(experiments[name].systems))
     transfer = experiments["q4-transfer"]
     yield _of_table(transfer_table(transfer, findings), findings.remark(transfer.systems))

@@ -31,7 +31,8 @@ def invoke(*words: str) -> Any:  # JSON
 
 def test_every_question_is_listed() -> None:
     assert [one["name"] for one in invoke("list")] == [
-        "q1-3d", "q2-fusion", "q3-encoders", "q4-transfer", "q5-cost", "q6-heads", "attention",
+        "q1-3d", "q2-fusion", "q3-encoders", "q4-transfer", "q5-cost", "q6-heads",
+            "q7-beside-the-image", "attention",
     ]  # fmt: skip
 
 

@@ -13,10 +13,13 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from survnode.model.covariates import Covariate, CovariateKind
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
 from survnode.model.net.encoders import Encoder
+from survnode.model.net.heads import HeadName
 from survnode.train.cohorts.cohort import Cohort, DicomPatient
+from survnode.train.cohorts.feature_table import FeatureTable
 from survnode.train.errors import NothingToMeasure, OverlapRefused, RunDiffers
 from survnode.train.fit import features
 from survnode.train.fit.files import write_whole
@@ -32,7 +35,7 @@ from survnode.train.paper.bench import (
     run_systems,
     slices_of,
 )
-from survnode.train.paper.experiments import Population, System, experiments, needed
+from survnode.train.paper.experiments import Known, Population, System, experiments, needed
 from survnode.train.paper.report import write_report
 from survnode.train.presets import PRESETS, Preset
 from survnode.train.recipe import Recipe
@@ -44,7 +47,9 @@ PIXELS = {"densenet3d_121": 64, "alexnet": 64, "vit_b_16": 224, "medvit_small": 
 
 
 def taking(pixels: int) -> list[System]:
-    return [system for system in SYSTEMS if PIXELS.get(system.network.encoder, 32) == pixels]
+    """Those that see images alone, by DeepHit: other heads are tried in test_whatever_trains."""
+    alike = [one for one in SYSTEMS if one.beside is None and one.network.head is HeadName.DEEPHIT]
+    return [system for system in alike if PIXELS.get(system.network.encoder, 32) == pixels]
 
 
 def tiny_recipe(size: int) -> Recipe:
@@ -134,6 +139,27 @@ def test_every_other_system_runs(pixels: int, slices: int, tmp_path: Path) -> No
     pytest.importorskip("monai")
     bench, _ = run_tiny(tmp_path, taking(pixels), pixels, slices)
     assert all(bench.finished(system) for system in taking(pixels))
+
+
+@pytest.mark.usefixtures("random_weights")
+def test_what_stands_beside_the_image_is_trained_alone_and_with_it_where_it_is_known(tmp_path: Path) -> None:
+    cohort = tiny_cohort("lung1")
+    table = FeatureTable(
+        (Covariate(name="age", kind=CovariateKind.NUMBER),),
+        {who: {"age": f"{60 + row}"} for row, who in enumerate(cohort.ids)},
+    )
+    bench = replace(tiny_bench(tmp_path, 32), tables={Known.FEATURES: table})
+    fill_slices(bench, cohort, 2)
+    systems = PAPER["q7-beside-the-image"].systems
+    reasons = run_systems(bench, systems, {Population.FIRST: cohort})
+    assert set(reasons) == {system.name for system in systems if system.beside is Known.CLINICAL}
+    assert all("clinical_variables" in reason for reason in reasons.values())
+    networks = {one.name: bench.plan(one).recipe.network for one in systems if one.beside is Known.FEATURES}
+    assert [getattr(network, "sees_image", None) for network in networks.values()] == [False, True]
+    assert all(bench.finished(one) for one in systems if one.beside is not Known.CLINICAL)
+    other = replace(bench, tables={Known.FEATURES: FeatureTable(table.covariates, {})})
+    with pytest.raises(RunDiffers, match="features table"):
+        run_systems(other, [], {})
 
 
 @pytest.mark.usefixtures("random_weights")
