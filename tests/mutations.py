@@ -1,7 +1,7 @@
 """Faults in bytes, as a fuzzer makes them; each is a value, so that Hypothesis can make a failing case small.
 
 The suite runs a short and always the same part. A long one is asked for by the environment:
-``SURVNODE_FUZZ=20000 python -m pytest tests/integration/test_fuzzing.py`` has each test take so many new cases.
+``SURVNODE_FUZZ=20000 python -m pytest --timeout 0 tests/model/ct/test_damaged_pixels.py`` takes so many new cases.
 """
 
 import os

@@ -166,6 +166,15 @@ def test_the_images_are_read_while_they_are_whole(
     assert reader.read(images[syntax][0]).startswith("decoded")
 
 
+def test_a_jpeg_2000_header_that_ends_a_process_in_gdcm_is_refused(
+    images: dict[UID, tuple[bytes, int]], reader: Reader
+) -> None:
+    content, _ = images[JPEG2000Lossless]
+    at = content.index(b"\xff\x4f\xff\x51") + 33  # in the offset of the tiles (ISO 15444-1 A.5.1)
+    junk = bytes.fromhex("f6c8a20ae57f16cb23276fa2ff12900d182c63d347df07ae31db538294")
+    assert reader.read(content[:at] + junk + content[at + len(junk) :]) == "refused UNREADABLE_PIXELS"
+
+
 @fuzzed(150)
 @given(syntax=st.sampled_from(SYNTAXES), faults=FAULTS)
 def test_damaged_pixels_are_decoded_or_refused(
