@@ -125,7 +125,14 @@ def index_tree(root: Path, index: Path, *, threads: int = 8, progress: Progress 
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
+    """Every file under ``root``, through symbolic links too; a folder that is reached twice is entered once."""
+    entered = set[str]()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
         folders.sort()
         yield from (Path(folder, name) for name in sorted(names))
 

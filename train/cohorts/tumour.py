@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
+
+from survnode.model.ct.budget import read_file
 
 FloatArray = NDArray[np.float64]
 
@@ -38,7 +40,7 @@ def drawn_tumour(paths: Sequence[Path], series_instance_uid: str, name: str) -> 
     name : regular expression, any case, in the names of its regions or the labels of its segments
     """
     for path in paths:
-        ds = dcmread(path)
+        ds = read_file(path, pixels=True)
         if series_instance_uid not in set(_series_of(ds)):
             continue
         wanted = re.compile(name, re.IGNORECASE)

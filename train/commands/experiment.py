@@ -92,6 +92,7 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     """Train and test what the named experiments compare; what is there already is not made again.
 
     A system whose weights or cohort are not there says so, and the others run. Exit code 1: none of them ran.
+    q5-cost trains nothing: alone it prints what each system costs, and reads no cohort.
     """
     if second is None and (second_data is not None or second_clinical is not None):
         raise typer.BadParameter("--second-data and --second-clinical do nothing without --second.")
@@ -101,6 +102,9 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     from survnode.train.presets import preset_recipe, with_settings
 
     chosen = _chosen(names, encoder)
+    if not any(experiment.trains for experiment in chosen):
+        _show_costs(chosen, as_json=as_json)
+        return
     first = describe(cohort, data, clinical)
     bench = Bench(
         out=out,
@@ -240,6 +244,33 @@ def _show(rows: list[dict[str, JsonValue]], out: Path, *, as_json: bool) -> None
         typer.echo(json.dumps({"out": str(out), "systems": rows}, indent=2))
         return
     table = Table("system", "patients", "C-td, pooled", "remark", title=str(out))
+    for row in rows:
+        table.add_row(*("–" if value is None else str(value) for value in row.values()))
+    Console().print(table)
+
+
+def _show_costs(chosen: "Iterable[Experiment]", *, as_json: bool) -> None:
+    """Print what the systems cost."""
+    from survnode.train.paper.report import cost_or_reason
+
+    systems = dict.fromkeys(system for experiment in chosen for system in experiment.systems)
+    costs = [(f"{system.title}, {system.strategy}", cost_or_reason(system)) for system in systems]
+    rows: list[dict[str, JsonValue]] = [
+        {"system": title, "parameters": None, "trained": None, "gflops": None, "remark": cost}
+        if isinstance(cost, str)
+        else {
+            "system": title,
+            "parameters": cost.parameters,
+            "trained": cost.trained,
+            "gflops": round(cost.flops / 1e9, 1),
+            "remark": "",
+        }
+        for title, cost in costs
+    ]
+    if as_json:
+        typer.echo(json.dumps({"systems": rows}, indent=2))
+        return
+    table = Table("system", "parameters", "of them trained", "GFLOPs at 72 slices", "remark")
     for row in rows:
         table.add_row(*("–" if value is None else str(value) for value in row.values()))
     Console().print(table)

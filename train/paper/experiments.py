@@ -80,12 +80,14 @@ class Experiment:
     ----------
     shows : which table or figure of the paper it remakes
     systems : the first is the one that the others are compared with
+    trains : False: its systems are counted, and nothing is trained for it
     """
 
     name: str
     question: str
     shows: str
     systems: tuple[System, ...]
+    trains: bool = True
 
     @property
     def reference(self) -> System:
@@ -218,6 +220,7 @@ def experiments(encoder: EncoderName = EncoderName.EFFICIENTNET_B0) -> dict[str,
     fusions = (reference, *(slice_system(encoder, fusion) for fusion in (Fusion.MEAN, Fusion.CLASS_TOKEN)))
     encoders = _distinct((reference, *map(slice_system, ENCODERS)))
     heads = (reference, *(head_system(reference, head) for head in HeadName if head is not HeadName.DEEPHIT))
+    counted = _distinct(against_3d + fusions + encoders)
     return {
         experiment.name: experiment
         for experiment in (
@@ -227,7 +230,7 @@ def experiments(encoder: EncoderName = EncoderName.EFFICIENTNET_B0) -> dict[str,
             Experiment(
                 "q4-transfer", "What does transfer to a small cohort bring?", "Table 6", transfer_systems(reference)
             ),
-            Experiment("q5-cost", "What does the method cost?", "Figure 3", _distinct(against_3d + fusions + encoders)),
+            Experiment("q5-cost", "What does the method cost?", "Figure 3", counted, trains=False),
             Experiment("q6-heads", "What does the survival head matter?", "Heads", heads),
             Experiment(
                 "q7-beside-the-image",
@@ -241,8 +244,8 @@ def experiments(encoder: EncoderName = EncoderName.EFFICIENTNET_B0) -> dict[str,
 
 
 def needed(chosen: Iterable[Experiment], reference: System) -> tuple[System, ...]:
-    """The systems of these experiments, each once, and first whatever another one starts from."""
-    systems = [system for experiment in chosen for system in experiment.systems]
+    """The systems that these experiments train, each once, and first whatever another one starts from."""
+    systems = [system for experiment in chosen if experiment.trains for system in experiment.systems]
     if any(system.start is not Start.PRETRAINED for system in systems):
         systems.insert(0, reference)
     return _distinct(systems)

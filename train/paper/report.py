@@ -92,7 +92,7 @@ def sections(
         yield _of_table(comparison_table(experiments[name], findings), findings.remark(experiments[name].systems))
     transfer = experiments["q4-transfer"]
     yield _of_table(transfer_table(transfer, findings), findings.remark(transfer.systems))
-    costs = {system: _cost_or_reason(system) for system in experiments["q5-cost"].systems}
+    costs = {system: cost_or_reason(system) for system in experiments["q5-cost"].systems}
     yield _of_table(cost_table(costs))
     yield _cost_section(costs, findings)
     reference = experiments["attention"].reference
@@ -166,7 +166,8 @@ def _family(system: System) -> str:
     return "2D, soft attention" if system.network.fusion is Fusion.ATTENTION else "2D, other fusion"
 
 
-def _cost_or_reason(system: System) -> Cost | str:
+def cost_or_reason(system: System) -> Cost | str:
+    """What a system costs, or why that cannot be counted."""
     try:
         return cost_of(system.network)
     except ImportError as error:

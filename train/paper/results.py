@@ -51,9 +51,9 @@ class Result:
         )
 
     def incidence_at(self, row: int) -> float:
-        """The predicted cumulative incidence of a patient at the end of the month in which follow-up ended."""
-        last = self.cif.shape[1] - 1
-        return float(self.cif[row, min(int(self.time_months[row]), last)])
+        """The predicted cumulative incidence of a patient when follow-up ended, in a line between the months' ends."""
+        curve = np.concatenate([[0.0], self.cif[row]])
+        return float(np.interp(self.time_months[row], np.arange(len(curve)), curve))
 
 
 def read_run(folder: Path, cohort: Cohort) -> Result:

@@ -12,7 +12,7 @@ from survnode.train.errors import RunDiffers
 from survnode.train.fit.files import write_whole
 from survnode.train.runs.plan import RunPlan
 
-RUN = "run.json"
+RUN, EXCLUSIONS = "run.json", "exclusions.csv"
 
 
 def refuse_other_settings(plan: RunPlan) -> None:

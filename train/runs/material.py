@@ -14,7 +14,7 @@ from survnode.model.checkpoint import Tensors
 from survnode.model.net.volumetric import VolumetricConfig
 from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.cohorts.errors import FeatureTableRefused, TableFault
-from survnode.train.cohorts.exclusions import Warned
+from survnode.train.cohorts.exclusions import Warned, write_exclusions
 from survnode.train.cohorts.feature_table import FeatureTable
 from survnode.train.cohorts.folds import Fold
 from survnode.train.errors import NothingToMeasure
@@ -25,6 +25,7 @@ from survnode.train.fit.networks import new_net
 from survnode.train.fit.slices import SliceCache, standard_window
 from survnode.train.journal import PROGRESS, WARNING, RunListener
 from survnode.train.recipe import Intensity, Recipe
+from survnode.train.runs.claim import EXCLUSIONS, RUN
 from survnode.train.runs.plan import RunPlan
 
 
@@ -90,10 +91,12 @@ def prepared(cohort: Cohort, plan: RunPlan, listener: RunListener) -> Material:
     for exclusion in refused:
         listener("excluded", reason=str(exclusion.reason))
     left = tuple(patient for patient in cohort.patients if patient.id not in out)
-    if not left:
-        raise NothingToMeasure(f"None of {len(cohort.patients)} patients of {cohort.name} has a CT that can be used.")
     warned = tuple(Warned(patient.id, it) for patient in left for it in material.slices.warnings(patient))
     exclusions = (*cohort.exclusions, *refused)
+    if not (plan.out / RUN).exists():  # what is refused from here on must be understood
+        write_exclusions(plan.out / EXCLUSIONS, exclusions, warned)
+    if not left:
+        raise NothingToMeasure(f"None of {len(cohort.patients)} patients of {cohort.name} has a CT that can be used.")
     read = replace(material, cohort=replace(cohort, patients=left, exclusions=exclusions, warned=warned))
     return replace(read, table=plan.table) if plan.table is None else _with_table(read, plan.table, listener)
 

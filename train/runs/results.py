@@ -95,19 +95,20 @@ def read_result(path: Path, fold: Fold) -> FoldResult:
 
 def write_tables(out: Path, predictions: Predictions, cohort: Cohort, slices: SliceCache) -> None:
     """Write ``predictions.csv``, and ``attention.csv`` where there is any attention."""
-    write_predictions(out / "predictions.csv", predictions)
+    write_predictions(out / "predictions.csv", predictions, cohort)
     if predictions.attention:
         write_attention(out / "attention.csv", predictions, cohort, slices)
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write one row a patient and month: patient, fold, month, cif."""
+def write_predictions(path: Path, predictions: Predictions, cohort: Cohort) -> None:
+    """Write one row a patient and month: patient, fold, time and event of the outcome, month, cif."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(predictions.header("patient", "fold", "month", "cif"))
-        for who, fold, cif in zip(predictions.patients, _folds(predictions), predictions.cif, strict=True):
+        writer.writerow(predictions.header("patient", "fold", "time_months", "event", "month", "cif"))
+        for patient, fold, cif in zip(cohort.patients, _folds(predictions), predictions.cif, strict=True):
+            known = patient.id, fold, f"{patient.time_months:.6g}", int(patient.event)
             writer.writerows(
-                predictions.marked(who, fold, month, f"{value:.8g}") for month, value in enumerate(cif.tolist(), 1)
+                predictions.marked(*known, month, f"{value:.8g}") for month, value in enumerate(cif.tolist(), 1)
             )
 
 

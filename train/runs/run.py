@@ -7,7 +7,7 @@ interrupted one comes to the same figures as one that was not.
 
     OUT/run.json           what the run is: recipe, cohort, folds, seed
     OUT/folds.csv          patient, fold, role           OUT/exclusions.csv   who is left out, or warned of, and why
-    OUT/predictions.csv    patient, fold, month, cif     OUT/attention.csv    patient, fold, slice, image, attention
+    OUT/predictions.csv    who, outcome, month, cif       OUT/attention.csv    patient, fold, slice, image, attention
     OUT/metrics.json       `Evaluation`                  OUT/model.md         the model card
     OUT/baselines.csv      what is predicted without the network, on the same folds; baselines.json: how well
     OUT/log.jsonl          what happened when            OUT/folds/K/         the checkpoint of fold K

@@ -119,3 +119,15 @@ def test_a_file_that_inflates_to_more_than_ct_does_is_told_as_unreadable(
     monkeypatch.setattr(budget, "MAX_INFLATED_BYTES", 1 << 20)
     path.touch()
     assert indexed(tmp_path).unreadable == (path,)
+
+
+def test_links_to_files_and_folders_are_followed_and_a_circle_ends(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "elsewhere", "A", "1")
+    (tmp_path / "tree/files").mkdir(parents=True)
+    (tmp_path / "tree/folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/round").symlink_to(tmp_path / "tree")
+    others = write_series(tmp_path / "others", "B", "2")
+    for path in others:
+        (tmp_path / "tree/files" / path.name).symlink_to(path)
+    found = {series.patient_id: len(series.paths) for series in indexed(tmp_path).series}
+    assert found == {"A": len(paths), "B": len(others)}

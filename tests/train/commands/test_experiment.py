@@ -52,6 +52,15 @@ def test_what_is_not_known_is_wrong_use_and_the_known_names_are_told(
     assert said in result.output
 
 
+def test_the_costs_are_printed_and_nothing_is_read_or_written(tmp_path: Path) -> None:
+    words = ["run", "q5-cost", "--cohort", "lung1", "--out", str(tmp_path / "out"), "--json"]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0
+    costs = {row["system"]: row["gflops"] for row in json.loads(result.stdout)["systems"]}
+    assert costs["EfficientNet-B0, soft attention, feature extractor"] == pytest.approx(54.4, abs=0.1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_options_that_would_do_nothing_are_wrong_use(tmp_path: Path) -> None:
     words = ["run", "--cohort", str(describe(tmp_path)), "--second-data", str(tmp_path), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(app, words)

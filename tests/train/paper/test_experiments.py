@@ -105,3 +105,8 @@ def test_every_published_number_belongs_to_a_system_or_a_question() -> None:
     assert set(CTD) <= rows
     assert set(REMARKS) <= set(PAPER)
     assert set(COSTS) <= {str(system.network.encoder) for system in SYSTEMS}
+
+
+def test_question_5_trains_nothing() -> None:
+    assert needed([PAPER["q5-cost"]], PAPER["attention"].reference) == ()
+    assert not PAPER["q5-cost"].trains

@@ -61,13 +61,16 @@ def test_the_mean_attention_of_all_patients_is_drawn() -> None:
     assert "range of 5 folds' means" in axes.get_legend_handles_labels()[1]
 
 
-def test_the_incidence_is_read_at_the_end_of_the_month_of_death() -> None:
+def test_the_dot_of_the_death_lies_on_the_curve_that_is_drawn() -> None:
     result = made_up_result(skill=0.5)
     row = int(np.flatnonzero(result.event & (result.time_months < 24))[0])
-    month = int(result.time_months[row])
     *panels, curve = patient_figure(result, row, np.zeros((len(result.attention[row]), 8, 8), np.int16)).axes
     assert f"died at month {result.time_months[row]:.1f}" in curve.get_title()
-    assert curve.get_title().endswith(f"{result.cif[row, month]:.2f}")
+    drawn, _, dot = curve.lines
+    ((time, incidence),) = np.transpose(dot.get_data())
+    assert time == result.time_months[row]
+    assert incidence == pytest.approx(np.interp(time, *drawn.get_data()))
+    assert curve.get_title().endswith(f"{incidence:.2f}")
     assert sum(bool(panel.images) for panel in panels) == len(most_attended(result.attention[row]))
 
 

@@ -20,7 +20,7 @@ CIF = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
 
 @pytest.fixture
 def result(tmp_path: Path) -> Result:
-    write_predictions(tmp_path / "predictions.csv", Predictions(COHORT.ids, np.array([1, 0, 1]), CIF))
+    write_predictions(tmp_path / "predictions.csv", Predictions(COHORT.ids, np.array([1, 0, 1]), CIF), COHORT)
     rows = ["patient,attention", *(["A,0.25", "A,0.75", "B,1", "C,0.5", "C,0.5"])]
     (tmp_path / "attention.csv").write_text("\n".join(rows) + "\n")
     return read_run(tmp_path, COHORT)
@@ -35,7 +35,7 @@ def test_run_is_read_with_its_outcomes_folds_and_attention(result: Result) -> No
 
 
 def test_network_without_slices_has_no_attention(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "predictions.csv", Predictions(COHORT.ids, np.array([1, 0, 1]), CIF))
+    write_predictions(tmp_path / "predictions.csv", Predictions(COHORT.ids, np.array([1, 0, 1]), CIF), COHORT)
     assert read_run(tmp_path, COHORT).attention == ()
 
 
@@ -46,5 +46,11 @@ def test_some_patients_keep_what_belongs_to_them(result: Result) -> None:
     assert [shares.tolist() for shares in some.attention] == [[0.5, 0.5], [0.25, 0.75]]
 
 
-def test_incidence_is_read_in_the_month_of_the_end_and_beyond_the_horizon_in_the_last(result: Result) -> None:
-    assert [result.incidence_at(row) for row in range(3)] == [0.1, 0.4, 0.6]
+def test_incidence_lies_on_the_curve_where_follow_up_ended_and_beyond_the_horizon_at_its_end(result: Result) -> None:
+    assert [result.incidence_at(row) for row in range(3)] == pytest.approx([0.05, 0.3, 0.6])
+
+
+def test_predictions_have_time_and_event_beside_them(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    write_predictions(path, Predictions(COHORT.ids, np.array([1, 0, 1]), CIF), COHORT)
+    assert path.read_text().splitlines()[:2] == ["patient,fold,time_months,event,month,cif", "A,1,0.5,1,1,0.1"]

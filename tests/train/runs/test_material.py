@@ -15,7 +15,7 @@ from survnode.train.presets import Preset
 from survnode.train.runs.finish import Run
 from survnode.train.runs.material import mean_prediction, member_predictions, prepared, steps
 
-from ..tiny import plan, recipe
+from ..tiny import plan, recipe, rows
 
 
 def unreadable(patient: object) -> DicomPatient:
@@ -41,6 +41,8 @@ def test_cohort_without_any_ct_is_refused(cohort: Cohort, tmp_path: Path) -> Non
     spoiled = replace(cohort, patients=(unreadable(cohort.patients[0]),))
     with pytest.raises(NothingToMeasure, match="None of 1 patients of phantom"):
         prepared(spoiled, plan(tmp_path, tmp_path), lambda *_, **__: None)
+    (row,) = rows(tmp_path / "exclusions.csv")
+    assert (row["patient"], row["reason"], row["analysed"]) == (cohort.ids[0], "TOO_FEW_SLICES", "no")
 
 
 def test_rows_are_places_in_the_cohort_in_the_order_asked_for(whole: Run) -> None:

@@ -74,8 +74,9 @@ def test_predictions_are_gathered_in_the_order_of_the_cohort() -> None:
 
 
 def test_predictions_of_all_folds_together_stand_under_fold_0(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "predictions.csv", Predictions(("A", "B"), None, predicted(1 / 3, 1).cif))
-    assert [tuple(row.values()) for row in rows(tmp_path / "predictions.csv")] == [
+    write_predictions(tmp_path / "predictions.csv", Predictions(COHORT.ids, None, predicted(1 / 3, 1, 0).cif), COHORT)
+    found = [(row["patient"], row["fold"], row["month"], row["cif"]) for row in rows(tmp_path / "predictions.csv")]
+    assert found[:4] == [
         ("A", "0", "1", "0.16666667"), ("A", "0", "2", "0.33333333"), ("B", "0", "1", "0.5"), ("B", "0", "2", "1"),
     ]  # fmt: skip
 
