@@ -67,9 +67,9 @@ def test_the_dot_of_the_death_lies_on_the_curve_that_is_drawn() -> None:
     *panels, curve = patient_figure(result, row, np.zeros((len(result.attention[row]), 8, 8), np.int16)).axes
     assert f"died at month {result.time_months[row]:.1f}" in curve.get_title()
     drawn, _, dot = curve.lines
-    ((time, incidence),) = np.transpose(dot.get_data())
+    time, incidence = (float(np.asarray(values)[0]) for values in dot.get_data())
     assert time == result.time_months[row]
-    assert incidence == pytest.approx(np.interp(time, *drawn.get_data()))
+    assert incidence == pytest.approx(np.interp(time, *(np.asarray(values, np.float64) for values in drawn.get_data())))
     assert curve.get_title().endswith(f"{incidence:.2f}")
     assert sum(bool(panel.images) for panel in panels) == len(most_attended(result.attention[row]))
 
