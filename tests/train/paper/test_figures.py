@@ -69,7 +69,8 @@ def test_the_dot_of_the_death_lies_on_the_curve_that_is_drawn() -> None:
     drawn, _, dot = curve.lines
     time, incidence = (float(np.asarray(values)[0]) for values in dot.get_data())
     assert time == result.time_months[row]
-    assert incidence == pytest.approx(np.interp(time, *(np.asarray(values, np.float64) for values in drawn.get_data())))
+    months, incidences = (np.asarray(values, np.float64) for values in drawn.get_data())
+    assert incidence == pytest.approx(float(np.interp(time, months, incidences)))
     assert curve.get_title().endswith(f"{incidence:.2f}")
     assert sum(bool(panel.images) for panel in panels) == len(most_attended(result.attention[row]))
 
