@@ -109,7 +109,7 @@ def retry_study(study: StudyName, config: Config, wide: Wide = False, as_json: J
 @studies_app.command("put-aside")
 def put_study_aside(study: StudyName, config: Config, as_json: Json = False) -> None:
     """Move a study whose images name several patients to quarantine, so that it can be sent again, corrected."""
-    from survnode.node.commands.printing import print_json
+    from survnode.node.commands.printing import counted, print_json
     from survnode.node.commands.put_aside import put_aside
 
     node = configured_node_of(config)
@@ -118,7 +118,7 @@ def put_study_aside(study: StudyName, config: Config, as_json: Json = False) -> 
     if as_json:
         print_json({"study_instance_uid": uid, "images_in_quarantine": moved})
     else:
-        typer.echo(f"{moved} images of study {uid} are in quarantine now.")
+        typer.echo(f"Moved {counted(moved, 'image')} of study {uid} to quarantine.")
 
 
 @jobs_app.command("list")

@@ -39,23 +39,25 @@ def list_images(
 @quarantine_app.command("accept")
 def accept_images(config: Config, image: Names = None, study: OfStudy = None, as_json: Json = False) -> None:
     """Let images stand in place of those that came first, and have their study judged again; once more undoes it."""
+    from survnode.node.commands.printing import counted
     from survnode.node.commands.quarantine import accept, find_quarantined
 
     node = configured_node_of(config)
     images = find_quarantined(node.database, image or (), node.find(study) if study else None)
     number = accept(node.database, node.settings.received_dir, images, now=time.time())
-    _say({"accepted": number}, f"{number} images stand now; those that they replace are in quarantine.", as_json)
+    _say({"accepted": number}, f"Accepted {counted(number, 'image')}; what stood before is in quarantine.", as_json)
 
 
 @quarantine_app.command("drop")
 def drop_images(config: Config, image: Names = None, study: OfStudy = None, as_json: Json = False) -> None:
     """Delete images from quarantine for good; what came first stands."""
+    from survnode.node.commands.printing import counted
     from survnode.node.commands.quarantine import drop, find_quarantined
 
     node = configured_node_of(config)
     images = find_quarantined(node.database, image or (), node.find(study) if study else None)
     number = drop(node.database, node.settings.received_dir, images, now=time.time())
-    _say({"dropped": number}, f"{number} images were deleted from quarantine.", as_json)
+    _say({"dropped": number}, f"Deleted {counted(number, 'image')} from quarantine.", as_json)
 
 
 def _say(result: dict[str, int], words: str, as_json: bool) -> None:

@@ -149,6 +149,11 @@ def cell(value: object, *, wide: bool = False) -> str:
     return "" if value is None else str(value)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, one or many: ``1 image``, ``2 images``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _fitted(widths: Sequence[int], shrinks: Sequence[bool], width: int) -> list[int]:
     """The widths of columns such that a line fits, as far as those that shrink allow; the widest shrinks first."""
     fitted = list(widths)

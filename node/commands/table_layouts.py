@@ -6,7 +6,7 @@ from pathlib import Path
 from survnode.model.ct.verdict import SeriesVerdict
 from survnode.node.commands.check import Finding
 from survnode.node.commands.fetch import Fetched
-from survnode.node.commands.printing import Column, TableLayout, cell
+from survnode.node.commands.printing import Column, TableLayout, cell, counted
 from survnode.node.commands.send import Reissued
 from survnode.node.state.records import DeliveryState, OtherSeries, StudyState
 from survnode.node.state.summaries import (
@@ -62,8 +62,8 @@ def of_one_job(results_dir: Path) -> tuple[Column[JobDetail], ...]:
         Column("series", lambda job: job.series_instance_uid),
         Column("images", lambda job: job.images),
         Column("model", lambda job: job.device_uid),
-        Column("begun", lambda job: f"{job.attempts} times" if job.attempts > 1 else ""),
-        Column("ended its worker", lambda job: f"{job.kills} times" if job.kills else ""),
+        Column("begun", lambda job: counted(job.attempts, "time") if job.attempts > 1 else ""),
+        Column("ended its worker", lambda job: counted(job.kills, "time") if job.kills else ""),
         Column("created", lambda job: job.created),
         Column("ended", lambda job: job.ended),
         Column("files below", lambda job: results_dir if job.results else None),
@@ -164,7 +164,7 @@ ASSOCIATIONS: TableLayout[AssociationSummary] = TableLayout(
     ),
     note=lambda row: _joined(
         row.detail,
-        f"{row.refused} images were refused." if row.refused else "",
+        f"Refused: {counted(row.refused, 'image')}." if row.refused else "",
         f"Not accepted: {', '.join(row.rejected)}." if row.rejected else "",
     ),
     style=lambda row: "yellow" if row.detail or row.refused else "",

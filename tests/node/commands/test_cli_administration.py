@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
-from typer.testing import CliRunner, Result
 
 from survnode.model.errors import Reason
-from survnode.node.cli import app
 from survnode.node.commands.options import JOB_STATES, STANDINGS
 from survnode.node.errors import RecordNotFound
 from survnode.node.state.database import Database
@@ -18,24 +16,14 @@ from survnode.node.state.study_rows import NO_REPORT, ignore_study
 from survnode.node.state.summaries import Standing
 from survnode.node.state.tables import deliveries, jobs, studies
 
+from .asking import Ask, asking
+
 LONG = "1.3.6.1.4.1.32722.99.99.2393413539117147773108858"
-Ask = Callable[..., Result]
 
 
 @pytest.fixture
 def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Runs a command on a terminal of 80 columns."""
-    monkeypatch.setenv("COLUMNS", "80")
-    config = tmp_path / "survnode.toml"
-    config.write_text(
-        f'data_dir = "{tmp_path}"\n[receiver]\nmin_free_gib = 0\n'
-        '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\n'
-    )
-
-    def ask(*words: str) -> Result:
-        return CliRunner().invoke(app, [*words, "--config", str(config)])
-
-    return ask
+    return asking(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from survnode.node.commands.printing import Column, TableLayout, cell, lines_of, plain, print_record
+from survnode.node.commands.printing import Column, TableLayout, cell, counted, lines_of, plain, print_record
 from survnode.node.state.records import StudyState
 
 
@@ -85,3 +85,7 @@ def test_a_record_is_shown_by_its_labels_without_what_is_empty() -> None:
     out = StringIO()
     print_record(Console(file=out, width=80), Row("1.2", "", True), values, {})
     assert out.getvalue().splitlines() == ["study       1.2", "in order    yes"]
+
+
+def test_one_is_one_and_none_are_many() -> None:
+    assert [counted(number, "image") for number in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
