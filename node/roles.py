@@ -8,15 +8,15 @@ from collections.abc import Collection
 from enum import StrEnum
 from typing import Self
 
-from pydicom.uid import (
-    Comprehensive3DSRStorage,
-    ComprehensiveSRStorage,
-    EncapsulatedPDFStorage,
-    EnhancedSRStorage,
-    KeyObjectSelectionDocumentStorage,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
-)
+# PS3.6 table A-1, by the names that pydicom gives them. They are written out since every command that lists something
+# knows of roles, and pydicom takes longer to import than the list to be shown.
+Comprehensive3DSRStorage = "1.2.840.10008.5.1.4.1.1.88.34"
+ComprehensiveSRStorage = "1.2.840.10008.5.1.4.1.1.88.33"
+EncapsulatedPDFStorage = "1.2.840.10008.5.1.4.1.1.104.1"
+EnhancedSRStorage = "1.2.840.10008.5.1.4.1.1.88.22"
+KeyObjectSelectionDocumentStorage = "1.2.840.10008.5.1.4.1.1.88.59"
+SecondaryCaptureImageStorage = "1.2.840.10008.5.1.4.1.1.7"
+SegmentationStorage = "1.2.840.10008.5.1.4.1.1.66.4"
 
 # The classes of a report by their names in a destination's configuration, in order of preference: the same content,
 # in a class that an older PACS takes.

@@ -200,7 +200,7 @@ def _ct_files(folder: Path) -> list[Path]:
 
 
 def _await_start(node: _Node, progress: Progress) -> int:
-    """The port of the node, once its model is warm."""
+    """The port of the node, whose worker still loads the model."""
     task = progress.add_task("starting the node: receiver, service, one worker with the model", total=1)
     port_file = node.data_dir / "receiver.port"
     port = node.await_value("life", START_S, lambda: int(port_file.read_text()) if port_file.exists() else None)

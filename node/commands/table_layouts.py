@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from survnode.model.ct.verdict import SeriesVerdict
-from survnode.node.commands.check import Finding
-from survnode.node.commands.fetch import Fetched
 from survnode.node.commands.printing import Column, TableLayout, cell, counted
-from survnode.node.commands.send import Reissued
 from survnode.node.state.records import DeliveryState, OtherSeries, StudyState
 from survnode.node.state.summaries import (
     AssociationSummary,
@@ -22,6 +20,11 @@ from survnode.node.state.summaries import (
     StudyDetail,
     StudySummary,
 )
+
+if TYPE_CHECKING:  # what they are made of takes seconds to import, and a list of studies needs none of it
+    from survnode.node.commands.check import Finding
+    from survnode.node.commands.fetch import Fetched
+    from survnode.node.commands.send import Reissued
 
 SPEAKS = (StudyState.PATIENT_CONFLICT, StudyState.UNASSEMBLED, StudyState.PARTLY_DELETED)  # by their sentence
 STYLES = {Standing.FAILED: "red", Standing.NOT_ANALYSED: "yellow", Standing.WITHDRAWN: "yellow"}
@@ -183,7 +186,7 @@ DESTINATIONS: TableLayout[DestinationSummary] = TableLayout(
 )
 
 
-def of_reissued(short: Mapping[str, str]) -> TableLayout[Reissued]:
+def of_reissued(short: Mapping[str, str]) -> "TableLayout[Reissued]":
     """What became of results, each with the short name of its study."""
     return TableLayout(
         (
@@ -197,7 +200,7 @@ def of_reissued(short: Mapping[str, str]) -> TableLayout[Reissued]:
     )
 
 
-FETCHED: TableLayout[Fetched] = TableLayout(
+FETCHED: "TableLayout[Fetched]" = TableLayout(
     (
         Column("study", lambda row: row.study_instance_uid, shrinks=True),
         Column("date", lambda row: row.study_date),
@@ -211,7 +214,7 @@ FETCHED: TableLayout[Fetched] = TableLayout(
     style=lambda row: "red" if row.note else "",
 )
 
-FINDINGS: TableLayout[Finding] = TableLayout(
+FINDINGS: "TableLayout[Finding]" = TableLayout(
     (Column("what", lambda row: row.what), Column("ok", lambda row: row.ok)),
     note=lambda row: row.detail,
     style=lambda row: "green" if row.ok else "red",

@@ -3,13 +3,16 @@
 import ctypes
 import multiprocessing
 import signal
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 
 import structlog
 
@@ -80,7 +83,8 @@ class Child:
             self._beat = SPAWN.Value("d", 0.0, lock=False)
             arguments = (*self.arguments, self._beat, theirs)
         self.process = self.context.Process(target=run_unquoted, args=(self.body, *arguments), name=self.name)
-        self.process.start()
+        with _without_main():
+            self.process.start()
         theirs.close()
         self.is_ready, self.refusal, self._ended_by_us = False, "", False
         self._started_at = time.monotonic()
@@ -163,6 +167,16 @@ class Child:
         log.error("child.died", child=self.name, exit_code=exit_code, **fields)
         self.on_death()
         return death
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the command line from a process that is started: it would import all of it anew, and needs nothing of it."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def holder_name(name: str, pid: int | None) -> str:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-HEAVY = ("numpy", "scipy", "SimpleITK", "PIL", "torch", "matplotlib")
+HEAVY = ("numpy", "scipy", "SimpleITK", "PIL", "gdcm", "torch", "matplotlib")
 
 
 def run_unquoted(body: Callable[..., None], *arguments: object) -> None:
@@ -37,8 +37,8 @@ def receive(pickled_config: bytes, ready: Connection) -> None:
 def import_nothing_heavy() -> None:
     """Make the import of a heavy package fail in this process, where it has not been imported yet.
 
-    pydicom imports NumPy and Pillow if it finds them, and does without if it does not; they cost 30 MB, and whoever
-    imports them by oversight is told so at once, by an ImportError.
+    pydicom imports NumPy, Pillow and gdcm if it finds them, and does without if it does not; they cost 35 MB and a
+    fifth of a second, and whoever imports them by oversight is told so at once, by an ImportError.
     """
     for name in HEAVY:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # what the import system asks for

@@ -19,22 +19,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from multiprocessing import forkserver
 from multiprocessing.connection import wait
 
 import structlog
 
-from survnode.model.checkpoint import checkpoint_folder, read_card
 from survnode.node.config import NodeConfig
 from survnode.node.errors import NodeError, StartRefused
 from survnode.node.logs import configure_logging, end_unquoted
 from survnode.node.retry import outlast
-from survnode.node.service import child_bodies, light_receiver, receiver_preload
+from survnode.node.service import light_receiver, receiver_preload
 from survnode.node.service.child_process import FORK_SERVER, SPAWN, Child, OutOfMemory
 from survnode.node.service.leases import Leases
 from survnode.node.service.lock import lock_data_dir
-from survnode.node.service.sweeps import Sweeps
-from survnode.node.service.watchdog import ReceiverWatchdog, answers
 from survnode.node.state.audit import newest_entry
 from survnode.node.state.database import Database
 from survnode.node.state.due_times import wait_for_senders
@@ -61,27 +57,45 @@ class Service:
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
 
+        The receiver is started first, since senders wait for it: what the rest needs is imported afterwards. What comes
+        before a model is warm waits in the queue.
+
         Raises
         ------
         StartRefused, ModelError, NodeError
-            It cannot start; nothing was received.
+            It cannot start; what was received meanwhile is judged when it can.
         """
         os.umask(0o077)  # also of the children: what the node writes of patients is nobody else's
         configure_logging(self.config.log_level)
         end_unquoted()
         lock = lock_data_dir(self.config.data_dir, (self.config.received_dir, self.config.results_dir))
-        card = read_card(checkpoint_folder(self.config.model.checkpoint))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
         database = outlast(self._open_database, "start", self.stopping.wait)
         self._forget_port()
-        receiver, workers = self._children()
-        forkserver.ensure_running()  # it imports while the workers do
+        receiver = self._receiver()
+        try:
+            receiver.start()
+            self._serve(database, receiver)
+        finally:
+            receiver.stop(RECEIVER_DRAIN_S)
+            _tell_audit_head(database)
+            database.close()
+            os.close(lock)
+            log.info("node.stopped")
+
+    def _serve(self, database: Database, receiver: Child) -> None:
+        """Start all that is behind the receiver, and watch it."""
+        from survnode.model.checkpoint import checkpoint_folder, read_card
+        from survnode.node.service.sweeps import Sweeps
+        from survnode.node.service.watchdog import ReceiverWatchdog, answers
+
+        card = read_card(checkpoint_folder(self.config.model.checkpoint))
+        workers = self._workers()
         leases = Leases(database, self.config.work.job_timeout_s, _killer(workers), lambda: _living(workers))
         watchdog = ReceiverWatchdog(self.config, receiver.kill, answers)
         sweeps = Sweeps(self.config, database, card, leases, watchdog)
         try:
-            self._start(workers, leases)
             self._start([receiver, *workers], leases)
             wait_for_senders(database, until=time.time() + self.config.assembly.quiet_period_s)
             sweeps.start()
@@ -94,10 +108,6 @@ class Service:
             receiver.stop(RECEIVER_DRAIN_S)
             _stop_together(workers, self.config.work.drain_s)
             sweeps.stop()
-            _tell_audit_head(database)
-            database.close()
-            os.close(lock)
-            log.info("node.stopped")
 
     def _open_database(self) -> Database:
         """The database, with every job that ran at an end of the node back in its queue."""
@@ -110,10 +120,9 @@ class Service:
             raise
         return database
 
-    def _children(self) -> tuple[Child, list[Child]]:
-        devices = _devices(self.config.work.device)
+    def _receiver(self) -> Child:
         FORK_SERVER.set_forkserver_preload([receiver_preload.__name__])
-        receiver = Child(
+        return Child(
             "receiver",
             light_receiver.receive,
             (pickle.dumps(self.config),),
@@ -121,6 +130,11 @@ class Service:
             context=FORK_SERVER,
             on_death=self._forget_port,
         )
+
+    def _workers(self) -> list[Child]:
+        from survnode.node.service import child_bodies
+
+        devices = _devices(self.config.work.device)
         names = [f"worker-{device.replace(':', '-')}" for device in devices]
         workers = [
             Child(
@@ -134,14 +148,14 @@ class Service:
         ]
         if any(source.reconcile for source in self.config.sources):
             workers.append(Child("querier", child_bodies.ask_sources, (self.config,), WORKER_DELAYS_S))
-        return receiver, workers
+        return workers
 
     def _forget_port(self) -> None:
         """Let nobody believe that a receiver listens which is dead."""
         self.config.port_file.unlink(missing_ok=True)
 
     def _start(self, children: Sequence[Child], leases: Leases) -> None:
-        """Start all, and wait until each is ready: the receiver listens only once every model is warm.
+        """Start all, and wait until each is ready.
 
         One that dies while it starts is started again: somebody may have killed it.
 
@@ -175,6 +189,8 @@ def _devices(wanted: str) -> tuple[str, ...]:
     """The devices to work on; torch, which knows them, stays out of this process."""
     if wanted == "cpu":
         return ("cpu",)
+    from survnode.node.service import child_bodies
+
     with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
         return pool.submit(child_bodies.find_devices, wanted).result()
 

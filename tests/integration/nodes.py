@@ -134,12 +134,17 @@ class RunningNode:
         command = [sys.executable, "-m", "survnode.node.cli", "serve", "--config", str(self.config)]
         self.port_file.unlink(missing_ok=True)
         with self.log.open("ab") as stream:
+            before = stream.tell()
             self.process = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True)
-        until("the start of the node", lambda: self.port if self.port_file.exists() else self._fail_if_dead(), START_S)
+        until("the start of the node", lambda: self._is_started(before) or None, START_S)
 
-    def _fail_if_dead(self) -> None:
+    def _is_started(self, before: int) -> bool:
+        """Whether all of it is there, the workers too, as its log says after ``before``."""
+        if b'"node.started"' in self.log.read_bytes()[before:]:
+            return True
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
+        return False
 
     def kill(self) -> None:
         """Take away every process of the node at once."""

@@ -216,3 +216,17 @@ def test_the_demonstration_model_says_what_it_is() -> None:
     card = json.loads(done.stdout)
     assert card["demonstration"] is True
     assert "phantom" in card["cohort"]["description"].lower()
+
+
+def test_lists_are_shown_without_a_look_at_dicom(tmp_path: Path) -> None:
+    """Importing pydicom, and what it and the model import, took three times as long as the list."""
+    (tmp_path / "data").mkdir()
+    Database(tmp_path / "data" / "survnode.db").close()
+    heavy = ["torch", "SimpleITK", "highdicom", "pydicom", "numpy", "scipy", "matplotlib", "pynetdicom"]
+    arguments = ["survnode", "studies", "list", "--config", str(config(tmp_path))]
+    script = (
+        f"import atexit, sys; sys.argv = {arguments}; from survnode.node.cli import main; "
+        f"atexit.register(lambda: print([name for name in {heavy} if name in sys.modules])); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["no studies", "[]"]

@@ -1,8 +1,10 @@
 from collections.abc import Collection
 
+import pydicom
 import pytest
 from pydicom.uid import UID, Comprehensive3DSRStorage, ComprehensiveSRStorage, CTImageStorage, EnhancedSRStorage
 
+from survnode.node import roles
 from survnode.node.config import NodeConfig, ResultsConfig
 from survnode.node.results.documents.report import CONSTRUCTORS
 from survnode.node.results.identity import Layout
@@ -13,6 +15,13 @@ from survnode.node.roles import DEFAULT_ROLES, REPORT_CLASSES, RESULT_SOP_CLASSE
 def test_each_role_has_a_number_a_description_and_a_file_of_its_own() -> None:
     assert [role.series_number for role in ResultRole] == list(range(9101, 9109))
     assert len({role.description for role in ResultRole}) == len({role.file_name for role in ResultRole}) == 8
+
+
+def test_its_uids_are_those_of_the_standard() -> None:
+    for name, uid in vars(roles).items():
+        if name.endswith("Storage"):
+            assert getattr(pydicom.uid, name) == uid
+    assert {UID(uid).type for uid in RESULT_SOP_CLASSES} == {"SOP Class"}
 
 
 def test_node_and_results_number_the_series_alike() -> None:

@@ -29,6 +29,11 @@ def idle(ready):
 def refuse(ready):
     ready.send("No weights.")
 
+def tell_main(ready):
+    import sys
+    ready.send(getattr(sys.modules["__main__"], "WORDS", "nothing"))
+    signal.pause()
+
 def crash(ready):
     os.abort()
 
@@ -100,6 +105,20 @@ def test_a_crash_is_its_own_and_so_is_a_kill_for_want_of_memory(made: list[Child
     os.kill(hungry.process.pid or 0, signal.SIGKILL)
     (death,) = look_until(hungry, lambda: hungry.deaths == 1, oom_kill_at=time.monotonic())
     assert (death.by_others, death.out_of_memory) == (False, True)
+
+
+def test_a_child_imports_nothing_of_the_command_line(
+    made: list[Child], bodies: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "program.py").write_text('WORDS = "the command line"')
+    program = ModuleType("__main__")
+    program.__file__ = str(tmp_path / "program.py")
+    monkeypatch.setitem(sys.modules, "__main__", program)
+    child = Child("child", bodies.tell_main, (), (0.0,))
+    made.append(child)
+    look_until(child, lambda: bool(child.refusal))
+    assert child.refusal == "nothing"
+    assert sys.modules["__main__"] is program
 
 
 def test_why_a_child_cannot_start_is_heard(made: list[Child], bodies: ModuleType) -> None:
