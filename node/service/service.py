@@ -27,7 +27,7 @@ from survnode.node.config import NodeConfig
 from survnode.node.errors import NodeError, StartRefused
 from survnode.node.logs import configure_logging, end_unquoted
 from survnode.node.retry import outlast
-from survnode.node.service import light_receiver, receiver_preload
+from survnode.node.service import light_receiver
 from survnode.node.service.child_process import FORK_SERVER, SPAWN, Child, OutOfMemory
 from survnode.node.service.leases import Leases
 from survnode.node.service.lock import lock_data_dir
@@ -44,6 +44,9 @@ WORKER_DELAYS_S = (0.0, 1.0, 5.0, 15.0, 60.0)  # one that dies again and again m
 SILENT_S = 60.0  # a worker beats twice a second, but waits up to 40 s for a database that is busy
 MAX_DEATHS_AT_START = 4
 RECEIVER_DRAIN_S = 15.0
+RECEIVER_PRELOAD = (
+    "survnode.node.service.receiver_preload"  # by name: it lets this process import nothing heavy any more
+)
 
 
 class Service:
@@ -121,7 +124,7 @@ class Service:
         return database
 
     def _receiver(self) -> Child:
-        FORK_SERVER.set_forkserver_preload([receiver_preload.__name__])
+        FORK_SERVER.set_forkserver_preload([RECEIVER_PRELOAD])
         return Child(
             "receiver",
             light_receiver.receive,

@@ -1,6 +1,7 @@
 """The service with its real receiver, and a worker that takes as long to start as a test wants."""
 
 import importlib
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -37,6 +38,11 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     sys.path.insert(0, str(folder))
     yield importlib.import_module("bodies_of_workers")
     sys.path.remove(str(folder))
+
+
+def test_the_service_may_import_what_its_receiver_may_not() -> None:
+    code = "import survnode.node.service.service, sys; assert 'numpy' not in sys.modules; import numpy"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=WAIT_S)
 
 
 def test_images_are_taken_while_the_model_loads(
