@@ -57,7 +57,7 @@ def test_command_trains_measures_and_says_so(tiny: tuple[Path, Result]) -> None:
     assert list(card.cohort_survival) == sorted(card.cohort_survival)
     assert "5 patients" in " ".join(result.output.split())
     metrics = json.loads((folder / "first" / "metrics.json").read_text())
-    assert metrics["pooled"]["patients"] == 5
+    assert metrics["evaluation"]["patients"] == 5
     assert [fold["patients"] for fold in metrics["folds"]] == [{"train": 4, "validation": 2, "test": 0}] * 3
     assert metrics["truth"]["tumour_among_top_images"][0]["over_mm"] == 20
     words = (folder / "first" / "model.md").read_text()
@@ -90,9 +90,8 @@ def test_same_seed_makes_the_same_model_and_what_is_in_the_cache_is_not_made_aga
     result = run(folder, "second", "--json")
     first, second = read_card(folder / "first"), read_card(folder / "second")
     told = {name: estimate["value"] for name, estimate in json.loads(result.stdout)["metrics"].items()}
-    assert (
-        told["ctd"] == json.loads((folder / "second" / "metrics.json").read_text())["pooled"]["metrics"]["ctd"]["value"]
-    )
+    written = json.loads((folder / "second" / "metrics.json").read_text())
+    assert told["ctd"] == written["evaluation"]["metrics"]["ctd"]["value"] == written["leading"]["value"]
     assert second.device_uid == first.device_uid
     assert second.weights_sha256 == first.weights_sha256
     assert {path: path.stat().st_mtime_ns for path in (folder / "cache").rglob("*.safetensors")} == before

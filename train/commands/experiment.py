@@ -2,6 +2,7 @@
 # ruff: noqa: PLC0415  torch and all that needs it is loaded when a command runs, not for --help
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -224,7 +225,7 @@ def _run(
     """Run, then one row a system: what came of it."""
     from survnode.train.paper.bench import read_findings, run_systems
     from survnode.train.paper.experiments import needed
-    from survnode.train.paper.tables import pooled
+    from survnode.train.paper.tables import mean_of_folds
 
     systems = needed(chosen, bench.reference)
     run_systems(bench, systems, cohorts, missing, listener)
@@ -234,16 +235,20 @@ def _run(
         yield {
             "system": system.name,
             "patients": 0 if result is None else len(result.patients),
-            "ctd": None if result is None else round(pooled(result), 4),
+            "ctd": None if result is None else _rounded(mean_of_folds(result)),
             "remark": findings.why(system),
         }
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 4) if math.isfinite(value) else None
 
 
 def _show(rows: list[dict[str, JsonValue]], out: Path, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"out": str(out), "systems": rows}, indent=2))
         return
-    table = Table("system", "patients", "C-td, pooled", "remark", title=str(out))
+    table = Table("system", "patients", "C-td, mean of folds", "remark", title=str(out))
     for row in rows:
         table.add_row(*("–" if value is None else str(value) for value in row.values()))
     Console().print(table)

@@ -88,20 +88,21 @@ def show_evaluation(evaluation: "Evaluation", title: str, out: Path, *, as_json:
         metrics = {name: estimate.model_dump(mode="json") for name, estimate in evaluation.metrics.items()}
         settings = {name: getattr(evaluation, name) for name in ("patients", "deaths", "resamples", "seed")}
         remark = {"remark": evaluation.remark} if evaluation.remark else {}
-        typer.echo(json.dumps({"out": str(out), **settings, **remark, "metrics": metrics}))
+        leading = {"name": evaluation.leading, **evaluation.lead.model_dump(mode="json")}
+        first = {"leading": leading, "sentences": evaluation.sentences}
+        typer.echo(json.dumps({"out": str(out), **settings, **remark, **first, "metrics": metrics}))
         return
     from survnode.train.measure.evaluate import FIGURES  # noqa: PLC0415  needs numpy, which --help does without
 
     deaths = f"{evaluation.deaths} deaths, {evaluation.deaths_by_horizon} within {evaluation.horizon_months} months"
     drawn = f"intervals from {evaluation.resamples} resamples of patients, seed {evaluation.seed}"
-    caption = f"{evaluation.patients} patients, {deaths}; {drawn}"
-    if evaluation.remark:
-        caption = f"{evaluation.remark} {caption}"
+    caption = " ".join((f"{evaluation.patients} patients, {deaths}; {drawn}.", *evaluation.sentences))
     table = Table("figure", "value", "95 % interval", title=f"{title}: {out}", caption=caption)
     for name, words in FIGURES.items():
         if name in evaluation.metrics:
             value, low, high = map(_three_digits, evaluation.metrics[name].bounds)
-            table.add_row(words, value, f"{low} to {high}")
+            style = "bold" if name == evaluation.leading else None
+            table.add_row(evaluation.called(words, name), value, f"{low} to {high}", style=style)
     Console().print(table)
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from survnode.model.timegrid import TimeGrid
-from survnode.train.measure.calibration import calibration_line, d_calibration, d_calibration_test
-from survnode.train.measure.concordance import Ties, compare_on_grid
-from survnode.train.measure.released import LAST_MONTH, compare_as_released
+from survnode.train.measure.calibration import d_calibration, d_calibration_test
+from survnode.train.measure.figures import FIGURES, POOLED, concordances_by_fold, measures_of
+from survnode.train.measure.power import ONE_TRAINING, POOLED_BIAS, Power, power_of
 from survnode.train.measure.resampling import (
     RESAMPLES,
     bootstrap_weights,
@@ -19,29 +19,16 @@ from survnode.train.measure.resampling import (
     interval,
     kaplan_meier_steps,
 )
-from survnode.train.measure.scores import auc, brier, harrell, integrated_brier, pair_concordance, uno
 from survnode.train.measure.significance import log_rank, risk_groups
+
+__all__ = ["FIGURES", "Estimate", "Evaluation", "evaluate"]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 Measure = Callable[[FloatArray], FloatArray]  # weights (R, B) -> (R,)
 
-MONTHS = (6, 12, 18, 24)
+LEADING, LEADING_OF_FOLDS = "ctd", "ctd_mean_of_folds"
 CALIBRATION_GROUPS, RISK_GROUPS, D_BINS = 5, 3, 10
-FIGURES = {
-    "ctd": "C-td (Antolini, ties half)",
-    "ctd_mean_of_folds": "C-td, mean of the folds",
-    "ctd_antolini": "C-td (pycox antolini)",
-    "ctd_adj_antolini": "C-td (pycox adj_antolini)",
-    "ctd_released": "C-td as the paper's code computes it",
-    "harrell": "Harrell's C",
-    "uno": "Uno's C",
-    **{f"auc_{month}": f"AUC at {month} months" for month in MONTHS},
-    **{f"brier_{month}": f"Brier score at {month} months" for month in MONTHS},
-    "integrated_brier": "integrated Brier score",
-    "calibration_intercept": "calibration intercept (0 is perfect)",
-    "calibration_slope": "calibration slope (1 is perfect)",
-}  # `Evaluation.metrics` in words, in the order in which they are shown
 
 
 class _Value(BaseModel):
@@ -112,6 +99,8 @@ class Evaluation(_Value):
     d_calibration_shares : of the patients by survival at their own time, in tenths from 0 to 1; all 0.1 is perfect
     d_calibration : a small p speaks against calibration
     log_rank : between the risk groups
+    leading : which of the metrics leads
+    power : None where the leading figure is not defined
     remark : what a reader of every figure must know; empty if there is nothing
     """
 
@@ -128,7 +117,33 @@ class Evaluation(_Value):
     d_calibration: ChiSquared
     risk_groups: tuple[RiskGroup, ...]
     log_rank: ChiSquared
+    leading: str
+    power: Power | None
     remark: str = ""
+
+    @property
+    def lead(self) -> Estimate:
+        """The figure that leads: with folds their mean."""
+        return self.metrics[self.leading]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What a reader of the leading figure must know: the remark first, where there is one."""
+        power = "" if self.power is None else self.power.sentence
+        return tuple(filter(None, (self.remark, self._pooled(), ONE_TRAINING, power)))
+
+    def called(self, words: str, name: str) -> str:
+        """A figure of `FIGURES` in words: with folds, how they count in it."""
+        if self.leading in (LEADING, name):
+            return words
+        return f"{words}, {'pooled over the folds' if name in POOLED else 'mean of the folds'}"
+
+    def _pooled(self) -> str:
+        """How far the pooled figure lies from the folds' mean; empty without folds."""
+        mean, pooled = self.lead.value, self.metrics["ctd"].value
+        if self.leading == LEADING or mean is None or pooled is None:
+            return ""
+        return POOLED_BIAS.format(pooled=pooled, difference=pooled - mean)
 
 
 def evaluate(
@@ -147,18 +162,15 @@ def evaluate(
     ----------
     time_months, event : (B,), True where the death was seen
     cif : (B, K), as `Prediction.cif`; its last column is the risk by which patients are ranked once and for all
-    folds : (B,) the fold that tested each patient; adds `ctd_mean_of_folds`
+    folds : (B,) the fold that tested each patient; adds `ctd_mean_of_folds`, and what can be is computed within folds
     seed : of the bootstrap; the same seed gives the same intervals
     """
     grid = TimeGrid(cif.shape[1])
     itself = cohort_itself(len(event))
     drawn = bootstrap_weights(len(event), np.random.default_rng(seed), resamples)
-    by_fold = (
-        [] if folds is None else [_concordance_within(folds == k, time_months, event, cif) for k in np.unique(folds)]
-    )
-    measures = _measures(time_months, event, cif)
-    if by_fold:
-        measures["ctd_mean_of_folds"] = lambda weights: _mean(fold(weights) for fold in by_fold)
+    by_fold = [] if folds is None else concordances_by_fold(time_months, event, cif, folds)
+    measures = measures_of(time_months, event, cif, folds)
+    leading = LEADING if folds is None else LEADING_OF_FOLDS
     shares = [partial(_d_calibration_share, place, time_months, event, cif) for place in range(D_BINS)]
     statistic, p = d_calibration_test(d_calibration(cif, time_months, event, itself, D_BINS)[0], len(event))
     group = risk_groups(cif[:, -1], min(RISK_GROUPS, len(event)))
@@ -170,63 +182,27 @@ def evaluate(
         horizon_months=grid.horizon_months,
         resamples=resamples,
         seed=seed,
-        metrics={name: Estimate.of(measure, itself, drawn) for name, measure in measures.items()},
+        metrics={name: Estimate.of(measure, itself, drawn) for name, measure in _in_order(measures)},
         ctd_by_fold=tuple(_defined(float(fold(itself)[0])) for fold in by_fold),
         calibration=tuple(_calibration(time_months, event, cif, itself, drawn)),
         d_calibration_shares=tuple(Estimate.of(share, itself, drawn) for share in shares),
         d_calibration=ChiSquared(statistic=statistic, p=p),
         risk_groups=tuple(_risk_group(group == number, time_months, event, grid, drawn) for number in np.unique(group)),
         log_rank=ChiSquared(statistic=difference, p=by_chance),
+        leading=leading,
+        power=power_of(measures[leading](drawn)),
         remark=remark,
     )
 
 
-def _measures(time: FloatArray, event: BoolArray, cif: FloatArray) -> dict[str, Measure]:
-    horizon = cif.shape[1]
-    risk = cif[:, -1]
-    grid = TimeGrid(horizon)
-    measures: dict[str, Measure] = {
-        "ctd": partial(pair_concordance, compare_on_grid(grid, cif, time, event)),
-        "ctd_antolini": partial(pair_concordance, compare_on_grid(grid, cif, time, event, Ties.ANTOLINI)),
-        "ctd_adj_antolini": partial(pair_concordance, compare_on_grid(grid, cif, time, event, Ties.ADJUSTED)),
-        "harrell": partial(harrell, risk, time, event),
-        "uno": partial(uno, risk, time, event, until_months=horizon),
-    }
-    if horizon >= LAST_MONTH:
-        measures["ctd_released"] = partial(pair_concordance, compare_as_released(cif, time, event))
-    for month in (month for month in MONTHS if month <= horizon):
-        incidence = cif[:, month - 1]
-        measures[f"auc_{month}"] = partial(auc, incidence, time, event, month=month)
-        measures[f"brier_{month}"] = partial(brier, incidence, time, event, month=month)
-    measures["integrated_brier"] = partial(integrated_brier, cif, time, event)
-    for place, name in enumerate(("calibration_intercept", "calibration_slope")):
-        measures[name] = partial(_calibration_coefficient, place, risk, time, event, horizon)
-    return measures
-
-
-def _calibration_coefficient(
-    place: int, risk: FloatArray, time: FloatArray, event: BoolArray, month: int, weights: FloatArray
-) -> FloatArray:
-    return calibration_line(risk, time, event, weights, month=month)[place]
+def _in_order(measures: dict[str, Measure]) -> Iterable[tuple[str, Measure]]:
+    return ((name, measures[name]) for name in FIGURES if name in measures)
 
 
 def _d_calibration_share(
     place: int, time: FloatArray, event: BoolArray, cif: FloatArray, weights: FloatArray
 ) -> FloatArray:
     return d_calibration(cif, time, event, weights, D_BINS)[:, place]
-
-
-def _concordance_within(rows: BoolArray, time: FloatArray, event: BoolArray, cif: FloatArray) -> Measure:
-    pairs = compare_on_grid(TimeGrid(cif.shape[1]), cif[rows], time[rows], event[rows])
-    return lambda weights: pair_concordance(pairs, weights[:, rows])
-
-
-def _mean(values: Iterable[FloatArray]) -> FloatArray:
-    """The mean (R,) of the folds' values, those that are not defined left out; NaN if none is."""
-    stacked = np.stack(list(values))
-    defined = np.isfinite(stacked)
-    count = defined.sum(axis=0)
-    return np.where(count, np.where(defined, stacked, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 def _calibration(

@@ -4,6 +4,7 @@ Every measure of this package takes weights (R, B), one row a resample, and give
 matrix products instead of a thousand evaluations. A row of ones is the cohort itself.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,14 @@ def ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
     quotient = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), np.nan)
     np.divide(numerator, denominator, out=quotient, where=denominator > 0)
     return quotient
+
+
+def mean_of(values: Iterable[FloatArray]) -> FloatArray:
+    """The mean (R,) of the folds' values, those that are not defined left out; NaN if none is."""
+    stacked = np.stack(list(values))
+    defined = np.isfinite(stacked)
+    count = defined.sum(axis=0)
+    return np.where(count, np.where(defined, stacked, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 @dataclass(frozen=True, eq=False)

@@ -152,7 +152,7 @@ def _bubbles(costs: Mapping[System, Cost | str], findings: Findings) -> Iterator
         result = findings.results.get(system.name)
         if result is None or isinstance(cost, str):
             continue
-        ctd = measure(result).metrics["ctd_mean_of_folds"]
+        ctd = measure(result).lead
         if ctd.value is not None and ctd.low is not None and ctd.high is not None:
             strategy = ", half frozen" if system.strategy.startswith("half") else ""
             label = system.title + strategy

@@ -26,7 +26,7 @@ from survnode.train.runs.claim import RUN
 from survnode.train.runs.material import Material, fill_features, mean_prediction, member_predictions, prepared
 from survnode.train.runs.overlap import identity, mark_or_refuse, overlap_with
 from survnode.train.runs.plan import RunPlan
-from survnode.train.runs.results import Predictions, write_tables
+from survnode.train.runs.results import Predictions, evaluation_json, write_tables
 
 CROSS_VALIDATED = "--cross-validated measures each patient by the members that never saw them."
 
@@ -188,7 +188,7 @@ def _write(plan: RunPlan, material: Material, predictions: Predictions, card: Ca
         "model": model,
         "cohort": cohort.sha256,
         "warning": predictions.remark or None,
-        "pooled": evaluation.model_dump(mode="json"),
+        **evaluation_json(evaluation),
     }
     write_whole(out / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
     return evaluation

@@ -18,7 +18,14 @@ from survnode.train.recipe import Intensity
 from survnode.train.runs.material import Material, mean_prediction, member_predictions
 from survnode.train.runs.model_card import model_card
 from survnode.train.runs.plan import RunPlan
-from survnode.train.runs.results import FoldResult, Predictions, attention_by_image, gathered, write_tables
+from survnode.train.runs.results import (
+    FoldResult,
+    Predictions,
+    attention_by_image,
+    evaluation_json,
+    gathered,
+    write_tables,
+)
 from survnode.train.runs.sealing import Learned, rounded, seal
 
 
@@ -119,7 +126,7 @@ def _metrics(finished: Run) -> dict[str, JsonValue]:
         for result, ctd in zip(finished.results, tested, strict=True)
     ]
     truth: dict[str, JsonValue] = {} if finished.truth is None else {"truth": finished.truth.model_dump(mode="json")}
-    return {"pooled": finished.evaluation.model_dump(mode="json"), "folds": by_fold, **truth}
+    return {**evaluation_json(finished.evaluation), "folds": by_fold, **truth}
 
 
 def _write_ensemble(finished: Run) -> None:

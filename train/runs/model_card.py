@@ -109,7 +109,8 @@ def _figures(evaluation: Evaluation) -> Iterator[str]:
     yield from ("| figure | value | 95 % interval |", "|---|---|---|")
     for name, words in FIGURES.items():
         if name in evaluation.metrics:
-            yield f"| {words} | {_three(evaluation.metrics[name])} |"
+            yield f"| {evaluation.called(words, name)} | {_three(evaluation.metrics[name])} |"
+    yield from ("", *(f"- {sentence}" for sentence in evaluation.sentences))
     if evaluation.ctd_by_fold:
         yield from ("", f"C-td by fold: {', '.join(_shown(value) for value in evaluation.ctd_by_fold)}.")
     difference = evaluation.log_rank

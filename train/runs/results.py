@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import JsonValue
 from safetensors import safe_open
 
 from survnode.train.cohorts.cohort import Cohort
@@ -15,6 +16,7 @@ from survnode.train.cohorts.folds import Fold
 from survnode.train.fit.files import write_arrays
 from survnode.train.fit.loop import Epoch, Predicted
 from survnode.train.fit.slices import SliceCache
+from survnode.train.measure.evaluate import Evaluation
 
 FloatArray = NDArray[np.float64]
 
@@ -125,6 +127,13 @@ def write_attention(path: Path, predictions: Predictions, cohort: Cohort, slices
                 predictions.marked(patient.id, fold, index, len(attention), image, seen.images, f"{weight:.6g}")
                 for index, (image, weight) in enumerate(zip(seen.source.tolist(), attention.tolist(), strict=True))
             )
+
+
+def evaluation_json(evaluation: Evaluation) -> dict[str, JsonValue]:
+    """What ``metrics.json`` begins with: the figure that leads, what must be known of it, and all the others."""
+    leading = {"name": evaluation.leading, **evaluation.lead.model_dump(mode="json")}
+    words: list[JsonValue] = list(evaluation.sentences)
+    return {"leading": leading, "sentences": words, "evaluation": evaluation.model_dump(mode="json")}
 
 
 def attention_by_image(predictions: Predictions, cohort: Cohort, slices: SliceCache) -> list[FloatArray]:

@@ -41,7 +41,7 @@ def test_every_measure_is_there_and_within_its_interval(evaluation: Evaluation) 
 
 
 def test_every_measure_has_its_words(evaluation: Evaluation) -> None:
-    assert evaluation.metrics.keys() == FIGURES.keys()
+    assert list(evaluation.metrics) == list(FIGURES)  # in this order: the one that leads is the first
 
 
 def test_concordance_and_its_interval_are_those_of_the_pairs(evaluation: Evaluation) -> None:
@@ -87,11 +87,32 @@ def test_same_seed_gives_the_same_figures_and_another_the_same_values() -> None:
     assert first.metrics["uno"].low != other.metrics["uno"].low
 
 
+def test_mean_of_the_folds_leads_and_the_pooled_figure_stands_behind_it_with_its_bias(evaluation: Evaluation) -> None:
+    assert evaluation.lead == evaluation.metrics["ctd_mean_of_folds"]
+    mean, pooled = evaluation.lead.value, evaluation.metrics["ctd"].value
+    assert mean is not None
+    assert pooled is not None
+    behind, left_out, power = evaluation.sentences
+    assert behind.startswith(f"Pooled over the folds C-td is {pooled:.3f}, {pooled - mean:+.3f} against their mean.")
+    assert "not the training" in left_out
+    assert power.startswith("Power: with these patients")
+    assert evaluation.called("Uno's C", "uno") == "Uno's C, mean of the folds"
+    assert evaluation.called("C-td", "ctd") == "C-td, pooled over the folds"
+
+
+def test_without_folds_all_patients_are_compared_and_nothing_is_called_pooled() -> None:
+    found = evaluate(*cohort(60), resamples=20)
+    assert found.lead == found.metrics["ctd"]
+    assert found.called("C-td", "ctd") == "C-td"
+    assert not any("Pooled" in sentence for sentence in found.sentences)
+
+
 @pytest.mark.parametrize("dies", [False, True])
 def test_tiny_cohort_where_little_is_defined_is_still_evaluated(dies: bool) -> None:
     time, event = np.array([3.0, 30.0]), np.array([dies, False])
     found = evaluate(time, event, np.tile(np.linspace(0.1, 0.5, 24), (2, 1)), resamples=20)
-    assert found.metrics["ctd"].value == (0.5 if dies else None)
+    assert {found.metrics[name].value for name in ("ctd", "harrell", "uno", "auc_24")} == {None}  # of a single pair
+    assert found.power is None
     assert found.metrics["calibration_slope"].value is None
     assert Evaluation.model_validate_json(found.model_dump_json()) == found
 

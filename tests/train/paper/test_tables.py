@@ -18,8 +18,9 @@ from survnode.train.paper.tables import (
     cohort_table,
     comparison_table,
     cost_table,
+    mean_of_folds,
     measure,
-    pooled,
+    over_repeats,
     transfer_table,
     write_csv,
 )
@@ -124,11 +125,23 @@ def test_table_with_training_patients_says_so_in_the_row_and_in_a_figure() -> No
     assert findings.remark(PAPER["q2-fusion"].systems) == ""
 
 
+def test_repeats_lead_with_the_mean_of_their_folds_and_an_interval_that_varies_the_training() -> None:
+    ran = [result for name, result in transfers().items() if name.startswith("claro-transfer")]
+    table = transfer_table(PAPER["q4-transfer"], Findings(transfers(), {}))
+    (led, *_) = column(table.rows, TRANSFER, "C-td, mean of folds and repeats")
+    assert led == over_repeats(ran)
+    assert led.value == pytest.approx(np.mean([mean_of_folds(result) for result in ran]))
+    assert "which of the 6 trainings count" in table.notes[1]
+
+
 def test_only_repeats_with_both_are_tested() -> None:
     results = {
         name: result for name, result in transfers().items() if name not in ("claro-scratch-0", "claro-transfer-3")
     }
-    differences = [pooled(results[f"claro-transfer-{k}"]) - pooled(results[f"claro-scratch-{k}"]) for k in (1, 2, 4, 5)]
+    differences = [
+        mean_of_folds(results[f"claro-transfer-{k}"]) - mean_of_folds(results[f"claro-scratch-{k}"])
+        for k in (1, 2, 4, 5)
+    ]
     test = wilcoxon_signed_rank(np.array(differences))
     table = transfer_table(PAPER["q4-transfer"], Findings(results, {}))
     assert f"over 4 repeats: W = 0, p = {test.p:.5f}" in table.notes[0]

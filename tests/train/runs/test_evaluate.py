@@ -46,7 +46,7 @@ def test_allowed_overlap_is_marked_wherever_there_are_figures(whole: Run, tree: 
     assert (told["patients"], told["resamples"], told["seed"]) == (len(PATIENTS), 1000, 42)
     said = "Contains training patients: 8 of 8 (8 by PatientID, 8 by CT)."
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert {told["remark"], metrics["warning"], metrics["pooled"]["remark"]} == {said}
+    assert {told["remark"], metrics["warning"], metrics["evaluation"]["remark"]} == {said}
     for table in ("predictions.csv", "attention.csv"):
         assert {row["remark"] for row in rows(tmp_path / "out" / table)} == {said}
     predicted = rows(tmp_path / "out" / "predictions.csv")

@@ -74,5 +74,5 @@ def test_figures_that_are_not_defined_are_called_so(evaluation: Evaluation) -> N
     card = model_card("m", PAPER, COHORT, nobody_died)
     assert "| C-td (Antolini, ties half) | not defined | not defined to not defined |" in card
     assert "| Harrell's C | 1.000 |" not in card
-    ctd = evaluation.metrics["ctd"].value
+    ctd = evaluation.lead.value
     assert f"| C-td (Antolini, ties half) | {ctd:.3f} |" in model_card("m", PAPER, COHORT, evaluation)

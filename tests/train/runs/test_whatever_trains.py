@@ -44,7 +44,7 @@ def checked(cohort: Cohort, recipe_: Recipe, out: Path, caches: Path) -> None:
     assert {"exclusions.csv", "folds.csv", "predictions.csv", "model.json", "model.md"} <= {
         path.name for path in out.iterdir()
     }
-    assert json.loads((out / "metrics.json").read_text())["pooled"]["patients"] == 8
+    assert json.loads((out / "metrics.json").read_text())["evaluation"]["patients"] == 8
     assert not list(out.rglob("unfinished.pt"))
 
 
