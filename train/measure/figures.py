@@ -57,6 +57,12 @@ def concordances_by_fold(time: FloatArray, event: BoolArray, cif: FloatArray, fo
     return [_concordance(folds == number, time, event, cif) for number in np.unique(folds)]
 
 
+def concordance_of(time: FloatArray, event: BoolArray, cif: FloatArray) -> float:
+    """C-td of a group of patients, NaN where fewer than `FEWEST_PAIRS` can be compared."""
+    everybody = np.ones(len(event), np.bool_)
+    return float(_concordance(everybody, time, event, cif)(np.ones((1, len(event))))[0])
+
+
 def _pooled(time: FloatArray, event: BoolArray, cif: FloatArray) -> dict[str, Measure]:
     grid, risk = TimeGrid(cif.shape[1]), cif[:, -1]
     measures: dict[str, Measure] = {

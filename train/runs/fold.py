@@ -9,12 +9,10 @@ from pydantic import JsonValue
 
 from survnode.model.checkpoint import save_checkpoint
 from survnode.model.seen import SeenPatients, merge_members
-from survnode.model.timegrid import TimeGrid
 from survnode.train.cohorts.folds import Fold
 from survnode.train.fit.loop import Epoch, Predicted, Trainer
 from survnode.train.fit.networks import initial, new_net, start_from, start_weights
-from survnode.train.measure.concordance import concordance_td
-from survnode.train.recipe import Recipe
+from survnode.train.measure.figures import concordance_of
 from survnode.train.runs.material import Material, inputs_of
 from survnode.train.runs.overlap import seen_by_initial, seen_in
 from survnode.train.runs.results import FoldResult, read_result, write_result
@@ -61,7 +59,7 @@ def _fit(material: Material, fold: Fold, folder: Path, after_epoch: AfterEpoch) 
         patients=material.cohort.of(fold.train),
         words=f"{material.cohort.name}, training part of fold {fold.number}",
         survival=survival,
-        metrics=_metrics(material, recipe, result),
+        metrics=_metrics(material, result),
         lung_heights_mm=material.lung_heights_mm(material.cohort.of(fold.train)),
         covariates=None if material.table is None else material.table.distributed(fold.train),
         seen=_seen(material, fold),
@@ -88,13 +86,13 @@ def _seed(material: Material, fold: Fold) -> int:
     return material.seed * 1000 + fold.number if fold.test else material.seed + fold.number
 
 
-def _metrics(material: Material, recipe: Recipe, result: FoldResult) -> dict[str, JsonValue]:
+def _metrics(material: Material, result: FoldResult) -> dict[str, JsonValue]:
     fold, best = result.fold, result.best
     validation: JsonValue = {"patients": len(fold.validation), "ctd": rounded(best.concordance)}
     if not fold.test:
         return {"epoch": best.number, "validation": validation}
-    rows, grid, outcomes = material.rows(fold.test), TimeGrid(recipe.network.n_bins), material.outcomes
-    tested = concordance_td(grid, result.predicted.cif, outcomes.time_months[rows], outcomes.event[rows])
+    rows, outcomes = material.rows(fold.test), material.outcomes
+    tested = concordance_of(outcomes.time_months[rows], outcomes.event[rows], result.predicted.cif)
     test: dict[str, JsonValue] = {"patients": len(fold.test), "ctd": rounded(tested)}
     if material.remark:
         test["remark"] = material.remark
