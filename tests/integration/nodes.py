@@ -174,6 +174,18 @@ class RunningNode:
         """The worker that was started last."""
         return int(re.findall(r'"child": "worker-cpu", "pid": (\d+)', self.log.read_text())[-1])
 
+    def fork_server_pid(self) -> int:
+        """The process that the receiver which was started last was forked from; `ProcessLookupError` if it is gone."""
+        receiver = re.findall(r'"child": "receiver", "pid": (\d+)', self.log.read_text())[-1]
+        try:
+            parent = int(Path(f"/proc/{receiver}/stat").read_text().rpartition(")")[2].split()[1])
+            command = Path(f"/proc/{parent}/cmdline").read_bytes()
+        except FileNotFoundError as error:
+            raise ProcessLookupError from error
+        if b"forkserver" not in command:  # it has died, and the receiver is about to
+            raise ProcessLookupError
+        return parent
+
     def send(self, paths: Sequence[Path]) -> list[int | None]:
         """The status of each image."""
         node = Destination("node", "SURVNODE", "127.0.0.1", self.port)

@@ -99,8 +99,7 @@ def test_a_receiver_is_back_however_often_it_dies_and_a_killed_worker_sets_no_st
         until("its port", lambda: node.port_file.exists() or None)
         assert len(pids(node, "receiver")) == before + deaths + 1
     assert time_of(node, "receiver.listening", before) - time_of(node, "child.died", died) < timedelta(seconds=1)
-    fork_server = int(Path(f"/proc/{pids(node, 'receiver')[-1]}/stat").read_text().split()[3])
-    os.kill(fork_server, signal.SIGKILL)
+    os.kill(node.fork_server_pid(), signal.SIGKILL)
     until("a receiver of another fork server", partial(nth_event, node, "receiver.listening", before + 5))
     paths = write_dicom(make_phantom(7, shape=(60, 96, 96), spacing_mm=(5.0, 4.2, 4.2)), tmp_path / "ct")
     started = len(events(node, "job.started"))

@@ -33,7 +33,7 @@ SEED = int(os.environ.get("SURVNODE_KILL_SEED", "64"))
 IMAGES = 24  # of a study: some of a chest, so that most end with a report that says so
 LATEST_KILL_S = 2.0  # after its study began to be sent: it takes about so long to be received and judged
 END_S = 600.0
-TARGETS = ("receiver", "worker-cpu", "judge", "service", "node")
+TARGETS = ("receiver", "worker-cpu", "judge", "fork server", "service", "node")
 
 pytestmark = pytest.mark.timeout(600 + 60 * ROUNDS)
 
@@ -77,7 +77,9 @@ def kill(node: RunningNode, target: str) -> None:
     started = [json.loads(line) for line in node.log.read_text().splitlines() if '"child.started"' in line]
     pids = [event["pid"] for event in started if event["child"] == target]
     with suppress(ProcessLookupError):  # it died of itself a moment before
-        if pids:
+        if target == "fork server":
+            os.kill(node.fork_server_pid(), signal.SIGKILL)
+        elif pids:
             os.kill(pids[-1], signal.SIGKILL)
 
 
