@@ -16,6 +16,7 @@ from survnode.train.commands.options import (
     Clinical,
     CohortOption,
     Data,
+    Deidentified,
     Device,
     Features,
     FeaturesAlone,
@@ -46,6 +47,7 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
     ],
     data: Data = None,
     clinical: Clinical = None,
+    deidentified: Deidentified = False,
     unseen: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +87,10 @@ def train(  # noqa: PLR0913, PLR0917  each is an option of the command
         raise typer.BadParameter("--features-alone does nothing without --features.")
     table = None if features is None else read_features(features)
     recipe = with_settings(with_table(preset_recipe(preset), table, alone=features_alone), settings or [])
-    described, other = describe(cohort, data, clinical), None if unseen is None else describe(unseen)
+    described, other = (
+        describe(cohort, data, clinical, deidentified=deidentified),
+        None if unseen is None else describe(unseen),
+    )
     plan = RunPlan(
         name=name or f"{described.name} {preset}",
         recipe=recipe,
@@ -119,6 +124,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     ],
     data: Data = None,
     clinical: Clinical = None,
+    deidentified: Deidentified = False,
     features: Features = None,
     cross_validated: Annotated[
         bool, typer.Option("--cross-validated", help="Each patient only by the members that never saw them.")
@@ -138,7 +144,7 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
     from survnode.train.runs.plan import RunPlan
 
     card = read_card(checkpoint_folder(model))
-    described, recipe = describe(cohort, data, clinical), recipe_of(card)
+    described, recipe = describe(cohort, data, clinical, deidentified=deidentified), recipe_of(card)
     count = processes(workers, device)
     plan = RunPlan(
         model,

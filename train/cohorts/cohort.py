@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from survnode.model.ct.volume import Volume, load_volume, read_series
+from survnode.train.cohorts.deidentified import mended
 from survnode.train.cohorts.exclusions import Exclusion, Warned
 
 
@@ -78,6 +79,7 @@ class DicomPatient:
     key : changes with anything that changes the CT
     passed_over : the patient's other CT series by UID, and why each is not used
     known : beside the CT
+    deidentified : the CT is read as `survnode.train.cohorts.deidentified.mended` says
     """
 
     id: str
@@ -89,10 +91,12 @@ class DicomPatient:
     key: str
     passed_over: tuple[tuple[str, str], ...] = ()
     known: Known = Known()
+    deidentified: bool = False
 
     def volume(self) -> Volume:
         """The CT, read from its files; see `Patient`."""
-        return load_volume(read_series(self.paths))
+        datasets = read_series(self.paths)
+        return load_volume(mended(datasets) if self.deidentified else datasets)
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Cohort:
     ----------
     unreadable : DICOM files that cannot be read, of whomever
     warned : patients of the cohort whose lungs are not as most are, once their CT was looked at
+    deidentified : its CT are read as `survnode.train.cohorts.deidentified.mended` says
     computed : of phantoms: what learns from them knows nothing of patients
     """
 
@@ -111,6 +116,7 @@ class Cohort:
     exclusions: tuple[Exclusion, ...] = ()
     unreadable: tuple[Path, ...] = ()
     warned: tuple[Warned, ...] = ()
+    deidentified: bool = False
     computed: bool = False
 
     @cached_property

@@ -44,6 +44,7 @@ class TableDescription(CohortDescription):
     exclusions : patients to leave out, and why
     exclude_faulty : leave patients with a faulty row out instead of refusing the table
     pretreatment : which CT of a patient counts; None: any
+    deidentified : take CT that lack what a de-identifier took, see `survnode.train.cohorts.deidentified`
     tumour : regular expression, any case, of the regions (RTSTRUCT) or segments (SEG) that are the tumour
     """
 
@@ -54,6 +55,7 @@ class TableDescription(CohortDescription):
     exclusions: dict[str, str] = {}
     exclude_faulty: bool = False
     pretreatment: Pretreatment | None = None
+    deidentified: bool = False
     tumour: str = "gtv|tumou?r|neoplasm"
 
     @field_validator("tumour")
@@ -86,12 +88,15 @@ class PhantomDescription(CohortDescription):
         return data
 
 
-def describe(cohort: str, data: Path | None = None, clinical: Path | None = None) -> CohortDescription:
+def describe(
+    cohort: str, data: Path | None = None, clinical: Path | None = None, *, deidentified: bool = False
+) -> CohortDescription:
     """The description of that name or in that file.
 
     Parameters
     ----------
     data, clinical : in place of what the description says of them
+    deidentified : True in place of it
 
     Raises
     ------
@@ -103,7 +108,9 @@ def describe(cohort: str, data: Path | None = None, clinical: Path | None = None
     path = NAMED.get(cohort, Path(cohort))
     if not path.is_file():
         raise DescriptionRefused(cohort, [f"must be a TOML file, or one of {', '.join(NAMED)}"])
-    return _complete(cohort, read_description(path), {"data": data, "clinical": clinical})
+    return _complete(
+        cohort, read_description(path), {"data": data, "clinical": clinical, "deidentified": deidentified or None}
+    )
 
 
 def read_description(path: Path) -> CohortDescription:
@@ -127,7 +134,7 @@ def read_description(path: Path) -> CohortDescription:
         raise DescriptionRefused(path.name, [_fault(fault) for fault in error.errors(include_url=False)]) from error
 
 
-def _complete(cohort: str, description: CohortDescription, beside: dict[str, Path | None]) -> CohortDescription:
+def _complete(cohort: str, description: CohortDescription, beside: dict[str, Path | bool | None]) -> CohortDescription:
     """The description with the paths given beside it; each that it needs and nobody names is told."""
     given = {key: path for key, path in beside.items() if path is not None}
     unknown = [f"--{key}" for key in given if key not in type(description).model_fields]

@@ -189,7 +189,7 @@ def _series_of(row: _Row) -> tuple[str, str, str]:
 def _as_series(rows: list[_Row]) -> TreeSeries:
     of_instance: dict[str, _Row] = {}
     for row in rows:
-        of_instance.setdefault(row.sop_instance_uid, row)
+        of_instance.setdefault(row.sop_instance_uid or row.path, row)
     digest = hashlib.sha256(repr(sorted((uid, row.size) for uid, row in of_instance.items())).encode())
     first = rows[0]
     return TreeSeries(

@@ -49,7 +49,7 @@ def read_table(
     known = {outcome.patient_id for outcome in table.outcomes} | {fault.patient_id for fault in table.faults}
     wanted = {outcome.patient_id: _in_question(outcome, series, described) for outcome in table.outcomes}
     every = [candidate for candidates in wanted.values() for candidate in candidates]
-    of_series = judge_series(every, index, progress=judged)
+    of_series = judge_series(every, index, deidentified=described.deidentified, progress=judged)
     choices = {
         patient_id: compare((of_series[candidate.series_instance_uid] for candidate in candidates), reading.spacing_mm)
         for patient_id, candidates in wanted.items()
@@ -66,7 +66,13 @@ def read_table(
             patients.append(_patient(outcome, reading, described, source, drawings.get(outcome.patient_id, ())))
     exclusions += _faulty(table.faults)
     exclusions += [Exclusion(who, ExclusionReason.NO_OUTCOME) for who in sorted(series) if who not in known]
-    return Cohort(described.name, tuple(patients), tuple(exclusions), tree.unreadable)
+    return Cohort(
+        described.name,
+        tuple(patients),
+        tuple(exclusions),
+        tree.unreadable,
+        deidentified=described.deidentified,
+    )
 
 
 def _by_patient(series: Iterable[TreeSeries], modalities: Sequence[str]) -> dict[str, list[TreeSeries]]:
@@ -148,6 +154,7 @@ def _patient(
         paths=source.series.paths,
         key=source.series.key,
         passed_over=source.passed_over,
+        deidentified=described.deidentified,
         known=Known(
             age=age_in(outcome.cells, described.columns),
             stage=stage_in(outcome.cells, described.columns),

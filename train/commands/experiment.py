@@ -18,6 +18,7 @@ from survnode.train.commands.options import (
     Clinical,
     CohortOption,
     Data,
+    Deidentified,
     Device,
     Features,
     Json,
@@ -72,6 +73,7 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     names: Names = None,
     data: Data = None,
     clinical: Clinical = None,
+    deidentified: Deidentified = False,
     features: Features = None,
     second: Annotated[
         str | None,
@@ -106,7 +108,7 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
     if not any(experiment.trains for experiment in chosen):
         _show_costs(chosen, as_json=as_json)
         return
-    first = describe(cohort, data, clinical)
+    first = describe(cohort, data, clinical, deidentified=deidentified)
     bench = Bench(
         out=out,
         caches=cache_folder(cache),
@@ -119,7 +121,7 @@ def run_experiments(  # noqa: PLR0913, PLR0917  each is an option of the command
         tables=_tables(first, features),
         allow_overlap=allow_overlap,
     )
-    other = None if second is None else describe(second, second_data, second_clinical)
+    other = None if second is None else describe(second, second_data, second_clinical, deidentified=deidentified)
     with bars() as listener:
         cohorts, missing = _cohorts(first, other, bench, listener)
         rows = list(_run(bench, chosen, cohorts, missing, listener))

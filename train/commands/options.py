@@ -55,6 +55,13 @@ Features = Annotated[
     ),
 ]
 FeaturesAlone = Annotated[bool, typer.Option("--features-alone", help="The model sees the table and no image.")]
+Deidentified = Annotated[
+    bool,
+    typer.Option(
+        "--deidentified",
+        help="Take CT without SOP Class UID, or with a frame of reference a slice; said in run and card.",
+    ),
+]
 PresetOption = Annotated[str, typer.Option("--preset", help="Network, preprocessing and fit: see `survnode presets`.")]
 Settings = Annotated[
     list[str] | None,

@@ -63,4 +63,5 @@ def _refuse_other(out: Path, own: Mapping[str, object]) -> None:
 
 
 def _named(cohort: Cohort) -> dict[str, JsonValue]:
-    return {"name": cohort.name, "sha256": cohort.sha256}
+    named: dict[str, JsonValue] = {"name": cohort.name, "sha256": cohort.sha256}
+    return {**named, "deidentified": True} if cohort.deidentified else named

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from survnode.train.cohorts.cohort import Cohort
+from survnode.train.cohorts.deidentified import WORDS
 from survnode.train.cohorts.exclusions import Exclusion
 from survnode.train.cohorts.folds import Fold
 from survnode.train.measure.evaluate import FIGURES, Estimate, Evaluation
@@ -87,6 +88,8 @@ def _cohort(
         yield f"{len(folds)} folds, stratified by death within two years; each patient was tested by one of them."
     elif folds:
         yield f"{len(folds)} folds, each of which left another part out to choose its epoch by."
+    if cohort.deidentified:
+        yield from ("", f"It was {WORDS}.")
     yield from ("", f"Not in the cohort: {len(exclusions)} patients (see exclusions.csv).")
     yield from _counted(f"{exclusion.reason}: {exclusion.reason.sentence}" for exclusion in exclusions)
     if cohort.warned:

@@ -59,7 +59,7 @@ def seal(learned: Learned, recipe: Recipe, cohort: Cohort) -> Card:
         lungs=Lungs(method=recipe.lungs, weights_sha256=lung_weights_sha256(recipe.lungs)),
         backbone=Backbone(name=str(encoder.spec.weights or recipe.network.encoder), sha256=sha256),
         cohort=CohortSummary(
-            description=f"computed phantoms, no patients: {learned.words}" if cohort.computed else learned.words,
+            description=_described(learned.words, cohort),
             n_patients=len(learned.patients),
             n_events=sum(patient.event for patient in learned.patients),
             sha256=cohort.sha256,
@@ -73,6 +73,12 @@ def seal(learned: Learned, recipe: Recipe, cohort: Cohort) -> Card:
         licence="Apache-2.0" if cohort.computed else "as the cohort's",
         demonstration=cohort.computed,
     )
+
+
+def _described(words: str, cohort: Cohort) -> str:
+    if cohort.computed:
+        return f"computed phantoms, no patients: {words}"
+    return f"{words}, read as de-identified" if cohort.deidentified else words
 
 
 def keep(net: Net, weights: KeptWeights) -> dict[str, NDArray[np.generic]]:
