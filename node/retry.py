@@ -1,5 +1,6 @@
 """When to try again, and when to stop."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import random
@@ -40,6 +41,17 @@ class RetryPolicy:
         exponent = min(tries - 1, 64)  # beyond it any factor has met the ceiling, and a float would overflow
         base = min(self.first_delay_s * self.factor**exponent, self.max_delay_s)
         return base * (1.0 + self.jitter * random)
+
+    def gives_up_before(self, tries: int, now: float, random: float = 0.0) -> float:
+        """Whatever was first tried before that time is given up if it fails at ``now`` for the ``tries``-th time.
+
+        See `decide`, which says so of one thing. Infinity: all of it; minus infinity: nothing.
+        """
+        if self.max_tries is not None and tries >= self.max_tries:
+            return math.inf
+        if self.max_elapsed_s is None:
+            return -math.inf
+        return now + self.delay_s(tries, random) - self.max_elapsed_s
 
 
 @dataclass(frozen=True)

@@ -53,13 +53,16 @@ class Profiles:
         The destination is asked, at most once an hour, if its class is not set. If it cannot be asked, or accepts no
         class of report, the reports stay what they are, and sending them says why they do not arrive.
         """
+        name, now = destination.name, self.clock()
         with self.database.reading() as connection:
-            due = delivery_rows.due_deliveries(connection, destination.name, self.clock(), REPORTS)
-        if not due:
-            return 0
+            if not delivery_rows.anything_due(connection, name, now, REPORTS):
+                return 0
         wanted = destination.report_sop_class or best_report_class(self.accepted(destination, probe))
-        others = [item for item in due if wanted not in {None, item.result.sop_class_uid}]
-        return sum(self._change(item, str(wanted)) for item in others)
+        if wanted is None:
+            return 0
+        with self.database.reading() as connection:
+            others = delivery_rows.due_in_other_class(connection, name, now, REPORTS, wanted)
+        return sum(self._change(item, wanted) for item in others)
 
     def accepted(self, destination: Destination, probe: Probe = probe) -> tuple[str, ...]:
         """The SOP classes that a destination accepts, as it said within the last hour; none if it cannot be asked."""

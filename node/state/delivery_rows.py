@@ -1,16 +1,15 @@
 """The outbox's reads and writes of deliveries; its rules stand in `survnode.node.delivery`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
 
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Transaction, changes, fetch, fetch_one
 from survnode.node.state.records import CommitmentState, Delivery, DeliveryState, RecordedObject
-from survnode.node.state.result_rows import results_by_id
 from survnode.node.state.tables import deliveries, results
 
 _DEFAULTS = {field.name: field.default for field in fields(Delivery) if field.default is not MISSING}
@@ -39,17 +38,57 @@ def withdrawn_jobs(destination: str | None = None) -> Select[Any]:
     return withdrawn if destination is None else withdrawn.where(deliveries.c.destination == destination)
 
 
+def due_jobs(connection: Transaction, destination: str, now: float, *, after: int, limit: int) -> list[int]:
+    """The first jobs beyond the number ``after`` of which something is due to a destination."""
+    some = select(deliveries.c.job_id).where(*_due(destination, now), deliveries.c.job_id > after).distinct()
+    return list(connection.execute(some.order_by(deliveries.c.job_id).limit(limit)).scalars())
+
+
 def due_deliveries(
-    connection: Transaction, destination: str, now: float, roles: Collection[ResultRole] = tuple(ResultRole)
+    connection: Transaction, destination: str, now: float, jobs: Collection[int] | None = None
 ) -> list[Due]:
-    """What is due to a destination, of those roles."""
-    due = (
-        select(deliveries)
-        .join(results, results.c.id == deliveries.c.result_id)
-        .where(deliveries.c.destination == destination, deliveries.c.state == DeliveryState.WAITING)
-        .where(deliveries.c.due_at <= now, results.c.role.in_(roles))
-    )
-    return _with_objects(connection, fetch(connection, Delivery, due))
+    """What is due to a destination, of those jobs or of all."""
+    due = select(deliveries).where(*_due(destination, now))
+    return _with_objects(connection, due if jobs is None else due.where(deliveries.c.job_id.in_(jobs)))
+
+
+def due_in_other_class(
+    connection: Transaction, destination: str, now: float, roles: Collection[ResultRole], sop_class_uid: str
+) -> list[Due]:
+    """What is due to a destination, of those roles, and is written in another SOP class than that."""
+    differs = (results.c.role.in_(roles), results.c.sop_class_uid != sop_class_uid)
+    due = select(deliveries).join(results, results.c.id == deliveries.c.result_id)
+    return _with_objects(connection, due.where(*_due(destination, now), *differs))
+
+
+def anything_due(connection: Transaction, destination: str, now: float, roles: Collection[ResultRole]) -> bool:
+    """Whether something of those roles is due to a destination."""
+    due = select(deliveries.c.id).join(results, results.c.id == deliveries.c.result_id)
+    found = due.where(*_due(destination, now), results.c.role.in_(roles)).limit(1)
+    return connection.execute(found).first() is not None
+
+
+def tries_of_due(connection: Transaction, destination: str, now: float) -> list[int]:
+    """How often what is due to a destination was tried: each number that occurs, the highest first."""
+    numbers = select(deliveries.c.tries).where(*_due(destination, now)).distinct()
+    return sorted(connection.execute(numbers).scalars(), reverse=True)
+
+
+def postpone_due(
+    connection: Transaction, destination: str, now: float, *, tries: int, due_at: float, error: str
+) -> int:
+    """Count a failed try for all that is due to a destination and was tried so often; how many objects."""
+    failed = _failed_try(now, tries, error) | {"due_at": due_at}
+    return _write_due(connection, destination, now, tries, failed)
+
+
+def give_up_due(
+    connection: Transaction, destination: str, now: float, *, tries: int, tried_before: float, error: str
+) -> int:
+    """Give up what is due to a destination, was tried so often, and first before ``tried_before``; how many objects."""
+    failed = _failed_try(now, tries, error) | {"state": DeliveryState.FAILED, "settled_at": now}
+    first = func.coalesce(deliveries.c.first_tried_at, now)
+    return _write_due(connection, destination, now, tries, failed, first < tried_before)
 
 
 def update_waiting(connection: Transaction, before: Delivery, after: Delivery) -> bool:
@@ -112,7 +151,7 @@ def recalled_deliveries(connection: Transaction, destination: str) -> list[Due]:
     recalled = select(deliveries).where(
         deliveries.c.destination == destination, deliveries.c.state == DeliveryState.RECALLED
     )
-    return _with_objects(connection, fetch(connection, Delivery, recalled.order_by(deliveries.c.id)))
+    return _with_objects(connection, recalled.order_by(deliveries.c.id))
 
 
 def due_commitments(connection: Transaction, destination: str, now: float, limit: int) -> list[Delivery]:
@@ -135,7 +174,7 @@ def due_commitments(connection: Transaction, destination: str, now: float, limit
 def asked_in(connection: Transaction, transaction_uid: str) -> list[Due]:
     """What a request for storage commitment asked for."""
     asked = select(deliveries).where(deliveries.c.commitment_uid == transaction_uid)
-    return _with_objects(connection, fetch(connection, Delivery, asked))
+    return _with_objects(connection, asked)
 
 
 def update_delivery(connection: Transaction, before: Delivery, after: Delivery) -> None:
@@ -149,8 +188,35 @@ def unask_failed(connection: Transaction, job_id: int) -> int:
     return connection.execute(update(deliveries).where(*failed).values(_UNASKED)).rowcount
 
 
-def _with_objects(connection: Transaction, read: Sequence[Delivery]) -> list[Due]:
-    objects = results_by_id(connection, {delivery.result_id for delivery in read})
+def _due(destination: str, now: float) -> tuple[ColumnElement[bool], ...]:
+    """What is found by the index of what is to be sent."""
+    waits = deliveries.c.state == DeliveryState.WAITING
+    return deliveries.c.destination == destination, waits, deliveries.c.due_at <= now
+
+
+def _failed_try(now: float, tries: int, error: str) -> dict[str, Any]:
+    first = func.coalesce(deliveries.c.first_tried_at, now)
+    return {"tries": tries + 1, "first_tried_at": first, "status": None, "error": error}
+
+
+def _write_due(
+    connection: Transaction,
+    destination: str,
+    now: float,
+    tries: int,
+    values: dict[str, Any],
+    *also: ColumnElement[bool],
+) -> int:
+    own = (*_due(destination, now), deliveries.c.tries == tries, *also)
+    return connection.execute(update(deliveries).where(*own).values(values)).rowcount
+
+
+def _with_objects(connection: Transaction, wanted: Select[Any]) -> list[Due]:
+    """Deliveries with their objects, found by a statement and not by a list of numbers: of those SQLite takes few."""
+    read = fetch(connection, Delivery, wanted)
+    numbers = wanted.with_only_columns(deliveries.c.result_id).order_by(None)
+    found = fetch(connection, RecordedObject, select(results).where(results.c.id.in_(numbers)))
+    objects = {result.id: result for result in found}
     return [Due(delivery, objects[delivery.result_id]) for delivery in read]
 
 

@@ -84,3 +84,12 @@ def test_what_passes_is_outlasted_and_what_does_not_is_raised() -> None:
         outlast(failing(DatabaseFailed("gone")), "start", wait)
     with pytest.raises(DatabaseBusy):
         outlast(failing(DatabaseBusy("busy")), "start", lambda _: True)
+
+
+@pytest.mark.parametrize("policy", [RetryPolicy(), RetryPolicy(max_tries=3), RetryPolicy(max_elapsed_s=100.0)])
+@pytest.mark.parametrize("tries", [1, 3, 9])
+@pytest.mark.parametrize("elapsed_s", [0.0, 60.0, 89.9, 90.1, 1000.0])
+def test_what_is_decided_of_many_is_what_is_decided_of_one(policy: RetryPolicy, tries: int, elapsed_s: float) -> None:
+    now = 5000.0
+    given_up = now - elapsed_s < policy.gives_up_before(tries, now)
+    assert given_up is isinstance(decide(policy, tries=tries, elapsed_s=elapsed_s), GiveUp)

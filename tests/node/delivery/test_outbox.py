@@ -4,18 +4,20 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from survnode.node import errors
 from survnode.node.contexts import Answer, meaning_of
 from survnode.node.delivery.destination import Destination
-from survnode.node.delivery.outbox import Outbox
+from survnode.node.delivery.outbox import JOBS_AT_ONCE, Outbox
 from survnode.node.delivery.sender import Outgoing, SendOutcome
 from survnode.node.retry import RetryPolicy
 from survnode.node.roles import ResultRole
 from survnode.node.state.database import Database, fetch
 from survnode.node.state.records import Delivery, DeliveryState, Job
 from survnode.node.state.tables import deliveries
+
+from ..state.conftest import plans
 
 FinishJob = Callable[..., Job]
 
@@ -139,6 +141,47 @@ def test_a_destination_that_is_down_waits_longer_each_time_and_is_then_left_to_a
     assert calls == [10.0, 20.0, 40.0, 80.0]  # the next would be 150 s after the first: later than 100 s
     assert {(row.state, row.error) for row in rows(database)} == {(DeliveryState.FAILED, "pacs cannot be reached.")}
     assert outbox.counts()["pacs"][DeliveryState.FAILED] == 10
+
+
+def test_a_try_at_a_dead_destination_takes_as_many_statements_however_much_waits(
+    outbox: Outbox, database: Database, finish_job: FinishJob, times: list[float]
+) -> None:
+    """And none of them has a variable an object, of which SQLite takes 32,766 at most, or looks through all of them."""
+
+    def down(_destination: Destination, _objects: Sequence[Outgoing]) -> Iterator[SendOutcome]:
+        raise errors.DestinationUnreachable("pacs cannot be reached.")
+
+    def deliver() -> list[int]:
+        variables: list[int] = []
+
+        def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+            variables.append(statement.count("?"))
+
+        event.listen(database._engine, "before_cursor_execute", note)
+        with plans(database) as steps:
+            assert outbox.deliver_due(PACS, down) == 0
+        event.remove(database._engine, "before_cursor_execute", note)
+        assert [step for step in steps if step.startswith("SCAN") and "deliveries" in step] == []
+        return variables
+
+    for number in range(5):
+        finish_job(f"1.{number}", "pacs")
+    few = deliver()
+    for number in range(5, 60):
+        finish_job(f"1.{number}", "pacs")
+    times.append(20.0)
+    many = deliver()
+    assert len(many) <= len(few) + 4  # of the second time: they were tried once, and never
+    assert max(many) < 3 * JOBS_AT_ONCE
+    assert {(row.tries, row.due_at) for row in rows(database)} == {(2, 40.0), (1, 30.0)}
+
+
+def test_many_jobs_go_out_in_their_order(outbox: Outbox, finish_job: FinishJob) -> None:
+    for number in range(JOBS_AT_ONCE + 5):
+        finish_job(f"1.{number}", "pacs")
+    peer = FakePeer()
+    assert outbox.deliver_due(PACS, peer.send) == 5 * (JOBS_AT_ONCE + 5)
+    assert peer.seen == IN_ORDER * (JOBS_AT_ONCE + 5)
 
 
 def test_what_waited_goes_out_when_the_destination_is_back(

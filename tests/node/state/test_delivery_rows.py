@@ -14,7 +14,11 @@ def test_what_is_due_comes_with_its_object(database: Database, finish_job: Finis
     with database.reading() as connection:
         due = delivery_rows.due_deliveries(connection, "pacs", 10.0)
         assert delivery_rows.due_deliveries(connection, "pacs", 9.0) == []
-        (report,) = delivery_rows.due_deliveries(connection, "pacs", 10.0, [ResultRole.REPORT])
+        reports = [ResultRole.REPORT]
+        (report,) = delivery_rows.due_in_other_class(connection, "pacs", 10.0, reports, "1.2")
+        assert delivery_rows.due_in_other_class(connection, "pacs", 10.0, reports, report.result.sop_class_uid) == []
+        assert delivery_rows.anything_due(connection, "pacs", 10.0, reports)
+        assert not delivery_rows.anything_due(connection, "pacs", 9.0, reports)
     assert len(due) == 5
     assert (report.result.role, report.delivery.destination) == (ResultRole.REPORT, "pacs")
 
