@@ -82,13 +82,26 @@ class Child:
         if self.silent_s is not None:
             self._beat = SPAWN.Value("d", 0.0, lock=False)
             arguments = (*self.arguments, self._beat, theirs)
-        self.process = self.context.Process(target=run_unquoted, args=(self.body, *arguments), name=self.name)
         with _without_main():
-            self.process.start()
+            self.process = self._begin((self.body, *arguments))
         theirs.close()
         self.is_ready, self.refusal, self._ended_by_us = False, "", False
         self._started_at = time.monotonic()
         log.info("child.started", child=self.name, pid=self.process.pid)
+
+    def _begin(self, arguments: tuple[object, ...]) -> BaseProcess:
+        """The process, started; anew and slowly if the fork server cannot: it dies, or its socket was cleaned away."""
+        if self.context is not SPAWN:
+            process: BaseProcess = self.context.Process(target=run_unquoted, args=arguments, name=self.name)
+            try:
+                process.start()
+            except (OSError, EOFError) as error:
+                log.warning("child.not_forked", child=self.name, error=type(error).__name__)
+            else:
+                return process
+        process = SPAWN.Process(target=run_unquoted, args=arguments, name=self.name)
+        process.start()
+        return process
 
     @property
     def holder(self) -> str:

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from types import ModuleType
@@ -91,6 +92,18 @@ def test_a_child_that_dies_is_started_again_at_once_under_another_name(
     deaths = look_until(child, lambda: child.is_ready and child.holder != first)
     assert deaths == [Death(first, -signal.SIGKILL, by_others=True)]
     assert names == ["receiver/None"]  # noted before another was started
+
+
+def test_a_child_starts_without_the_fork_server_whose_socket_was_cleaned_away(
+    made: list[Child], bodies: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forkserver.ensure_running()
+    monkeypatch.setattr(forkserver._forkserver, "_forkserver_address", str(tmp_path / "gone"))
+    child = Child("receiver", bodies.idle, (), (0.0,), context=FORK_SERVER)
+    made.append(child)
+    look_until(child, lambda: child.is_ready)
+    assert child.process is not None
+    assert Path(f"/proc/{child.process.pid}/stat").read_text().rpartition(")")[2].split()[1] == str(os.getpid())
 
 
 def test_a_crash_is_its_own_and_so_is_a_kill_for_want_of_memory(made: list[Child], bodies: ModuleType) -> None:
