@@ -96,11 +96,11 @@ def _refusals_of_training() -> type[Exception]:
 
 @app.command()
 def serve(config: Config) -> None:
-    """Run the node until SIGTERM."""
+    """Run the node until SIGTERM; SIGHUP has it read again who may send."""
     from survnode.node.config import load_config
     from survnode.node.service.service import Service
 
-    Service(load_config(config)).run()
+    Service(load_config(config), config).run()
 
 
 app.command()(check)

@@ -142,7 +142,7 @@ class JudgingProcess:
 
 def _work(judge: Judge, log_level: str, memory_bytes: int, connection: Connection) -> None:
     """The body of the process: answer until the pipe is closed."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # sent to all of the node's processes: this one ends with the service
     configure_logging(log_level)
     _limit_memory(memory_bytes)

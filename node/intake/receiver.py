@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import structlog
@@ -169,6 +169,14 @@ class Receiver:
         """The port at which it listens."""
         assert self._port is not None  # noqa: S101  it has none before it was started
         return self._port
+
+    def admit(self, listening: Listening) -> None:
+        """Take from now on whom ``listening`` lists; associations that are open go on, and nothing else of it holds."""
+        titles, networks = listening.calling_ae_titles, listening.networks
+        self._listening = replace(self._listening, calling_ae_titles=titles, networks=networks)
+        self._places.keep_for(titles)
+        self._listener.admit(networks)
+        log.info("receiver.admits", calling_ae_titles=list(titles), networks=list(networks))
 
     def stop(self, drain_s: float = 10.0) -> None:
         """Take no more associations, let those that are open end, and abort them after ``drain_s``."""

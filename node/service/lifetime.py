@@ -13,10 +13,11 @@ log = structlog.get_logger()
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM sets; SIGINT is left to the parent, who gets it from the same terminal."""
+    """An event that SIGTERM sets; SIGINT and SIGHUP are left to the parent, who gets them from the same terminal."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     return stop
 
 

@@ -8,6 +8,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 HEAVY = ("numpy", "scipy", "SimpleITK", "PIL", "gdcm", "torch", "matplotlib")
 
@@ -25,13 +26,13 @@ def run_unquoted(body: Callable[..., None], *arguments: object) -> None:
         sys.exit(1)
 
 
-def receive(pickled_config: bytes, ready: Connection) -> None:
+def receive(pickled_config: bytes, path: Path, ready: Connection) -> None:
     """Take associations until SIGTERM: the body of the receiving process, see `receiving.receive`."""
     import_nothing_heavy()
     from survnode.node.service.receiving import receive as take_associations
 
     gc.freeze()  # what was imported stays: no collection has to look at it again
-    take_associations(pickle.loads(pickled_config), ready)  # noqa: S301  its parent has made it
+    take_associations(pickle.loads(pickled_config), path, ready)  # noqa: S301  its parent has made it
 
 
 def import_nothing_heavy() -> None:

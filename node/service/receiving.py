@@ -17,7 +17,7 @@ import structlog
 from pydicom import Dataset
 
 from survnode.node import errors
-from survnode.node.config import NodeConfig, OtherInstances, ReceiverTLSConfig
+from survnode.node.config import NodeConfig, OtherInstances, ReceiverConfig, ReceiverTLSConfig
 from survnode.node.contexts import EventStatus, accepted_contexts
 from survnode.node.delivery.commitment import record_answer
 from survnode.node.errors import NodeError
@@ -31,6 +31,7 @@ from survnode.node.intake.store import Store
 from survnode.node.intake.watermark import DiskWatermark
 from survnode.node.logs import configure_logging, end_unquoted
 from survnode.node.service.lifetime import is_orphan, refuse_to_start
+from survnode.node.service.reload import Reloading
 from survnode.node.state.database import Database
 from survnode.node.state.files import replace_durably
 from survnode.node.tls import ServerTLS
@@ -55,21 +56,16 @@ class Storage:
     accept_above_bytes: int
 
 
-def receive(config: NodeConfig, ready: Connection) -> None:
-    """Take associations until SIGTERM: the body of the process, from the configuration alone."""
+def receive(config: NodeConfig, path: Path, ready: Connection) -> None:
+    """Take associations until SIGTERM: the body of the process, from the configuration alone.
+
+    Parameters
+    ----------
+    path : of its file, which is read again at SIGHUP for who may send
+    """
     configure_logging(config.log_level)
     end_unquoted()
     settings = config.receiver
-    listening = Listening(
-        ae_title=settings.ae_title,
-        host=settings.host,
-        port=settings.port,
-        calling_ae_titles=settings.calling_ae_titles,
-        networks=tuple(str(network) for network in settings.networks),
-        max_associations=settings.max_associations,
-        also_called=settings.also_called,
-        tls=server_tls(settings.tls) if settings.tls else None,
-    )
     storage = Storage(
         folder=config.received_dir,
         database=config.database_path,
@@ -85,11 +81,31 @@ def receive(config: NodeConfig, ready: Connection) -> None:
 
     try:
         expects_answers = any(destination.commitment for destination in config.destinations)
-        run_receiver(listening, storage, on_ready, on_commitment=record_answer if expects_answers else None)
+        run_receiver(
+            listening_of(settings),
+            storage,
+            on_ready,
+            on_commitment=record_answer if expects_answers else None,
+            reread=lambda: listening_of(Reloading(config, path).reread().receiver),
+        )
     except NodeError as refusal:
         refuse_to_start(ready, refusal)
     finally:
         config.port_file.unlink(missing_ok=True)
+
+
+def listening_of(settings: ReceiverConfig) -> Listening:
+    """Where to listen and to whom, as ``settings`` say."""
+    return Listening(
+        ae_title=settings.ae_title,
+        host=settings.host,
+        port=settings.port,
+        calling_ae_titles=settings.calling_ae_titles,
+        networks=tuple(str(network) for network in settings.networks),
+        max_associations=settings.max_associations,
+        also_called=settings.also_called,
+        tls=server_tls(settings.tls) if settings.tls else None,
+    )
 
 
 def server_tls(settings: ReceiverTLSConfig) -> ServerTLS:
@@ -103,6 +119,7 @@ def run_receiver(
     on_ready: Callable[[int], object],
     *,
     on_commitment: Callable[[Database, int, Dataset], EventStatus] | None = None,
+    reread: Callable[[], Listening] | None = None,
     drain_s: float = 10.0,
 ) -> None:
     """Receive into the store until SIGTERM or SIGINT, or until the parent process is gone: the body of a process.
@@ -111,6 +128,7 @@ def run_receiver(
     ----------
     on_ready : gets the port when associations are taken
     on_commitment : records an answer to a request for storage commitment, see `Receiver`; None: none is expected
+    reread : says at each SIGHUP who may send from now on
 
     Raises
     ------
@@ -120,6 +138,8 @@ def run_receiver(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    reload = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: reload.set())
     database = Database(storage.database)
     store = Store(storage.folder, database, routes=storage.routes, keep_other=storage.keep_other)
     watermark = DiskWatermark(
@@ -135,7 +155,9 @@ def run_receiver(
     adopting = threading.Thread(target=_adopt, args=(store, stop), name="adoption")
     adopting.start()
     while not stop.wait(WATCH_INTERVAL_S) and not is_abandoned():
-        pass
+        if reload.is_set() and reread is not None:
+            reload.clear()
+            receiver.admit(reread())
     stop.set()
     receiver.stop(drain_s)
     adopting.join()

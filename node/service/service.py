@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import wait
+from pathlib import Path
 
 import structlog
 
@@ -31,6 +32,7 @@ from survnode.node.service import light_receiver
 from survnode.node.service.child_process import FORK_SERVER, SPAWN, Child, OutOfMemory
 from survnode.node.service.leases import Leases
 from survnode.node.service.lock import lock_data_dir
+from survnode.node.service.reload import Reloading
 from survnode.node.state.audit import newest_entry
 from survnode.node.state.database import Database
 from survnode.node.state.due_times import wait_for_senders
@@ -50,10 +52,16 @@ RECEIVER_PRELOAD = (
 
 
 class Service:
-    """One node; one data folder has one of them at a time."""
+    """One node; one data folder has one of them at a time.
 
-    def __init__(self, config: NodeConfig) -> None:
-        self.config = config
+    Parameters
+    ----------
+    path : of the configuration's file, which is read again at SIGHUP
+    """
+
+    def __init__(self, config: NodeConfig, path: Path) -> None:
+        self.config, self._path = config, path
+        self._reload = threading.Event()
         self.stopping = threading.Event()
         self._out_of_memory = OutOfMemory()
 
@@ -74,6 +82,7 @@ class Service:
         lock = lock_data_dir(self.config.data_dir, (self.config.received_dir, self.config.results_dir))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopping.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
         database = outlast(self._open_database, "start", self.stopping.wait)
         self._forget_port()
         receiver = self._receiver()
@@ -106,6 +115,9 @@ class Service:
             _tell_audit_head(database)
             while not self.stopping.is_set():
                 self._watch([receiver, *workers], leases)
+                if self._reload.is_set():
+                    self._reload.clear()
+                    self._reread(receiver)
         finally:
             log.info("node.stopping")
             receiver.stop(RECEIVER_DRAIN_S)
@@ -128,7 +140,7 @@ class Service:
         return Child(
             "receiver",
             light_receiver.receive,
-            (pickle.dumps(self.config),),
+            (pickle.dumps(self.config), self._path),
             RECEIVER_DELAYS_S,
             context=FORK_SERVER,
             on_death=self._forget_port,
@@ -152,6 +164,13 @@ class Service:
         if any(source.reconcile for source in self.config.sources):
             workers.append(Child("querier", child_bodies.ask_sources, (self.config,), WORKER_DELAYS_S))
         return workers
+
+    def _reread(self, receiver: Child) -> None:
+        """Have the receiver know who may send now, and each that is started later."""
+        self.config = Reloading(self.config, self._path).reread()
+        receiver.arguments = (pickle.dumps(self.config), self._path)
+        if receiver.process is not None and receiver.process.pid is not None:
+            os.kill(receiver.process.pid, signal.SIGHUP)
 
     def _forget_port(self) -> None:
         """Let nobody believe that a receiver listens which is dead."""

@@ -27,8 +27,10 @@ from survnode.node.state.records import Instance
 from survnode.node.state.tables import instances
 
 from .nodes import until
+from .scu import associated, connected, request
 
 START_S = 60.0
+ACCEPTED, REJECTED = 2, 3  # types of PDUs
 
 RECEIVE = """
 import sys
@@ -39,7 +41,13 @@ from survnode.node.service.receiving import Storage, run_receiver
 
 folder = Path(sys.argv[1])
 storage = Storage(folder / "store", folder / "node.sqlite", Routes(), False, 1000, 2000)
-run_receiver(Listening("SURVNODE"), storage, lambda port: print("port", port, flush=True), drain_s=5.0)
+run_receiver(
+    Listening("SURVNODE"),
+    storage,
+    lambda port: print("port", port, flush=True),
+    reread=lambda: Listening("OTHER", calling_ae_titles=("SENDER",)),
+    drain_s=5.0,
+)
 """
 
 
@@ -195,7 +203,7 @@ if __name__ == "__main__":
     config = NodeConfig.model_validate({"data_dir": sys.argv[1], "receiver": {"host": "127.0.0.1", "port": 0}})
     config.received_dir.mkdir()
     ready, theirs = FORK_SERVER.Pipe(duplex=False)
-    FORK_SERVER.Process(target=light_receiver.receive, args=(pickle.dumps(config), theirs)).start()
+    FORK_SERVER.Process(target=light_receiver.receive, args=(pickle.dumps(config), Path("absent.toml"), theirs)).start()
     ready.recv()
     print("port", config.port_file.read_text(), flush=True)
     signal.pause()
@@ -211,3 +219,18 @@ def test_a_receiver_that_was_forked_stops_when_who_asked_for_it_is_gone(tmp_path
         service.send_signal(signal.SIGKILL)
         lock = tmp_path / "received/receiver.lock"
         until("the end of the receiver", lambda: None if is_locked(lock) else True, 20.0)
+
+
+def test_after_sighup_only_those_are_taken_who_are_listed_then(tmp_path: Path) -> None:
+    with receiving(tmp_path) as running, associated(running.port, request(calling="OPEN")) as before:
+        running.process.send_signal(signal.SIGHUP)
+        until("the new list", lambda: True if answer_to(running.port, "OPEN") == REJECTED else None)
+        assert answer_to(running.port, "SENDER") == ACCEPTED
+        before.release()
+
+
+def answer_to(port: int, calling: str) -> int:
+    """The type of the PDU that answers a request of this sender for an association."""
+    with connected(port) as peer:
+        peer.send(request(calling=calling))
+        return peer.read_pdu()[0]

@@ -18,10 +18,15 @@ class AssociationLimit:
     """
 
     def __init__(self, number: int, listed: Sequence[str] = ()) -> None:
-        self._number, self._listed = number, tuple(listed) if len(listed) < number else ()
+        self._number = number
+        self.keep_for(listed)
         self._of_title: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
         self._lock = threading.Lock()
+
+    def keep_for(self, listed: Sequence[str]) -> None:
+        """Keep places for these senders from now on."""
+        self._listed = tuple(listed) if len(listed) < self._number else ()
 
     def take(self, calling_ae_title: str, address: str) -> bool:
         """Take a place; False if there is none."""

@@ -58,7 +58,7 @@ class Listener:
         on_no_request: OnNoRequest,
         tls: ServerTLS | None = None,
     ) -> None:
-        self._networks = [ip_network(network, strict=False) for network in networks]
+        self.admit(networks)
         self._tls = None if tls is None else RenewedTLS(tls)
         self._timeout_s, self._on_request = timeout_s, on_request
         self._report = NoRequestReports(on_no_request).report
@@ -98,6 +98,10 @@ class Listener:
         self._stopping.set()
         self._wake()
         self._thread.join()
+
+    def admit(self, networks: tuple[str, ...]) -> None:
+        """Take connections from these networks from now on; none means all."""
+        self._networks = [ip_network(network, strict=False) for network in networks]
 
     def let_end(self, connection: socket.socket) -> None:
         """Let the peer of an association that is over close the connection; from any thread."""

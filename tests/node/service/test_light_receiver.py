@@ -37,7 +37,7 @@ def test_the_receiving_process_loads_no_numerical_package_and_stays_small(tmp_pa
     config.received_dir.mkdir()
     spawn = multiprocessing.get_context("spawn")
     ready, theirs = spawn.Pipe(duplex=False)
-    process = spawn.Process(target=light_receiver.receive, args=(pickle.dumps(config), theirs))
+    process = spawn.Process(target=light_receiver.receive, args=(pickle.dumps(config), Path("absent.toml"), theirs))
     process.start()
     try:
         assert ready.poll(START_S)
