@@ -51,7 +51,7 @@ def test_images_are_taken_while_the_model_loads(
     monkeypatch.setattr(child_bodies, "worker", bodies.load_until_told)
     receiver, work = {"host": "127.0.0.1", "port": 0}, {"device": "cpu"}
     config = NodeConfig.model_validate({"data_dir": tmp_path / "data", "receiver": receiver, "work": work})
-    service, statuses = Service(config), []
+    service, statuses = Service(config, Path("absent.toml")), []
 
     def send() -> None:
         deadline = time.monotonic() + WAIT_S
