@@ -6,6 +6,7 @@ missing: numbers as they are, a category as one column a level.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "unknown", "?"})
+_WITH_UNIT = re.compile(r"(?P<name>.*\S)\s*\[(?P<unit>[^\]]*)\]")
 PERCENTS = (0, 5, 25, 50, 75, 95, 100)
 
 
@@ -103,13 +105,13 @@ class CovariateValue:
     ----------
     value : None if it was missing
     source : where it was found, for people; empty if nowhere
-    given : as it stood there, where the model knows no such value; empty otherwise
+    fault : why what stood there was not used; empty if nothing stood there, or it was used
     """
 
     covariate: Covariate
     value: str | float | None
     source: str = ""
-    given: str = ""
+    fault: str = ""
 
     @property
     def outside(self) -> bool:
@@ -120,14 +122,54 @@ class CovariateValue:
     def sentence(self) -> str:
         """What a report says of it."""
         if self.value is None:
-            unknown = f": {self.given!r} is no value that the model knows" if self.given else ""
-            return f"{self.covariate.titled}: missing{unknown}."
+            return f"{self.covariate.titled}: missing{f': {self.fault}' if self.fault else ''}."
         said = f"{self.value:g}" if isinstance(self.value, float) else self.value
         line = f"{self.covariate.titled}: {said} (from {self.source})."
         if self.outside:
             low, high = self.covariate.percentiles[0], self.covariate.percentiles[-1]
             line += f" The model was trained on {low:g} to {high:g}: this value lies outside."
         return line
+
+
+@dataclass(frozen=True)
+class KnownValues:
+    """What one source says of a patient: text by column, whose title may hold a unit.
+
+    Parameters
+    ----------
+    name : of the source, for people
+    """
+
+    name: str
+    values: Mapping[str, str]
+
+
+def gathered(covariates: Sequence[Covariate], sources: Sequence[KnownValues]) -> tuple[CovariateValue, ...]:
+    """The value of each covariate, from the first source that has one; no text of a source is repeated in words."""
+    return tuple(_found(it, sources) for it in covariates)
+
+
+def _found(covariate: Covariate, sources: Sequence[KnownValues]) -> CovariateValue:
+    fault = ""
+    for source in sources:
+        for column, text in source.values.items():
+            name, unit = title_of(column)
+            if name != covariate.name or text.strip().lower() in MISSING_WORDS:
+                continue
+            value = covariate.parsed(text)
+            if unit and unit != covariate.unit:
+                fault = f"{source.name} has it in {unit}, the model wants {covariate.unit or 'no unit'}"
+            elif value is None:
+                fault = f"what {source.name} says is no value that the model knows"
+            else:
+                return CovariateValue(covariate, value, source.name)
+    return CovariateValue(covariate, None, fault=fault)
+
+
+def title_of(column: str) -> tuple[str, str]:
+    """Name and unit of a table's column: ``hb [g/dl]``."""
+    found = _WITH_UNIT.fullmatch(column.strip())
+    return (found["name"], found["unit"].strip()) if found else (column.strip(), "")
 
 
 def number_of(text: str) -> float | None:

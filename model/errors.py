@@ -51,6 +51,7 @@ class Reason(Explained):
     UNREADABLE_PIXELS = "UNREADABLE_PIXELS", "The pixels of a slice cannot be read."
     NO_LUNGS = "NO_LUNGS", "No lungs were found in the images."
     LUNGS_INCOMPLETE = "LUNGS_INCOMPLETE", "A part of the lungs is missing in the images."
+    NOTHING_KNOWN = "NOTHING_KNOWN", "The model needs values beside the images, and none is known."
 
 
 class ModelError(Exception):

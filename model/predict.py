@@ -1,5 +1,6 @@
 """The one call that node and train both make: a CT volume -> a survival curve and where the model looked."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from survnode.model.checkpoint import Card, Checkpoint, Tensors
+from survnode.model.covariates import CovariateValue, KnownValues, columns_of, covariate_row, gathered
 from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import judge_coverage
 from survnode.model.ct.lungs import lung_segmenter
 from survnode.model.ct.preprocess import SliceStack, preprocess
 from survnode.model.ct.volume import Volume
-from survnode.model.errors import CheckpointRefused
+from survnode.model.errors import CheckpointRefused, Reason, SeriesUnsuitable
 from survnode.model.net.encoders import Encoder, Freezing
 from survnode.model.net.network import NetworkConfig, SurvivalNet, intensities
 from survnode.model.prediction import Prediction, SliceAttention
@@ -59,29 +61,37 @@ class Predictor:
             for net in _members(checkpoint, self.config, encoder_weights)
         ]
 
-    def predict(self, volume: Volume) -> Prediction:
+    def predict(self, volume: Volume, sources: Sequence[KnownValues] = ()) -> Prediction:
         """The survival curve of the patient in ``volume``.
 
         Raises
         ------
         SeriesUnsuitable
-            No lungs were found, or a part of them is missing.
+            No lungs were found, a part of them is missing, or what the model needs beside the images.
         """
-        return self.predict_stack(self.preprocess(volume), volume.images)
+        return self.predict_stack(self.preprocess(volume), volume.images, sources)
 
     def preprocess(self, volume: Volume) -> SliceStack:
         """The slices of ``volume`` that the network sees."""
         return preprocess(volume, self.segment, self.card.preprocessing)
 
     @torch.inference_mode()
-    def predict_stack(self, stack: SliceStack, images: tuple[SourceImage, ...]) -> Prediction:
+    def predict_stack(
+        self, stack: SliceStack, images: tuple[SourceImage, ...], sources: Sequence[KnownValues] = ()
+    ) -> Prediction:
         """The survival curve from preprocessed slices; ``images`` as in ``Volume.images``.
+
+        Parameters
+        ----------
+        sources : of what is known beside the image, the first that knows a value counts
 
         Raises
         ------
         SeriesUnsuitable
-            A part of the lungs is missing.
+            A part of the lungs is missing, or what the model needs beside the images.
         """
+        known = self._known(sources)
+        beside = self._beside(known)
         coverage = judge_coverage(
             stack.lungs, self.card.preprocessing.spacing_mm, self.card.limits.coverage, stack.sides.warnings
         )
@@ -91,7 +101,7 @@ class Predictor:
         pmf, attention = [], []
         for net in self.members:
             features = shared if shared is not None else self.features(net, slices)
-            output = net.forward_features(features[None], mask)
+            output = net.forward_features(features[None], mask, beside)
             pmf.append(output.logits[0].double().softmax(dim=0).cpu().numpy())  # (K + 1)
             if output.attention is not None:
                 attention.append(output.attention[0].double().cpu().numpy())  # (S)
@@ -101,7 +111,21 @@ class Predictor:
             attention=_by_source(np.mean(attention, axis=0), stack.source, images),
             model=self.card.identity(),
             coverage=coverage,
+            known=known,
         )
+
+    def _known(self, sources: Sequence[KnownValues]) -> tuple[CovariateValue, ...]:
+        known = gathered(self.card.covariates or (), sources)
+        if self.config.needs_beside and all(it.value is None for it in known):
+            raise SeriesUnsuitable(Reason.NOTHING_KNOWN, f"It needs {', '.join(it.covariate.titled for it in known)}.")
+        return known
+
+    def _beside(self, known: Sequence[CovariateValue]) -> Tensor | None:
+        """What the network sees of them, (1, C)."""
+        if self.config.beside is None:
+            return None
+        row = covariate_row([it.covariate for it in known], {it.covariate.name: it.value for it in known})
+        return torch.from_numpy(row)[None].to(self.device)
 
     def features(self, net: SurvivalNet, slices: Tensor) -> Tensor:
         """The encoder's features (S, F) of slices (S, 1, H, W)."""
@@ -111,10 +135,16 @@ class Predictor:
 
 def _network_config(card: Card) -> NetworkConfig:
     try:
-        return NetworkConfig.model_validate(card.network)
+        config = NetworkConfig.model_validate(card.network)
     except ValidationError as error:
         msg = f"The checkpoint {card.name} describes a network that this software does not know: {error}"
         raise CheckpointRefused(msg) from error
+    described, wanted = columns_of(card.covariates or ()), config.beside.columns if config.beside else ()
+    if described != wanted:
+        msg = f"The checkpoint {card.name} describes {len(described)} columns beside the image"
+        msg += f", and its network has {len(wanted)}, or others."
+        raise CheckpointRefused(msg)
+    return config
 
 
 def _members(checkpoint: Checkpoint, config: NetworkConfig, weights: Path | None) -> list[SurvivalNet]:

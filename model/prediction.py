@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from survnode.model.covariates import CovariateValue
 from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import Coverage
 from survnode.model.timegrid import TimeGrid, cif_from_pmf, median_months
@@ -64,6 +65,7 @@ class Prediction:
     attention : one entry for each source image that the network saw, feet to head
     model : which model spoke
     coverage : what of the lungs it saw
+    known : what it took beside the image, one entry for each covariate of the model
     """
 
     grid: TimeGrid
@@ -71,6 +73,7 @@ class Prediction:
     attention: tuple[SliceAttention, ...]
     model: ModelIdentity
     coverage: Coverage
+    known: tuple[CovariateValue, ...] = ()
 
     @cached_property
     def member_cif(self) -> NDArray[np.float64]:

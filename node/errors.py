@@ -35,6 +35,7 @@
     │   ├── SourceUnreachable         no association with it                                        (can retry)
     │   ├── SourceRefused             it answered, with a status that says no
     │   └── TooManyMatches            more fit a question than can be taken at once
+    ├── SiteTableFailed           what a site knows of its patients cannot be read              (can retry)
     ├── AuditNotSent                  the server for audit messages did not take them                (can retry)
     └── DeliveryFailed                nothing of a batch was sent                                   (can retry)
         ├── DestinationUnreachable    no connection                                                 (can retry)
@@ -224,6 +225,12 @@ class TooManyMatches(QueryFailed):
     """More fit a question than can be taken at once: ask for less."""
 
     can_retry = False
+
+
+class SiteTableFailed(NodeError):
+    """The table of what a site knows of its patients beside their images cannot be read; a study waits for it."""
+
+    can_retry = True
 
 
 class AuditNotSent(NodeError):

@@ -26,7 +26,14 @@ from survnode.node.config import (
 )
 from survnode.node.contexts import COMMITMENT, FIND, GET, MOVE
 from survnode.node.delivery.sender import echo, probe
-from survnode.node.errors import DatabaseFailed, DeliveryFailed, DeviceMissing, StartRefused, TLSUnusable
+from survnode.node.errors import (
+    DatabaseFailed,
+    DeliveryFailed,
+    DeviceMissing,
+    SiteTableFailed,
+    StartRefused,
+    TLSUnusable,
+)
 from survnode.node.roles import RESULT_SOP_CLASSES, best_report_class
 from survnode.node.service.child_bodies import layout_of
 from survnode.node.service.lock import NAME as LOCK
@@ -87,6 +94,7 @@ def _check_model(config: NodeConfig) -> Iterator[Finding]:
         return
     yield Finding("checkpoint", True, f"{card.name} {card.version}, sha256 {card.weights_sha256}")
     yield _check_weights(config, card, folder)
+    yield from _check_lookup(config, card)
 
 
 def _check_weights(config: NodeConfig, card: Card, folder: Path) -> Finding:
@@ -102,6 +110,29 @@ def _check_weights(config: NodeConfig, card: Card, folder: Path) -> Finding:
         return Finding("weights", False, str(error))
     on = f"on {', '.join(usable)}"
     return Finding("weights", True, f"{card.backbone.name}, sha256 {card.backbone.sha256}; {lungs}; {on}")
+
+
+def _check_lookup(config: NodeConfig, card: Card) -> Iterator[Finding]:
+    """Read the names of the site's columns: what the model takes and nobody has is said."""
+    from survnode.node.state.site_table import site_table_of
+
+    site = site_table_of(config.lookup)
+    if site is None:
+        return
+    try:
+        columns = site.columns()
+    except SiteTableFailed as error:
+        yield Finding("lookup", False, str(error))
+        return
+    wanted = [it.name for it in card.covariates or ()]
+    absent = [name for name in wanted if name not in columns]
+    if site.column not in columns:
+        yield Finding("lookup", False, f"{site.name} has no column {site.column}")
+    elif not wanted:
+        yield Finding("lookup", True, f"{site.name}: the model takes nothing beside the images")
+    else:
+        lacking = f"; not in it: {', '.join(absent)}" if absent else ""
+        yield Finding("lookup", True, f"{site.name} has {len(wanted) - len(absent)} of {len(wanted)} values{lacking}")
 
 
 @contextmanager

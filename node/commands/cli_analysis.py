@@ -23,7 +23,7 @@ Objects = Annotated[  # the roles that are not made by default: `survnode.node.c
 ]
 
 
-def predict(
+def predict(  # noqa: PLR0913, PLR0917  each is an option of the command
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR...", exists=True, file_okay=False, help="CT files, any names.")
     ],
@@ -31,6 +31,10 @@ def predict(
     model: Model = "demo",
     objects: Objects = None,
     lungs: Annotated[Path | None, typer.Option(help="Also write the lung mask of one study here (.nii.gz).")] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="CSV of what is known beside the images, by PatientID."),
+    ] = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
@@ -41,7 +45,7 @@ def predict(
     """
     from survnode.node.commands.predict import PredictRequest, predict_studies, prepare, row_of, write_rows
 
-    request = PredictRequest(tuple(folders), out, model, device, objects or (), lungs)
+    request = PredictRequest(tuple(folders), out, model, device, objects or (), lungs, features)
     predictions: list[StudyPrediction] = []
     with _progress() as progress:
         task = progress.add_task("loading the model", total=None)

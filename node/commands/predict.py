@@ -10,7 +10,7 @@ from pathlib import Path
 import SimpleITK as sitk
 import structlog
 
-from survnode.model.checkpoint import checkpoint_folder
+from survnode.model.checkpoint import Card, checkpoint_folder
 from survnode.model.ct.selection import choose
 from survnode.model.ct.volume import read_series
 from survnode.model.errors import ModelError, SeriesUnsuitable
@@ -19,6 +19,7 @@ from survnode.node.errors import InputRefused, NodeError, trace_of
 from survnode.node.results.identity import Layout, ResultRun
 from survnode.node.results.source.dates import newest_time
 from survnode.node.roles import DEFAULT_ROLES, ResultRole
+from survnode.node.state.site_table import SiteTable
 from survnode.node.work.pipeline import AnalysisOutcome, Pipeline, devices
 
 log = structlog.get_logger()
@@ -37,6 +38,7 @@ class PredictRequest:
     out : of one study its results; of several a folder for each, named by its Study Instance UID, and ``studies.csv``
     objects : which optional objects to make besides the usual four, by their keys in a destination's profile
     lungs : the file of the lung mask, if one is wanted
+    features : CSV of what is known beside the images, by PatientID
     """
 
     folders: Sequence[Path]
@@ -45,6 +47,7 @@ class PredictRequest:
     device: str = "cpu"
     objects: Sequence[str] = ()
     lungs: Path | None = None
+    features: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,21 @@ def prepare(request: PredictRequest) -> tuple[list[StudyFiles], Pipeline]:
     if request.lungs is not None:
         _check_mask_file(request.lungs, len(studies))
     device = devices(request.device)[0]
-    return studies, Pipeline(checkpoint_folder(request.model), layout, device)
+    site = None if request.features is None else SiteTable(request.features)
+    pipeline = Pipeline(checkpoint_folder(request.model), layout, device, site=site)
+    if site is not None:
+        _check_table(site, pipeline.predictor.card)
+    return studies, pipeline
+
+
+def _check_table(site: SiteTable, card: Card) -> None:
+    """Refuse a table that says nothing to the model before anything is computed."""
+    if card.covariates is None:
+        raise InputRefused(f"{card.name} takes nothing beside the images: leave --features out.")
+    columns = site.columns()
+    absent = [name for name in (site.column, *(it.name for it in card.covariates)) if name not in columns]
+    if absent:
+        raise InputRefused(f"{site.name} lacks columns that {card.name} takes: {', '.join(absent)}.")
 
 
 def optional_roles(names: Iterable[str]) -> tuple[ResultRole, ...]:

@@ -117,6 +117,31 @@ class ModelConfig(ConfigSection):
         return value if value == DEMONSTRATION_CHECKPOINT else str(beside_the_file(Path(value), info))
 
 
+class SiteKey(StrEnum):
+    """By which identifier of a study a row of the site's table is found."""
+
+    PATIENT_ID = "PatientID"
+    ACCESSION_NUMBER = "AccessionNumber"
+
+
+class LookupConfig(ConfigSection):
+    """Where values are that a model takes beside the images; which ones it takes, its checkpoint says."""
+
+    csv: ConfigPath | None = None  # one row a patient or study, its columns named as in training
+    database: str | None = None  # or the URL of a database as SQLAlchemy writes it, whose user may only read
+    table: str | None = None  # of the database
+    key: SiteKey = SiteKey.PATIENT_ID
+    key_column: str | None = None  # that is searched; None: it has the key's name
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> Self:
+        if (self.csv is None) is (self.database is None):
+            raise ValueError("needs csv, or database and table")
+        if (self.database is None) is not (self.table is None):
+            raise ValueError("needs database and table together")
+        return self
+
+
 class WorkConfig(ConfigSection):
     """Where it is computed."""
 
@@ -221,6 +246,7 @@ class NodeConfig(ConfigSection):
     receiver: ReceiverConfig = ReceiverConfig()
     assembly: AssemblyConfig = AssemblyConfig()
     model: ModelConfig = ModelConfig()
+    lookup: LookupConfig | None = None
     work: WorkConfig = WorkConfig()
     results: ResultsConfig = ResultsConfig()
     retention: RetentionConfig = RetentionConfig()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from survnode.model.covariates import CovariateValue
 from survnode.model.ct.arrangement import SourceImage
 from survnode.model.prediction import ModelIdentity, Prediction
 from survnode.node.results.source.series import AnalysedSeries
@@ -74,6 +75,7 @@ class ReportedFindings:
     slices : the ranked slices, highest attention first
     cohort_survival : ascending quantiles of the survival at the horizon in the training cohort; may be empty
     series : what was analysed
+    known : what the model took beside the image
     """
 
     months: NDArray[np.int64]
@@ -86,6 +88,7 @@ class ReportedFindings:
     cohort_survival: NDArray[np.float64]
     model: ModelIdentity
     series: AnalysedSeries
+    known: tuple[CovariateValue, ...] = ()
 
     @property
     def horizon(self) -> int:
@@ -169,6 +172,7 @@ def findings_of(prediction: Prediction, series: AnalysedSeries, captures: int) -
         cohort_survival=_percent(np.asarray(prediction.model.cohort_survival, np.float64)),
         model=prediction.model,
         series=series,
+        known=prediction.known,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from survnode.model.covariates import CovariateValue
 from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
@@ -36,6 +37,7 @@ def analysed_summary(
             "series": f"{findings.series.label}: {findings.series.amount}",
         },
         "series": _series(findings.series),
+        **({"beside": [_known(value) for value in findings.known]} if findings.known else {}),
         "months": findings.months.tolist(),
         "survival_percent": findings.survival.tolist(),
         "cumulative_incidence_percent": findings.incidence.tolist(),
@@ -56,6 +58,17 @@ def analysed_summary(
             {"weight_percent": float(weight), **_image(image)}
             for image, weight in zip(volume.images, findings.attention, strict=True)
         ],
+    }
+
+
+def _known(value: CovariateValue) -> dict[str, Any]:
+    return {
+        "name": value.covariate.name,
+        "unit": value.covariate.unit,
+        "value": value.value,
+        "source": value.source,
+        "outside_training": value.outside,
+        "in_words": value.sentence,
     }
 
 

@@ -71,6 +71,7 @@ def summary(findings: ReportedFindings) -> str:
     """What a radiologist reads: survival by month, the models' spread, the median, the cohort, the slices."""
     lines = [
         *_analysed(findings),
+        *_known(findings),
         *_survival(findings),
         *_comparison(findings),
         *_attention(findings),
@@ -173,6 +174,12 @@ def _analysed(findings: ReportedFindings) -> Iterator[str]:
     yield f"  {findings.series.amount}, {findings.series.coverage.height_mm:.0f} mm from base to apex"
     yield from (f"  {line}" for line in received(findings.series.completeness))
     yield from (f"  WARNING: {warning.sentence}" for warning in findings.series.coverage.warnings)
+
+
+def _known(findings: ReportedFindings) -> Iterator[str]:
+    if findings.known:
+        yield "Known beside the images, and used"
+        yield from (f"  {value.sentence}" for value in findings.known)
 
 
 def _survival(findings: ReportedFindings) -> Iterator[str]:

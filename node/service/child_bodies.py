@@ -38,6 +38,7 @@ def worker(config: NodeConfig, device: str, name: str, beat: ctypes.c_double, re
     end_unquoted()
     stop = stop_on_signals()
     end_with_parent()
+    from survnode.node.state.site_table import site_table_of
     from survnode.node.work.pipeline import Pipeline
     from survnode.node.work.worker import Shift, Workplace, work
 
@@ -48,6 +49,7 @@ def worker(config: NodeConfig, device: str, name: str, beat: ctypes.c_double, re
             device,
             config.model.encoder_weights,
             config.model.lungmask_weights,
+            site_table_of(config.lookup),
         )
         database = outlast(lambda: Database(config.database_path), f"{name} start", stop.wait)
     except (ModelError, NodeError) as refusal:

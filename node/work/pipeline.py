@@ -9,6 +9,7 @@ import torch
 from pydicom import Dataset
 
 from survnode.model.checkpoint import load_checkpoint
+from survnode.model.covariates import KnownValues
 from survnode.model.ct.preprocess import SliceStack, lungs_on_source_grid
 from survnode.model.ct.volume import Mask, Volume, load_volume
 from survnode.model.errors import Reason, SeriesUnsuitable
@@ -21,6 +22,8 @@ from survnode.node.results.identity import Layout, ResultRun
 from survnode.node.results.inspection.inspection import inspect
 from survnode.node.results.summary import analysed_summary, not_analysed_summary
 from survnode.node.roles import ResultRole
+from survnode.node.state.site_table import SiteTable
+from survnode.node.work.header_values import header_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +69,11 @@ class Pipeline:
         device: str = "cpu",
         encoder_weights: Path | None = None,
         lungmask_weights: Path | None = None,
+        site: SiteTable | None = None,
     ) -> None:
         devices(device)
         self.predictor = Predictor(load_checkpoint(checkpoint), device, encoder_weights, lungmask_weights)
-        self.layout, self._device = layout, device
+        self.layout, self._device, self.site = layout, device, site
 
     def analyse(self, datasets: Sequence[Dataset], run: ResultRun) -> AnalysisOutcome:
         """Results of one CT series; a series that cannot be analysed gets its reasoned report.
@@ -84,7 +88,7 @@ class Pipeline:
         try:
             volume = load_volume(datasets)
             stack = self.predictor.preprocess(volume)
-            prediction = self.predictor.predict_stack(stack, volume.images)
+            prediction = self.predictor.predict_stack(stack, volume.images, self.sources_of(datasets[0]))
         except SeriesUnsuitable as refusal:
             return self.refuse(datasets, refusal.reason, refusal.detail, run)
         except torch.AcceleratorError as error:
@@ -95,6 +99,18 @@ class Pipeline:
         summary = analysed_summary(prediction, volume, source, objects, run)
         inspect(objects, source, summary)
         return AnalysisOutcome(objects, summary, analysis)
+
+    def sources_of(self, ds: Dataset) -> list[KnownValues]:
+        """What is known of a patient beside the image: by the site's table, then by the CT's header.
+
+        Raises
+        ------
+        SiteTableFailed
+        """
+        covariates = self.predictor.card.covariates
+        if not covariates:
+            return []
+        return [*([self.site.known_of(ds)] if self.site else []), header_values(ds, covariates)]
 
     def refuse(self, datasets: Sequence[Dataset], reason: Reason, detail: str, run: ResultRun) -> AnalysisOutcome:
         """The "not analysed" report on the images ``datasets``, pixels not needed.

@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from survnode.model.covariates import Covariate, CovariateKind, CovariateValue, columns_of, covariate_row
+from survnode.model.covariates import (
+    Covariate,
+    CovariateKind,
+    CovariateValue,
+    KnownValues,
+    columns_of,
+    covariate_row,
+    gathered,
+)
 
 AGE = Covariate(name="age", kind=CovariateKind.NUMBER, unit="years").distributed(["60", "70", None, "80"])
 STAGE = Covariate(name="stage", kind=CovariateKind.CATEGORY, levels=("I", "II")).distributed(["I", "II", "I", "NA"])
@@ -23,8 +31,17 @@ def test_what_is_no_number_is_missing(word: str | None) -> None:
 
 def test_level_that_no_training_patient_had_is_missing_and_said() -> None:
     assert all(map(math.isnan, STAGE.row("IV")))
-    said = CovariateValue(STAGE, STAGE.parsed("IV"), "the site's table", given="IV").sentence
-    assert said == "stage: missing: 'IV' is no value that the model knows."
+    (found,) = gathered((STAGE,), [KnownValues("the site's table", {"stage": "IV"})])
+    assert found.sentence == "stage: missing: what the site's table says is no value that the model knows."
+
+
+def test_first_source_that_has_a_value_is_taken_and_another_unit_is_no_value() -> None:
+    header, table = KnownValues("the CT's header", {"age": ""}), KnownValues("the table", {"age [years]": "64"})
+    months = KnownValues("the old table", {"age [months]": "768"})
+    (age,) = gathered((AGE,), [header, months, table])
+    assert (age.value, age.source) == (64.0, "the table")
+    (none,) = gathered((AGE,), [header, months])
+    assert none.sentence == "age [years]: missing: the old table has it in months, the model wants years."
 
 
 def test_distribution_is_that_of_the_known_values() -> None:

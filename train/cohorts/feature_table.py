@@ -12,7 +12,6 @@ What it is, is found from its cells, or declared in a file beside the table, ``f
 
 import hashlib
 import json
-import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from survnode.model.covariates import MISSING_WORDS, Covariate, CovariateKind, covariate_row, number_of
+from survnode.model.covariates import MISSING_WORDS, Covariate, CovariateKind, covariate_row, number_of, title_of
 from survnode.train.cohorts.clinical import TableRow, read_rows
 from survnode.train.cohorts.errors import FeatureTableRefused, TableFault
 
 MOST_LEVELS = 20  # a category with more is free text, or an identity
-_WITH_UNIT = re.compile(r"(?P<name>.*\S)\s*\[(?P<unit>[^\]]*)\]$")
 
 
 class _Declared(BaseModel):
@@ -105,7 +103,7 @@ def read_features(
     header, rows = read_rows(path)
     id_column = id_column if id_column in header else next(iter(header), "")
     declared, faults = _declarations(path)
-    wanted = {name: _title(name) for name in header if name != id_column}
+    wanted = {name: title_of(name) for name in header if name != id_column}
     named = only or [it.name for it in known]
     if named:
         wanted = {column: title for column, title in wanted.items() if title[0] in named}
@@ -148,12 +146,6 @@ def _in_order(covariates: Sequence[Covariate], known: Sequence[Covariate]) -> tu
 
 def _names(wanted: Mapping[str, tuple[str, str]]) -> set[str]:
     return {name for name, _ in wanted.values()}
-
-
-def _title(column: str) -> tuple[str, str]:
-    """Name and unit of a column: ``hb [g/dl]``."""
-    found = _WITH_UNIT.fullmatch(column)
-    return (found["name"], found["unit"].strip()) if found else (column, "")
 
 
 def _cell(text: str, decimal: str) -> str:
