@@ -54,7 +54,9 @@ def test_table_is_read_anew_for_each_study(tmp_path: Path) -> None:
 
 
 def test_row_of_a_database_is_found_by_accession_number(tmp_path: Path) -> None:
-    config = LookupConfig(database=database(tmp_path), table="labs", key="AccessionNumber", key_column="accession")
+    config = LookupConfig(
+        database=database(tmp_path), table="labs", key=SiteKey.ACCESSION_NUMBER, key_column="accession"
+    )
     table = site_table_of(config)
     assert table is not None
     assert table.known_of(study()).values == {"accession": "A-1", "hb": "12.5", "stage": "II"}
@@ -84,4 +86,3 @@ def test_configuration_names_one_place(values: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="needs"):
         LookupConfig.model_validate(values)
     assert site_table_of(None) is None
-    assert SiteKey.PATIENT_ID == "PatientID"
