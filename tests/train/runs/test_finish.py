@@ -25,7 +25,7 @@ def test_run_writes_every_table_and_figure(whole: Run) -> None:
     assert cif == pytest.approx(whole.predictions.cif, rel=1e-6)
     assert (np.diff(cif) >= 0).all()
     metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics["pooled"]["metrics"]["ctd"]["value"] == whole.evaluation.metrics["ctd"].value
+    assert metrics["evaluation"]["metrics"]["ctd"]["value"] == whole.evaluation.metrics["ctd"].value
     assert [fold["patients"]["test"] for fold in metrics["folds"]] == [4, 4]
     events = [json.loads(line)["event"] for line in (out / "log.jsonl").read_text().splitlines()]
     assert events == ["started", *["epoch"] * 3, "fold", *["epoch"] * 3, "fold", "measured"]
