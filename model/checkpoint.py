@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from survnode.model.certainty import LowerBound, Recalibration
 from survnode.model.covariates import Covariate
 from survnode.model.ct.coverage import CoverageLimits, coverage_limits
 from survnode.model.ct.lungs import LungMethod
@@ -102,6 +103,8 @@ class Card(_Part):
     members : M, heads that are averaged over one shared backbone
     metrics : measured figures by name, with their intervals
     cohort_survival : see `ModelIdentity`
+    recalibration : of each member, from patients who did not train it; kept, and not applied to any prediction
+    lower_bound : from patients whom no fold saw that predicted them
     seen : whom the model learned from, and whom the models saw that it started from; None: not recorded
     covariates : what the model takes beside the image, and how it was distributed in training; None: nothing
 
@@ -125,6 +128,8 @@ class Card(_Part):
     limits: Limits
     seen: tuple[SeenPatients, ...] | None = None
     covariates: tuple[Covariate, ...] | None = None
+    recalibration: tuple[Recalibration, ...] | None = None
+    lower_bound: LowerBound | None = None
     intended_use: str
     licence: str
     demonstration: bool = False

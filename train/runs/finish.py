@@ -15,6 +15,7 @@ from survnode.train.fit.files import write_whole
 from survnode.train.measure.evaluate import Evaluation, evaluate
 from survnode.train.measure.truth import TruthComparison, compare_with_truth
 from survnode.train.recipe import Intensity
+from survnode.train.runs.certainty import Certainty, certainty_of, words_of
 from survnode.train.runs.material import Material, mean_prediction, member_predictions
 from survnode.train.runs.model_card import model_card
 from survnode.train.runs.plan import RunPlan
@@ -38,6 +39,7 @@ class Run:
     material : cohort (without whom preprocessing refused) and caches
     predictions : of each patient by the fold that tested them, or of another cohort's by all folds
     truth : where phantoms were measured that no fold had
+    certainty : None where a fold of an earlier format has no recalibration
     """
 
     plan: RunPlan
@@ -47,6 +49,7 @@ class Run:
     predictions: Predictions
     evaluation: Evaluation
     truth: TruthComparison | None
+    certainty: Certainty | None
 
 
 def finish(plan: RunPlan, material: Material, results: tuple[FoldResult, ...], unseen: Material | None) -> Run:
@@ -65,7 +68,8 @@ def finish(plan: RunPlan, material: Material, results: tuple[FoldResult, ...], u
     )
     write_tables(out, predictions, cohort, measured.slices)
     truth = _truth(plan, measured, predictions) if unseen else None
-    finished = Run(plan, material, folds, results, predictions, evaluation, truth)
+    certainty = _certainty(plan, measured, folds, predictions, evaluation)
+    finished = Run(plan, material, folds, results, predictions, evaluation, truth, certainty)
     if material.recipe.intensity is not Intensity.FOLD:  # otherwise each fold has a preprocessing of its own
         _write_ensemble(finished)
     card = model_card(
@@ -77,6 +81,8 @@ def finish(plan: RunPlan, material: Material, results: tuple[FoldResult, ...], u
         exclusions=material.cohort.exclusions,
         unseen=None if unseen is None else cohort.name,
     )
+    if certainty is not None:
+        card = "\n".join((card, *words_of(certainty), ""))
     write_whole(out / "model.md", card.encode())
     write_whole(out / "metrics.json", (json.dumps(_metrics(finished), indent=2) + "\n").encode())
     return finished
@@ -84,6 +90,17 @@ def finish(plan: RunPlan, material: Material, results: tuple[FoldResult, ...], u
 
 def _members(plan: RunPlan, folds: Sequence[Fold]) -> tuple[Tensors, ...]:
     return tuple(load_checkpoint(plan.folder(fold)).members[0] for fold in folds)
+
+
+def _certainty(
+    plan: RunPlan, measured: Material, folds: Sequence[Fold], predictions: Predictions, evaluation: Evaluation
+) -> Certainty | None:
+    kept = [read_card(plan.folder(fold)).recalibration for fold in folds]
+    maps = [it for recalibration in kept for it in recalibration or ()]
+    if len(maps) < len(folds):
+        return None
+    members = () if predictions.fold is not None else _members(plan, folds)
+    return certainty_of(plan, measured, predictions, members, maps, evaluation)
 
 
 def _seen(plan: RunPlan, folds: Sequence[Fold]) -> tuple[SeenPatients, ...] | None:
@@ -126,7 +143,10 @@ def _metrics(finished: Run) -> dict[str, JsonValue]:
         for result, ctd in zip(finished.results, tested, strict=True)
     ]
     truth: dict[str, JsonValue] = {} if finished.truth is None else {"truth": finished.truth.model_dump(mode="json")}
-    return {**evaluation_json(finished.evaluation), "folds": by_fold, **truth}
+    sure: dict[str, JsonValue] = {}
+    if finished.certainty is not None:
+        sure["certainty"] = finished.certainty.model_dump(mode="json")
+    return {**evaluation_json(finished.evaluation), **sure, "folds": by_fold, **truth}
 
 
 def _write_ensemble(finished: Run) -> None:
@@ -145,6 +165,8 @@ def _write_ensemble(finished: Run) -> None:
         covariates=None if material.table is None else material.table.distributed(material.cohort.ids),
         seen=_seen(plan, folds),
         spreads=np.ptp(survival, axis=0).tolist(),
+        recalibration=None if finished.certainty is None else finished.certainty.recalibration,
+        lower_bound=None if finished.certainty is None else finished.certainty.lower_bound,
     )
     save_checkpoint(plan.out, seal(learned, material.recipe, material.cohort), members)
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
+from survnode.model.certainty import Recalibration
 from survnode.model.checkpoint import save_checkpoint
 from survnode.model.seen import SeenPatients, merge_members
 from survnode.train.cohorts.folds import Fold
 from survnode.train.fit.loop import Epoch, Predicted, Trainer
 from survnode.train.fit.networks import initial, new_net, start_from, start_weights
+from survnode.train.measure.certainty import recalibration
 from survnode.train.measure.figures import concordance_of
 from survnode.train.runs.material import Material, inputs_of
 from survnode.train.runs.overlap import seen_by_initial, seen_in
@@ -63,9 +65,15 @@ def _fit(material: Material, fold: Fold, folder: Path, after_epoch: AfterEpoch) 
         lung_heights_mm=material.lung_heights_mm(material.cohort.of(fold.train)),
         covariates=None if material.table is None else material.table.distributed(fold.train),
         seen=_seen(material, fold),
+        recalibration=(_recalibration(material, fold, trainer),),
     )
     save_checkpoint(folder, seal(learned, recipe, material.cohort), (state,))
     return result
+
+
+def _recalibration(material: Material, fold: Fold, trainer: Trainer) -> Recalibration:
+    rows, outcomes = material.rows(fold.validation), material.outcomes
+    return recalibration(trainer.predict(rows).cif, outcomes.time_months[rows], outcomes.event[rows])
 
 
 def _seen(material: Material, fold: Fold) -> tuple[SeenPatients, ...] | None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
+from survnode.model.certainty import LowerBound, Recalibration
 from survnode.model.checkpoint import Backbone, Card, CohortSummary, Lungs, limits_of
 from survnode.model.covariates import Covariate
 from survnode.model.seen import SeenPatients
@@ -35,6 +36,8 @@ class Learned:
     seen : records of whom it has seen; None where a model that it started from has none
     covariates : what stands beside the image, with its distribution in these patients
     spreads : of these patients, how far apart the members of an ensemble lie; see `Limits`
+    recalibration : of each member
+    lower_bound : of an ensemble
     """
 
     name: str
@@ -46,6 +49,8 @@ class Learned:
     seen: tuple[SeenPatients, ...] | None
     spreads: Sequence[float] = ()
     covariates: tuple[Covariate, ...] | None = None
+    recalibration: tuple[Recalibration, ...] | None = None
+    lower_bound: LowerBound | None = None
 
 
 def seal(learned: Learned, recipe: Recipe, cohort: Cohort) -> Card:
@@ -68,6 +73,8 @@ def seal(learned: Learned, recipe: Recipe, cohort: Cohort) -> Card:
         cohort_survival=_percentiles(learned.survival),
         seen=learned.seen,
         covariates=learned.covariates,
+        recalibration=learned.recalibration,
+        lower_bound=learned.lower_bound,
         limits=limits_of(learned.lung_heights_mm, learned.spreads),
         intended_use=OF_PHANTOMS if cohort.computed else INTENDED_USE,
         licence="Apache-2.0" if cohort.computed else "as the cohort's",
