@@ -2,8 +2,8 @@
 
 The bound follows Candes, Lei and Ren (JRSS B 85:24, 2023): a bound from the model's own curve, moved until as many
 patients as promised lived to it. Theirs, and Gui et al.'s with cut-offs by patient (2024), need the time of censoring
-of everybody, also of those who died. A cohort has it of the censored only, so deaths before the bound are weighted by the
-inverse of the share not yet censored at them, as in the successors for right-censored data (Farina et al., 2025;
+of everybody, also of those who died. A cohort has it of the censored only, so deaths before the bound are weighted by
+the inverse of the share not yet censored at them, as in the successors for right-censored data (Farina et al., 2025;
 Sesia and Svetnik, 2025). It is exact in the limit, if censoring does not depend on the risk; that is not checked.
 """
 

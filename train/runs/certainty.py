@@ -16,8 +16,8 @@ from survnode.train.runs.results import Predictions
 
 COEFFICIENTS = ("calibration_slope", "calibration_intercept")
 NOT_APPLIED = (
-    "The figures above and every prediction are those before recalibration: the maps stand in the checkpoint, and nothing"
-    " applies them unasked."
+    "The figures above and every prediction are those before recalibration: the maps stand in the checkpoint, and"
+    " nothing applies them unasked."
 )
 GROUPS = 10  # of patients whom all folds predicted: the coverage of each is that of the bound from the others
 
