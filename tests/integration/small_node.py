@@ -85,9 +85,17 @@ class SmallNode:
 
     def finish(self) -> None:
         """Judge what was received, do what there is to do, and send it."""
-        Assembly(self.database, self.store.folder, "2.25.1", 3.0, self._routes).assemble_due(time.time())
+        self.judge()
         if jobs.counts(self.database)[JobState.QUEUED]:
             self._work()
+        self.send()
+
+    def judge(self) -> None:
+        """Make a job of each study that is due."""
+        Assembly(self.database, self.store.folder, "2.25.1", 3.0, self._routes).assemble_due(time.time())
+
+    def send(self) -> None:
+        """Send what is due."""
         Outbox(self.database, self.folder / "results").deliver_due(PACS, self._send)
 
     def close(self) -> None:
