@@ -22,6 +22,8 @@ from survnode.node.state.study_summaries import read_study
 from survnode.node.state.summaries import ComparedSeries
 from survnode.node.state.tables import instances, other_series, studies
 
+from .conftest import plans
+
 STUDY = Study("1.1", "P1", False, 1.0, 2.0, 60.0, 7, StudyState.RECEIVING)
 CHECK = Check("1.1", "pacs", 7, CheckState.WHOLE, 60.0, received=2, series=(ExpectedSeries("1.1.1", 2),))
 
@@ -34,6 +36,13 @@ def _study_of_two_images(database: Database) -> None:
     with database.transaction() as connection:
         connection.execute(insert(studies).values(row_of(STUDY)))
         connection.execute(insert(instances), [row_of(it) for it in (image, other, gone)])
+
+
+def test_the_studies_that_are_due_are_found_by_an_index(database: Database) -> None:
+    with plans(database) as steps, database.reading() as connection:
+        assert check_rows.due_studies(connection, 60.0) == [STUDY]
+        assert check_rows.unchecked_studies(connection, 60.0) == [STUDY]
+    assert [step for step in steps if step.startswith("SCAN")] == []
 
 
 def record(database: Database, check: Check) -> None:

@@ -5,6 +5,8 @@ from survnode.node.state import job_rows
 from survnode.node.state.database import Database
 from survnode.node.state.records import Job, JobState
 
+from .conftest import plans
+
 AddJob = Callable[..., int]
 
 
@@ -25,6 +27,16 @@ def test_a_job_is_not_due_while_another_of_its_study_runs(database: Database, ad
         due = job_rows.oldest_due_job(connection, 10.0)
     assert due is not None
     assert due.id == other
+
+
+def test_what_is_asked_at_each_turn_is_found_by_an_index(database: Database) -> None:
+    """However many jobs there were: the queue is asked twice a second, and each start asks for what ran."""
+    with plans(database) as steps, database.reading() as connection:
+        job_rows.oldest_due_job(connection, 10.0)
+        job_rows.running_jobs(connection)
+        job_rows.jobs_of_study(connection, "1.1")
+    assert steps
+    assert [step for step in steps if step.startswith("SCAN")] == []
 
 
 def test_only_the_newest_claim_is_written(database: Database, add_job: AddJob) -> None:
