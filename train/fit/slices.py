@@ -84,6 +84,11 @@ class SliceCache:
         with safe_open(self.path(patient), framework="numpy") as file:
             return float(file.metadata()["lung_height_mm"])
 
+    def count(self, patient: Patient) -> int:
+        """How many slices the same patients have."""
+        with safe_open(self.path(patient), framework="numpy") as file:
+            return int(file.get_slice("hu").get_shape()[0])
+
     def lung_volume_ml(self, patient: Patient) -> float:
         """Of the same patients."""
         with safe_open(self.path(patient), framework="numpy") as file:

@@ -25,6 +25,7 @@ from survnode.train.cohorts.exclusions import write_exclusions
 from survnode.train.cohorts.folds import Fold, Role, make_folds, make_holdouts, write_folds
 from survnode.train.fit.features import encoder_of
 from survnode.train.fit.loop import Epoch
+from survnode.train.fit.memory import free_bytes, process_bytes, processes_that_fit
 from survnode.train.fit.networks import initial
 from survnode.train.journal import EPOCH, MEASURED, PROGRESS, WARNING, Journal, RunListener, unheard
 from survnode.train.runs.baselines import compare_baselines
@@ -148,8 +149,30 @@ def _fit(material: Material, folds: Sequence[Fold], plan: RunPlan, listener: Run
         return result
 
     tasks = [(material, fold, plan.folder(fold)) for fold in folds]
-    results = [heard(result) for result in each(_fit_fold, tasks, plan.workers, partial(_report_epoch, listener))]
+    workers = _workers(material, len(folds), plan, listener)
+    results = [heard(result) for result in each(_fit_fold, tasks, workers, partial(_report_epoch, listener))]
     return tuple(sorted(results, key=lambda result: result.fold.number))
+
+
+def _workers(material: Material, folds: int, plan: RunPlan, listener: RunListener) -> int:
+    """As many processes as were asked for and fit into memory; says so where these are fewer."""
+    wanted = min(plan.workers, folds)
+    if plan.device != "cpu":
+        return wanted
+    slices = max(material.slices.count(patient) for patient in material.cohort.patients)
+    each_bytes, free = process_bytes(material.recipe, len(material.cohort.patients), slices), free_bytes()
+    fitting = processes_that_fit(wanted, each_bytes, free)
+    if free is not None and fitting * each_bytes > free:
+        sentence = f"may end for want of memory: it needs about {_gib(each_bytes)}, and {_gib(free)} are free"
+        listener(WARNING, sentence=f"A process that fits a fold {sentence}. A smaller fitting.batch needs less.")
+    elif fitting < wanted:
+        sentence = f"{fitting} at a time instead of {wanted}: each needs about {_gib(each_bytes)} of memory"
+        listener(WARNING, sentence=f"Folds are fitted {sentence}, and {_gib(free or 0)} are free.")
+    return fitting
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GiB"
 
 
 def _fit_fold(report: Report, material: Material, fold: Fold, folder: Path) -> FoldResult:

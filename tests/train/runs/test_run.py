@@ -181,3 +181,18 @@ def test_faulty_table_is_refused_with_every_fault(tree: Path, caches: Path, tmp_
     assert "row 3, column 'deadstatus.event'" in str(result.exception)
     assert "rows 2, 5" in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_folds_that_do_not_fit_into_memory_together_are_fitted_one_by_one_and_it_is_said(
+    cohort: Cohort, caches: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(run_module, "free_bytes", lambda: 3 << 29)  # 1.5 GiB
+    two = replace(plan(tmp_path / "out", caches), workers=2)
+    run(
+        cohort,
+        two,
+        listener=lambda event, **fields: told.append(str(fields["sentence"])) if event == "warning" else None,
+    )
+    (sentence,) = told
+    assert sentence.startswith("Folds are fitted 1 at a time instead of 2: each needs about 1.0 GiB of memory")
