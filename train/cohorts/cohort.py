@@ -50,7 +50,7 @@ class Patient(Protocol):
 
 
 @dataclass(frozen=True)
-class Known:
+class PatientFacts:
     """What is known of a patient without a look at the CT.
 
     Parameters
@@ -90,7 +90,7 @@ class DicomPatient:
     paths: tuple[Path, ...]
     key: str
     passed_over: tuple[tuple[str, str], ...] = ()
-    known: Known = Known()
+    known: PatientFacts = PatientFacts()
     deidentified: bool = False
 
     def volume(self) -> Volume:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from survnode.model.ct.selection import SeriesChoice, compare
 from survnode.train.cohorts.clinical import PatientOutcome, Reading, age_in, read_clinical, stage_in
-from survnode.train.cohorts.cohort import Cohort, DicomPatient, Known
+from survnode.train.cohorts.cohort import Cohort, DicomPatient, PatientFacts
 from survnode.train.cohorts.description import TableDescription
 from survnode.train.cohorts.dicom_tree import Progress, TreeSeries, index_tree
 from survnode.train.cohorts.errors import CohortIncomplete, TableFault
@@ -155,7 +155,7 @@ def _patient(
         key=source.series.key,
         passed_over=source.passed_over,
         deidentified=described.deidentified,
-        known=Known(
+        known=PatientFacts(
             age=age_in(outcome.cells, described.columns),
             stage=stage_in(outcome.cells, described.columns),
             drawings=tuple(path for series in drawings for path in series.paths),

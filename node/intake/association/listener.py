@@ -19,7 +19,6 @@ from survnode.node import errors
 from survnode.node.contexts import WATCHDOG_AE_TITLE
 from survnode.node.intake.association.acceptor import AbortReason
 from survnode.node.intake.association.no_request import NoRequestReports, OnNoRequest
-from survnode.node.intake.association.proposal import MAX_REQUEST_BYTES
 from survnode.node.intake.association.waiting import READ_BYTES, Stage, Waiting, end_writing, first_of_the_crowd
 from survnode.node.state.records import AssociationEnd
 from survnode.node.tls import RenewedTLS, ServerTLS, reason_of
@@ -32,7 +31,6 @@ LINGER_S = 2.0  # for the peer to take the last PDU and to close (ARTIM, PS3.8 9
 
 NOT_ACCEPTED_S = 0.1  # before the next try
 
-_ASSOCIATE_RQ = 0x01
 _TLS_HANDSHAKE = 0x16  # the first byte of a ClientHello's record (RFC 8446 5.1)
 
 OnRequest = Callable[[socket.socket, str, bytes, bytes], None]  # connection, address, the request, what came after it
@@ -256,12 +254,9 @@ class Listener:
 
     def _read_request(self, waiting: Waiting) -> None:
         length = waiting.request_bytes
-        if waiting.received[0] != _ASSOCIATE_RQ or (length or 0) > MAX_REQUEST_BYTES:
-            self._report(
-                waiting.address,
-                AssociationEnd.NO_REQUEST,
-                "What came is not a request for an association, or is too long.",
-            )
+        if waiting.is_no_request:
+            words = "What came is not a request for an association, or is too long."
+            self._report(waiting.address, AssociationEnd.NO_REQUEST, words)
             self._abort(waiting)
         elif length is not None and len(waiting.received) >= length:
             self._forget(waiting)

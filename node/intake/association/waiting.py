@@ -8,9 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 
+from survnode.node.intake.association.proposal import MAX_REQUEST_BYTES
+
 READ_BYTES = 64 * 1024
 
 _HEADER_BYTES = 6
+_ASSOCIATE_RQ = 0x01
 
 
 class Stage(Enum):
@@ -42,6 +45,11 @@ class Waiting:
         if self.is_over:
             return socket.socket.recv(self.connection, READ_BYTES)
         return self.connection.recv(READ_BYTES)
+
+    @property
+    def is_no_request(self) -> bool:
+        """Whether what has come, a byte at least, begins something else, or too long a request."""
+        return self.received[0] != _ASSOCIATE_RQ or (self.request_bytes or 0) > MAX_REQUEST_BYTES
 
     @property
     def request_bytes(self) -> int | None:

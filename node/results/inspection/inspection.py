@@ -30,7 +30,7 @@ VALIDATED_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT",
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class Referable:
     """What the objects may refer to.
 
     Parameters
@@ -68,7 +68,7 @@ def inspect(objects: Sequence[ResultObject], source: SourceStudy, summary: Mappi
     with disable_value_validation(), warnings.catch_warnings():  # pydicom's warnings quote values
         warnings.simplefilter("ignore")
         inspected = tuple(_decoded(item) for item in objects)
-        known = Known(source, inspected)
+        known = Referable(source, inspected)
         faults = [fault for item in inspected for rule in RULES for fault in rule(item, known)]
         faults += [fault for rule in SET_RULES for fault in rule(known)]
         if not faults:  # only whole objects can be compared
@@ -89,7 +89,7 @@ def _place(ds: Dataset) -> tuple[str, str, int]:
 # Rules of one object
 
 
-def has_what_its_class_requires(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
+def has_what_its_class_requires(item: InspectedObject, _: Referable) -> Iterator[ObjectFault]:
     """Type 1: present and not empty. Type 2: present."""
     sop_class = str(item.ds.get("SOPClassUID"))
     if sop_class not in TYPE_1:
@@ -102,7 +102,7 @@ def has_what_its_class_requires(item: InspectedObject, _: Known) -> Iterator[Obj
             yield item.fault(keyword, "must be present, even if empty")
 
 
-def has_the_values_that_never_differ(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
+def has_the_values_that_never_differ(item: InspectedObject, _: Referable) -> Iterator[ObjectFault]:
     """No identity in pixels, for research, complete and unverified."""
     expected = {"ContentQualification": "RESEARCH", "Manufacturer": OWN_MANUFACTURER, "SpecificCharacterSet": UNICODE}
     expected |= FIXED.get(str(item.ds.get("SOPClassUID")), {})
@@ -117,7 +117,7 @@ def has_the_values_that_never_differ(item: InspectedObject, _: Known) -> Iterato
         yield item.fault("VerifyingObserverSequence", "must be absent: nobody verified it")
 
 
-def has_valid_values(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
+def has_valid_values(item: InspectedObject, _: Referable) -> Iterator[ObjectFault]:
     """Every value fits its VR; among them every UID. Identifiers alone may be longer: see `subject.IDENTIFIERS`."""
     for element in item.ds.iterall():
         if element.tag.is_private:
@@ -139,7 +139,7 @@ def _is_valid(element: DataElement) -> bool:
     return True
 
 
-def is_about_the_sources_patient(item: InspectedObject, known: Known) -> Iterator[ObjectFault]:
+def is_about_the_sources_patient(item: InspectedObject, known: Referable) -> Iterator[ObjectFault]:
     """Patient and study are the source's, as they were sanitised."""
     for element in known.source.subject.attributes:
         if str(item.ds.get(element.keyword) or "") != str(element.value or ""):
@@ -149,7 +149,7 @@ def is_about_the_sources_patient(item: InspectedObject, known: Known) -> Iterato
             yield item.fault(keyword, "is not in the source")
 
 
-def refers_to_what_exists(item: InspectedObject, known: Known) -> Iterator[ObjectFault]:
+def refers_to_what_exists(item: InspectedObject, known: Referable) -> Iterator[ObjectFault]:
     """Every reference resolves: to a received instance, or to an object of the same set."""
     targets = {**known.received, **known.made}
     for reference in references(item.ds):
@@ -164,7 +164,7 @@ def refers_to_what_exists(item: InspectedObject, known: Known) -> Iterator[Objec
             yield item.fault("ReferencedFrameNumber", "refers to a frame that does not exist")
 
 
-def lists_its_evidence(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
+def lists_its_evidence(item: InspectedObject, _: Referable) -> Iterator[ObjectFault]:
     """What a document's content refers to stands in its evidence."""
     if "CurrentRequestedProcedureEvidenceSequence" not in item.ds:
         return
@@ -179,7 +179,7 @@ def lists_its_evidence(item: InspectedObject, _: Known) -> Iterator[ObjectFault]
         yield item.fault("CurrentRequestedProcedureEvidenceSequence", "names another study")
 
 
-def is_separate(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
+def is_separate(item: InspectedObject, _: Referable) -> Iterator[ObjectFault]:
     """Every container's continuity is SEPARATE, or viewers drop its labels."""
     containers = [content for content in (item.ds, *content_items(item.ds)) if content.get("ValueType") == "CONTAINER"]
     if any(container.get("ContinuityOfContent") != "SEPARATE" for container in containers):
@@ -189,7 +189,7 @@ def is_separate(item: InspectedObject, _: Known) -> Iterator[ObjectFault]:
 # Rules of the whole set
 
 
-def no_object_twice(known: Known) -> Iterator[ObjectFault]:
+def no_object_twice(known: Referable) -> Iterator[ObjectFault]:
     """Each SOP Instance UID names one object, and none of the source's."""
     seen = set(known.received)
     for item in known.objects:
@@ -199,7 +199,7 @@ def no_object_twice(known: Known) -> Iterator[ObjectFault]:
         seen.add(uid)
 
 
-def each_role_a_series(known: Known) -> Iterator[ObjectFault]:
+def each_role_a_series(known: Referable) -> Iterator[ObjectFault]:
     """A series holds the objects of one role under one number, and none of the source's."""
     owners: dict[str, tuple[object, ...]] = {series: () for _, series, _ in known.received.values()}
     numbers: dict[object, ResultRole] = {}
@@ -211,7 +211,7 @@ def each_role_a_series(known: Known) -> Iterator[ObjectFault]:
             yield item.fault("SeriesNumber", "is the number of another role's series")
 
 
-RULES: tuple[Callable[[InspectedObject, Known], Iterator[ObjectFault]], ...] = (
+RULES: tuple[Callable[[InspectedObject, Referable], Iterator[ObjectFault]], ...] = (
     has_what_its_class_requires,
     has_the_values_that_never_differ,
     has_valid_values,
@@ -220,4 +220,4 @@ RULES: tuple[Callable[[InspectedObject, Known], Iterator[ObjectFault]], ...] = (
     lists_its_evidence,
     is_separate,
 )
-SET_RULES: tuple[Callable[[Known], Iterator[ObjectFault]], ...] = (no_object_twice, each_role_a_series)
+SET_RULES: tuple[Callable[[Referable], Iterator[ObjectFault]], ...] = (no_object_twice, each_role_a_series)

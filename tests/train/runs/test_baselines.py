@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from survnode.model.timegrid import TimeGrid
-from survnode.train.cohorts.cohort import DicomPatient, Known
+from survnode.train.cohorts.cohort import DicomPatient, PatientFacts
 from survnode.train.cohorts.tumour import TumourSize
 from survnode.train.measure.concordance import concordance_td
 from survnode.train.runs import known as known_module
@@ -22,7 +22,7 @@ def by_name(compared: list[Compared]) -> dict[Baseline, Compared]:
     return {it.name: it for it in compared}
 
 
-def knowing(whole: Run, out: Path, known: list[Known]) -> Run:
+def knowing(whole: Run, out: Path, known: list[PatientFacts]) -> Run:
     """The run in another folder, of patients of whom this is known."""
     cohort = whole.material.cohort
     assert all(isinstance(patient, DicomPatient) for patient in cohort.patients)
@@ -56,7 +56,7 @@ def test_a_run_has_the_lungs_volume_and_the_pooled_features_and_says_what_is_abs
 
 def test_an_age_that_decides_is_found(whole: Run, tmp_path: Path) -> None:
     order = np.argsort(np.argsort(whole.material.cohort.time_months))
-    known = [Known(age=90.0 - rank, stage="I") for rank in order.tolist()]
+    known = [PatientFacts(age=90.0 - rank, stage="I") for rank in order.tolist()]
     found = by_name(compare_baselines(knowing(whole, tmp_path, known)))[Baseline.AGE_AND_STAGE]
     assert found.patients == 8
     assert found.evaluation is not None
@@ -87,7 +87,7 @@ def test_a_drawn_tumour_is_measured_once_and_kept(whole: Run, tmp_path: Path, mo
         return TumourSize(float(next(sizes)), 10.0)
 
     monkeypatch.setattr(known_module, "drawn_tumour", measured)
-    known = [Known(drawings=(drawing,), tumour="gtv")] * 7 + [Known()]
+    known = [PatientFacts(drawings=(drawing,), tumour="gtv")] * 7 + [PatientFacts()]
     material = replace(knowing(whole, tmp_path, known).material, caches=tmp_path)
     volume = known_values(Baseline.TUMOUR_VOLUME, material)
     assert volume.values is not None

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from survnode.node.intake.association.proposal import MAX_REQUEST_BYTES
 from survnode.node.intake.association.waiting import Stage, Waiting, end_writing, first_of_the_crowd
 
 Pair = tuple[socket.socket, socket.socket]
@@ -24,6 +25,20 @@ def test_the_length_of_a_request_is_known_once_its_header_has_come(
 ) -> None:
     waiting = Waiting(pair[0], "192.0.2.7", 0.0, Stage.REQUEST, bytearray(received))
     assert waiting.request_bytes == length
+
+
+@pytest.mark.parametrize(
+    ("received", "wrong"),
+    [
+        (b"\1", False),
+        (b"G", True),
+        (b"\1" + bytes(5), False),
+        (b"\1\0" + MAX_REQUEST_BYTES.to_bytes(4, "big"), True),  # the header counts too
+        (b"\1\0" + (MAX_REQUEST_BYTES - 6).to_bytes(4, "big"), False),
+    ],
+)
+def test_what_begins_otherwise_or_is_too_long_is_no_request(pair: Pair, received: bytes, wrong: bool) -> None:
+    assert Waiting(pair[0], "", 0.0, Stage.REQUEST, bytearray(received)).is_no_request == wrong
 
 
 def test_only_a_connection_that_waits_for_its_end_is_over(pair: Pair) -> None:
