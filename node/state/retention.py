@@ -9,7 +9,7 @@ new model it is analysed. If only some of its images come again it is shown as P
 not CT, where it is kept, goes with its study's CT.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import rmtree
 
@@ -34,6 +34,8 @@ from survnode.node.state.tables import associations, deliveries, instances, jobs
 
 UNSETTLED = (DeliveryState.WAITING, DeliveryState.RECALLED)
 ENDED = (JobState.FINISHED, JobState.SUPERSEDED)  # a failed or quarantined job still needs its images
+
+JOBS_AT_ONCE = 200  # whose objects are in memory together
 
 SETTLED = (StudyState.ASSEMBLED, StudyState.IGNORED)
 
@@ -103,11 +105,18 @@ def delete_reports(database: Database, results_folder: Path, *, now: float, rete
 
     These are the reports, and what was made of them since: reports in other classes, and notes of withdrawal.
     """
+    return sum(
+        _delete_reports_of(database, results_folder, numbers, ended_before=now - retention_s)
+        for numbers in _batches_of_homes(results_folder)
+    )
+
+
+def _delete_reports_of(database: Database, results_folder: Path, numbers: Sequence[int], *, ended_before: float) -> int:
     with database.reading() as connection:
         old = (
             select(jobs.c.id)
             .join(studies, studies.c.study_instance_uid == jobs.c.study_instance_uid)
-            .where(studies.c.state == StudyState.DELETED, jobs.c.ended_at <= now - retention_s)
+            .where(jobs.c.id.in_(numbers), studies.c.state == StudyState.DELETED, jobs.c.ended_at <= ended_before)
         )
         objects = fetch(connection, RecordedObject, select(results).where(results.c.job_id.in_(old)))
         sent = fetch(connection, Delivery, select(deliveries).where(deliveries.c.job_id.in_(old)))
@@ -125,6 +134,13 @@ def delete_associations(database: Database, *, now: float, retention_s: float) -
     old = associations.c.ended_at <= now - retention_s
     with database.transaction() as connection:
         return connection.execute(delete(associations).where(old)).rowcount
+
+
+def _batches_of_homes(results_folder: Path) -> Iterator[Sequence[int]]:
+    """The numbers of the jobs that have a folder still, some at a time: most of all that ever were have none."""
+    numbers = sorted(int(home.name) for home in results_folder.iterdir() if home.name.isdigit())
+    for start in range(0, len(numbers), JOBS_AT_ONCE):
+        yield numbers[start : start + JOBS_AT_ONCE]
 
 
 def _remove_if_done(home: Path) -> None:

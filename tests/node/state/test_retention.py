@@ -34,6 +34,8 @@ from survnode.node.state.tables import jobs as job_table
 from survnode.node.state.tables import results as results_table
 from survnode.node.work import jobs
 
+from .conftest import plans
+
 MakeReceived = Callable[..., Received]
 
 HOME = "00000001"  # the folder of job 1
@@ -178,6 +180,9 @@ def test_what_was_made_of_a_report_later_goes_with_it_and_nothing_of_the_job_is_
         connection.execute(update(deliveries).where(deliveries.c.id == note).values(state=DeliveryState.SENT))
     assert delete_reports(database, results, now=9000.0, retention_s=5000) == 1
     assert list(results.iterdir()) == []
+    with plans(database) as steps:  # of the many that were deleted over the years no row is read again
+        assert delete_reports(database, results, now=9000.0, retention_s=5000) == 0
+    assert steps == []
 
 
 def add_later(
