@@ -31,6 +31,7 @@ def test_only_what_may_pass_by_itself_can_be_retried() -> None:
         "DestinationUnreachable",
         "AssociationRejected",
         "AuditNotSent",
+        "SiteTableFailed",
         "ContextsRejected",
     }
 
