@@ -132,7 +132,7 @@ class CovariateValue:
 
 
 @dataclass(frozen=True)
-class KnownValues:
+class GivenValues:
     """What one source says of a patient: text by column, whose title may hold a unit.
 
     Parameters
@@ -144,12 +144,12 @@ class KnownValues:
     values: Mapping[str, str]
 
 
-def gathered(covariates: Sequence[Covariate], sources: Sequence[KnownValues]) -> tuple[CovariateValue, ...]:
+def gathered(covariates: Sequence[Covariate], sources: Sequence[GivenValues]) -> tuple[CovariateValue, ...]:
     """The value of each covariate, from the first source that has one; no text of a source is repeated in words."""
     return tuple(_found(it, sources) for it in covariates)
 
 
-def _found(covariate: Covariate, sources: Sequence[KnownValues]) -> CovariateValue:
+def _found(covariate: Covariate, sources: Sequence[GivenValues]) -> CovariateValue:
     fault = ""
     for source in sources:
         for column, text in source.values.items():

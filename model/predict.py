@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from survnode.model.checkpoint import Card, Checkpoint, Tensors
-from survnode.model.covariates import CovariateValue, KnownValues, columns_of, covariate_row, gathered
+from survnode.model.covariates import CovariateValue, GivenValues, columns_of, covariate_row, gathered
 from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import judge_coverage
 from survnode.model.ct.lungs import lung_segmenter
@@ -61,7 +61,7 @@ class Predictor:
             for net in _members(checkpoint, self.config, encoder_weights)
         ]
 
-    def predict(self, volume: Volume, sources: Sequence[KnownValues] = ()) -> Prediction:
+    def predict(self, volume: Volume, sources: Sequence[GivenValues] = ()) -> Prediction:
         """The survival curve of the patient in ``volume``.
 
         Raises
@@ -77,7 +77,7 @@ class Predictor:
 
     @torch.inference_mode()
     def predict_stack(
-        self, stack: SliceStack, images: tuple[SourceImage, ...], sources: Sequence[KnownValues] = ()
+        self, stack: SliceStack, images: tuple[SourceImage, ...], sources: Sequence[GivenValues] = ()
     ) -> Prediction:
         """The survival curve from preprocessed slices; ``images`` as in ``Volume.images``.
 
@@ -114,7 +114,7 @@ class Predictor:
             known=known,
         )
 
-    def _known(self, sources: Sequence[KnownValues]) -> tuple[CovariateValue, ...]:
+    def _known(self, sources: Sequence[GivenValues]) -> tuple[CovariateValue, ...]:
         known = gathered(self.card.covariates or (), sources)
         if self.config.needs_beside and all(it.value is None for it in known):
             raise SeriesUnsuitable(Reason.NOTHING_KNOWN, f"It needs {', '.join(it.covariate.titled for it in known)}.")

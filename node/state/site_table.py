@@ -13,7 +13,7 @@ from pydicom import Dataset
 from sqlalchemy import Engine, MetaData, NullPool, Table, create_engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from survnode.model.covariates import KnownValues, title_of
+from survnode.model.covariates import GivenValues, title_of
 from survnode.node.config.sections import LookupConfig, SiteKey
 from survnode.node.errors import SiteTableFailed
 
@@ -47,7 +47,7 @@ class SiteTable:
         """The column that is searched."""
         return self.key_column or str(self.key)
 
-    def known_of(self, ds: Dataset) -> KnownValues:
+    def known_of(self, ds: Dataset) -> GivenValues:
         """The row of the study that ``ds`` belongs to; nothing where there is none, or more than one.
 
         Raises
@@ -57,7 +57,7 @@ class SiteTable:
         """
         wanted = str(ds.get(str(self.key), "") or "").strip()
         rows = self._rows(wanted) if wanted else []
-        return KnownValues(self.name, rows[0] if len(rows) == 1 else {})
+        return GivenValues(self.name, rows[0] if len(rows) == 1 else {})
 
     def columns(self) -> tuple[str, ...]:
         """The names of its columns, without their units; raises as `known_of`."""

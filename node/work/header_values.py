@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 from pydicom import Dataset
 
-from survnode.model.covariates import Covariate, KnownValues
+from survnode.model.covariates import Covariate, GivenValues
 from survnode.node.results.source.values import clean
 
 HEADER = "the CT's header"
@@ -19,10 +19,10 @@ YEARS_OF = {"D": 1 / DAYS_PER_YEAR, "W": 7 / DAYS_PER_YEAR, "M": 1 / 12, "Y": 1.
 SEXES = {"M": ("m", "male"), "F": ("f", "female")}
 
 
-def header_values(ds: Dataset, covariates: Sequence[Covariate]) -> KnownValues:
+def header_values(ds: Dataset, covariates: Sequence[Covariate]) -> GivenValues:
     """What ``ds`` says of these covariates; of one whose name or unit is another's, nothing."""
     values = {it.name: _value(ds, it) for it in covariates}
-    return KnownValues(HEADER, {name: text for name, text in values.items() if text})
+    return GivenValues(HEADER, {name: text for name, text in values.items() if text})
 
 
 def _value(ds: Dataset, covariate: Covariate) -> str:

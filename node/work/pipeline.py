@@ -9,7 +9,7 @@ import torch
 from pydicom import Dataset
 
 from survnode.model.checkpoint import load_checkpoint
-from survnode.model.covariates import KnownValues
+from survnode.model.covariates import GivenValues
 from survnode.model.ct.preprocess import SliceStack, lungs_on_source_grid
 from survnode.model.ct.volume import Mask, Volume, load_volume
 from survnode.model.errors import Reason, SeriesUnsuitable
@@ -100,7 +100,7 @@ class Pipeline:
         inspect(objects, source, summary)
         return AnalysisOutcome(objects, summary, analysis)
 
-    def sources_of(self, ds: Dataset) -> list[KnownValues]:
+    def sources_of(self, ds: Dataset) -> list[GivenValues]:
         """What is known of a patient beside the image: by the site's table, then by the CT's header.
 
         Raises

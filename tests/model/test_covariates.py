@@ -9,7 +9,7 @@ from survnode.model.covariates import (
     Covariate,
     CovariateKind,
     CovariateValue,
-    KnownValues,
+    GivenValues,
     columns_of,
     covariate_row,
     gathered,
@@ -31,13 +31,13 @@ def test_what_is_no_number_is_missing(word: str | None) -> None:
 
 def test_level_that_no_training_patient_had_is_missing_and_said() -> None:
     assert all(map(math.isnan, STAGE.row("IV")))
-    (found,) = gathered((STAGE,), [KnownValues("the site's table", {"stage": "IV"})])
+    (found,) = gathered((STAGE,), [GivenValues("the site's table", {"stage": "IV"})])
     assert found.sentence == "stage: missing: what the site's table says is no value that the model knows."
 
 
 def test_first_source_that_has_a_value_is_taken_and_another_unit_is_no_value() -> None:
-    header, table = KnownValues("the CT's header", {"age": ""}), KnownValues("the table", {"age [years]": "64"})
-    months = KnownValues("the old table", {"age [months]": "768"})
+    header, table = GivenValues("the CT's header", {"age": ""}), GivenValues("the table", {"age [years]": "64"})
+    months = GivenValues("the old table", {"age [months]": "768"})
     (age,) = gathered((AGE,), [header, months, table])
     assert (age.value, age.source) == (64.0, "the table")
     (none,) = gathered((AGE,), [header, months])

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from survnode.train.cohorts.description import CohortDescription
     from survnode.train.cohorts.feature_table import FeatureTable
     from survnode.train.paper.bench import Bench
-    from survnode.train.paper.experiments import Experiment, Known, Population
+    from survnode.train.paper.experiments import BesideImage, Experiment, Population
 
 app = typer.Typer(
     help="The paper's questions as named experiments, and their report.",
@@ -193,21 +193,23 @@ def _cohorts(
     return cohorts, {}
 
 
-def _tables(first: "CohortDescription", features: Path | None) -> "dict[Known, FeatureTable | str]":
+def _tables(first: "CohortDescription", features: Path | None) -> "dict[BesideImage, FeatureTable | str]":
     """What is known beside the image; a table of features must be right, a clinical one may have its reasons."""
     from survnode.train.cohorts.description import TableDescription
     from survnode.train.cohorts.feature_table import read_features
     from survnode.train.errors import TrainError
-    from survnode.train.paper.experiments import Known
+    from survnode.train.paper.experiments import BesideImage
 
-    tables: dict[Known, FeatureTable | str] = {}
+    tables: dict[BesideImage, FeatureTable | str] = {}
     if features is not None:
-        tables[Known.FEATURES] = read_features(features)
+        tables[BesideImage.FEATURES] = read_features(features)
     if isinstance(first, TableDescription) and first.clinical is not None and first.clinical_variables:
         try:
-            tables[Known.CLINICAL] = read_features(first.clinical, first.columns.patient_id, first.clinical_variables)
+            tables[BesideImage.CLINICAL] = read_features(
+                first.clinical, first.columns.patient_id, first.clinical_variables
+            )
         except TrainError as error:
-            tables[Known.CLINICAL] = str(error)
+            tables[BesideImage.CLINICAL] = str(error)
     return tables
 
 

@@ -34,7 +34,7 @@ from survnode.train.fit.files import write_whole
 from survnode.train.fit.slices import SliceCache
 from survnode.train.journal import RunListener, unheard
 from survnode.train.measure.resampling import RESAMPLES
-from survnode.train.paper.experiments import Known, Population, Start, System, experiments, with_settings_of
+from survnode.train.paper.experiments import BesideImage, Population, Start, System, experiments, with_settings_of
 from survnode.train.paper.results import read_run
 from survnode.train.paper.tables import Findings
 from survnode.train.presets import with_table
@@ -47,8 +47,8 @@ from survnode.train.runs.run import run
 
 OUTCOME = ("id", "time_months", "event", "died_within_two_years", "key")  # what is kept of a patient
 NO_TABLE = {
-    Known.CLINICAL: "The cohort's file names no clinical_variables among the columns of its table.",
-    Known.FEATURES: "There is no table of features: name one with --features.",
+    BesideImage.CLINICAL: "The cohort's file names no clinical_variables among the columns of its table.",
+    BesideImage.FEATURES: "There is no table of features: name one with --features.",
 }
 NOTHING_MISSING: Mapping[Population, str] = MappingProxyType({})
 # What a row says instead of a number; anything else is a defect and ends the command.
@@ -75,7 +75,7 @@ class Bench:
     workers: int = os.cpu_count() or 1
     device: str = "cpu"
     resamples: int = RESAMPLES
-    tables: Mapping[Known, FeatureTable | str] = field(default_factory=dict)
+    tables: Mapping[BesideImage, FeatureTable | str] = field(default_factory=dict)
     allow_overlap: bool = False
 
     @property
@@ -91,7 +91,7 @@ class Bench:
         """Whether the system has run."""
         return (self.folder(system) / "metrics.json").exists()
 
-    def table(self, known: Known) -> FeatureTable:
+    def table(self, known: BesideImage) -> FeatureTable:
         """What is known of the patients beside their image."""
         table = self.tables.get(known, NO_TABLE[known])
         if isinstance(table, str):

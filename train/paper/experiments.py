@@ -32,7 +32,7 @@ class Population(StrEnum):
     SECOND = "second"  # the small one: CLARO
 
 
-class Known(StrEnum):
+class BesideImage(StrEnum):
     """What is known of patients beside their image."""
 
     CLINICAL = "clinical"  # the columns of the cohort's own table that its file names
@@ -66,7 +66,7 @@ class System:
     strategy: str = STRATEGIES[Freezing.TRUNK]
     cohort: Population = Population.FIRST
     start: Start = Start.PRETRAINED
-    beside: Known | None = None
+    beside: BesideImage | None = None
     sees_image: bool = True
     repeat: int = 0
     note: str = ""
@@ -131,7 +131,7 @@ HEAD_TITLES = {
     HeadName.PC_HAZARD: "piecewise constant hazard",
     HeadName.COX: "Cox (DeepSurv)",
 }
-TABLE_TITLES = {Known.CLINICAL: "Clinical variables", Known.FEATURES: "Table of features"}
+TABLE_TITLES = {BesideImage.CLINICAL: "Clinical variables", BesideImage.FEATURES: "Table of features"}
 SHARED_SETTINGS = ("deephit", "n_bins", "feature_scale", "feature_dropout", "slice_dropout")
 TRANSFERS = (
     ("claro-transfer", "From the first cohort", Start.TRANSFER),
@@ -170,7 +170,7 @@ def beside_systems(reference: System) -> tuple[System, ...]:
     """What is known beside the image alone, and with the image."""
     alone = tuple(
         replace(reference, name=f"{known}-alone", title=TABLE_TITLES[known], beside=known, sees_image=False)
-        for known in Known
+        for known in BesideImage
     )
     joined = tuple(
         replace(
@@ -179,7 +179,7 @@ def beside_systems(reference: System) -> tuple[System, ...]:
             title=f"{reference.title}, with {TABLE_TITLES[known].lower()}",
             beside=known,
         )
-        for known in Known
+        for known in BesideImage
     )
     return alone + joined
 

@@ -35,7 +35,7 @@ from survnode.train.paper.bench import (
     run_systems,
     slices_of,
 )
-from survnode.train.paper.experiments import Known, Population, System, experiments, needed
+from survnode.train.paper.experiments import BesideImage, Population, System, experiments, needed
 from survnode.train.paper.report import write_report
 from survnode.train.presets import PRESETS, Preset
 from survnode.train.recipe import Recipe
@@ -148,16 +148,16 @@ def test_what_stands_beside_the_image_is_trained_alone_and_with_it_where_it_is_k
         (Covariate(name="age", kind=CovariateKind.NUMBER),),
         {who: {"age": f"{60 + row}"} for row, who in enumerate(cohort.ids)},
     )
-    bench = replace(tiny_bench(tmp_path, 32), tables={Known.FEATURES: table})
+    bench = replace(tiny_bench(tmp_path, 32), tables={BesideImage.FEATURES: table})
     fill_slices(bench, cohort, 2)
     systems = PAPER["q7-beside-the-image"].systems
     reasons = run_systems(bench, systems, {Population.FIRST: cohort})
-    assert set(reasons) == {system.name for system in systems if system.beside is Known.CLINICAL}
+    assert set(reasons) == {system.name for system in systems if system.beside is BesideImage.CLINICAL}
     assert all("clinical_variables" in reason for reason in reasons.values())
-    networks = {one.name: bench.plan(one).recipe.network for one in systems if one.beside is Known.FEATURES}
+    networks = {one.name: bench.plan(one).recipe.network for one in systems if one.beside is BesideImage.FEATURES}
     assert [getattr(network, "sees_image", None) for network in networks.values()] == [False, True]
-    assert all(bench.finished(one) for one in systems if one.beside is not Known.CLINICAL)
-    other = replace(bench, tables={Known.FEATURES: FeatureTable(table.covariates, {})})
+    assert all(bench.finished(one) for one in systems if one.beside is not BesideImage.CLINICAL)
+    other = replace(bench, tables={BesideImage.FEATURES: FeatureTable(table.covariates, {})})
     with pytest.raises(RunDiffers, match="features table"):
         run_systems(other, [], {})
 
