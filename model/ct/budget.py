@@ -30,6 +30,7 @@ _CHUNK_BYTES = 1 << 20
 _ALLOWANCE_BYTES = 1 << 16  # for what a compressed frame holds besides pixels
 
 _JP2, _CODESTREAM = b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"  # a JP2 file, and the JPEG 2000 image in it
+_SCAN, _FILL = 0xFFDA, 0xFFFF  # ISO 10918-1 B.1.1
 _SIZ = 0xFF51  # JPEG 2000 (ISO 15444-1 A.5.1)
 _FRAME_HEADERS = {0xFFF7, *range(0xFFC0, 0xFFD0)} - {0xFFC4, 0xFFC8, 0xFFCC}  # JPEG-LS; JPEG without DHT, JPG, DAC
 
@@ -54,16 +55,19 @@ def bytes_as_read(path: Path) -> int:
     Raises
     ------
     SeriesUnsuitable
-        It inflates to more than `MAX_INFLATED_BYTES`.
+        It inflates to more than `MAX_INFLATED_BYTES`, or cannot be inflated.
     """
     with path.open("rb") as file:
         if _transfer_syntax(file) != DeflatedExplicitVRLittleEndian:
             return path.stat().st_size
         size = 0
-        for part in _inflated(file):
-            size += part
-            if size > MAX_INFLATED_BYTES:
-                raise _too_large(f"A file inflates to more than {MAX_INFLATED_BYTES >> 20} MiB.")
+        try:
+            for part in _inflated(file):
+                size += part
+                if size > MAX_INFLATED_BYTES:
+                    raise _too_large(f"A file inflates to more than {MAX_INFLATED_BYTES >> 20} MiB.")
+        except zlib.error as error:
+            raise SeriesUnsuitable(Reason.UNREADABLE_PIXELS, "A deflated file cannot be inflated.") from error
         return size
 
 
@@ -137,22 +141,37 @@ def check_compressed(ds: Dataset) -> None:
 
 
 def size_of_compressed(frame: bytes) -> tuple[int, int] | None:
-    """Rows and columns of a JPEG, JPEG-LS or JPEG 2000 image by its own header; None if it has none."""
+    """Rows and columns of a JPEG, JPEG-LS or JPEG 2000 image by its own header; None if it has none.
+
+    Of JPEG and JPEG-LS the whole header must be there, marker by marker up to its scan (ISO 10918-1 B.1.1): where
+    another byte stands in place of one, GDCM ends the process.
+    """
     if frame.startswith(_JP2) and frame.count(_CODESTREAM) == 1:  # against PS3.5 8.2.4, but written all the same
         frame = frame[frame.index(_CODESTREAM) :]
-    at = 2  # behind the marker that begins it
-    while at + 4 <= len(frame):
-        marker, length = int.from_bytes(frame[at : at + 2]), int.from_bytes(frame[at + 2 : at + 4])
-        body = frame[at + 4 : at + 2 + length]
+    size = None
+    for marker, body in _segments(frame):
         if marker == _SIZ:
             right, bottom, left, top = (int.from_bytes(body[place : place + 4]) for place in (2, 6, 10, 14))
             return bottom - top, right - left
         if marker in _FRAME_HEADERS:
-            return int.from_bytes(body[1:3]), int.from_bytes(body[3:5])
-        if marker < 0xFF00 or length < 2:
-            return None
-        at += 2 + length
+            size = int.from_bytes(body[1:3]), int.from_bytes(body[3:5])
+        if marker == _SCAN:
+            return size
     return None
+
+
+def _segments(frame: bytes) -> Iterator[tuple[int, bytes]]:
+    """Marker and content of each segment behind the first marker, as far as one follows the other."""
+    at = 2
+    while at + 4 <= len(frame):
+        marker, length = int.from_bytes(frame[at : at + 2]), int.from_bytes(frame[at + 2 : at + 4])
+        if marker == _FILL:
+            at += 1
+        elif marker < 0xFF00 or length < 2:
+            return
+        else:
+            yield marker, frame[at + 4 : at + 2 + length]
+            at += 2 + length
 
 
 def _compressed_frames(ds: Dataset) -> Iterator[bytes]:

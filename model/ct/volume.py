@@ -108,7 +108,7 @@ def decode(datasets: Iterable[Dataset], arrangement: Arrangement) -> Volume:
     hu = np.empty((len(arrangement.frames), *shape), np.float32)
     for ds in datasets:
         for number, pixels in enumerate(_decoded(ds), start=1):
-            index = place.get((str(ds.SOPInstanceUID), number if "NumberOfFrames" in ds else None))
+            index = place.get((str(ds.get("SOPInstanceUID")), number if "NumberOfFrames" in ds else None))
             if index is not None:
                 hu[index] = arrangement.upright(_to_hu(pixels, arrangement.frames[index]))
     return Volume(hu, arrangement.spacing_mm, arrangement.images, arrangement.directions, arrangement.origin_mm)

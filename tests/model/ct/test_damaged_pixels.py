@@ -147,9 +147,17 @@ def compressed(folder: Path, syntax: UID) -> tuple[bytes, int]:
     return content, start + 12 if start > 0 else meta_end
 
 
+class Images(dict[UID, tuple[bytes, int]]):
+    """An image in each transfer syntax, and where its pixels begin."""
+
+    def __repr__(self) -> str:
+        """Short: Hypothesis shows it."""
+        return "images"
+
+
 @pytest.fixture(scope="module")
-def images(folder: Path) -> dict[UID, tuple[bytes, int]]:
-    return {syntax: compressed(folder, syntax) for syntax in SYNTAXES}
+def images(folder: Path) -> Images:
+    return Images({syntax: compressed(folder, syntax) for syntax in SYNTAXES})
 
 
 @pytest.fixture(scope="module")
@@ -160,25 +168,27 @@ def reader(folder: Path) -> Iterator[Reader]:
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.keyword)
-def test_the_images_are_read_while_they_are_whole(
-    images: dict[UID, tuple[bytes, int]], reader: Reader, syntax: UID
-) -> None:
+def test_the_images_are_read_while_they_are_whole(images: Images, reader: Reader, syntax: UID) -> None:
     assert reader.read(images[syntax][0]).startswith("decoded")
 
 
-def test_a_jpeg_2000_header_that_ends_a_process_in_gdcm_is_refused(
-    images: dict[UID, tuple[bytes, int]], reader: Reader
-) -> None:
+def test_a_jpeg_2000_header_that_ends_a_process_in_gdcm_is_refused(images: Images, reader: Reader) -> None:
     content, _ = images[JPEG2000Lossless]
     at = content.index(b"\xff\x4f\xff\x51") + 33  # in the offset of the tiles (ISO 15444-1 A.5.1)
     junk = bytes.fromhex("f6c8a20ae57f16cb23276fa2ff12900d182c63d347df07ae31db538294")
     assert reader.read(content[:at] + junk + content[at + len(junk) :]) == "refused UNREADABLE_PIXELS"
 
 
+def test_a_jpeg_header_that_ends_a_process_in_gdcm_is_refused(images: Images, reader: Reader) -> None:
+    content, _ = images[JPEGLosslessSV1]
+    at = content.index(b"\xff\xc3") + 13  # behind the frame header: a marker, of which the rest is cut out
+    assert reader.read(content[: at + 1] + content[at + 5 :]) == "refused UNREADABLE_PIXELS"
+
+
 @fuzzed(150)
 @given(syntax=st.sampled_from(SYNTAXES), faults=FAULTS)
 def test_damaged_pixels_are_decoded_or_refused(
-    images: dict[UID, tuple[bytes, int]], reader: Reader, syntax: UID, faults: list[Fault]
+    images: Images, reader: Reader, syntax: UID, faults: list[Fault]
 ) -> None:
     content, start = images[syntax]
     assert reader.read(damaged(content, faults, start)).split()[0] in ("decoded", "refused")
