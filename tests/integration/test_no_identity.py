@@ -56,7 +56,8 @@ def copies(paths: list[Path], folder: Path, study: str, **attributes: object) ->
 
 @pytest.fixture(scope="module")
 def phantom(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return write_dicom(make_phantom(3), tmp_path_factory.mktemp("phantom"))
+    phantom = make_phantom(3, shape=(100, 128, 128), spacing_mm=(3.0, 3.2, 3.2))
+    return write_dicom(phantom, tmp_path_factory.mktemp("phantom"))
 
 
 @pytest.fixture(scope="module")
