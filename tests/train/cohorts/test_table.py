@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
+from survnode.model.ct.budget import read_file
 from survnode.model.errors import Reason
 from survnode.train.cohorts import dicom_tree, judged
 from survnode.train.cohorts.clinical import Columns, MonthRule, Reading
@@ -134,17 +135,17 @@ def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     before = load(tmp_path, ["A,1,1,"])
     opened = []
 
-    def reading(path: str, **how: Any) -> Dataset:
+    def reading(path: Path, **how: Any) -> Dataset:
         opened.append(path)
-        return dcmread(path, **how)
+        return read_file(path, **how)
 
-    monkeypatch.setattr(dicom_tree, "dcmread", reading)
+    monkeypatch.setattr(dicom_tree, "read_file", reading)
     monkeypatch.setattr(judged, "read_headers", lambda _: pytest.fail("judged again"))
     assert load(tmp_path, ["A,1,1,"]) == before
     assert opened == []
     os.utime(paths[0], (1, 1))
     assert load(tmp_path, ["A,1,1,"]) == before
-    assert opened == [str(paths[0])]
+    assert opened == [paths[0]]
 
 
 def test_key_and_hash_change_with_a_lost_file(tmp_path: Path) -> None:
