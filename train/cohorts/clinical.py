@@ -71,7 +71,7 @@ class Columns(BaseModel):
     ----------
     patient_id, time, event : names in the header
     unit : of the time
-    age, stage : for the figures of who is known without the CT; None: the table has none
+    age, stage, sex, histology : for what is known without the CT, and for subgroups; None: the table has none
     died, alive : how the event is written, in small letters; numbers as integers
     missing : how an unknown value is written, in small letters, besides an empty cell
     """
@@ -84,6 +84,8 @@ class Columns(BaseModel):
     unit: TimeUnit = TimeUnit.DAYS
     age: str | None = None
     stage: str | None = None
+    sex: str | None = None
+    histology: str | None = None
     died: frozenset[str] = frozenset({"1", "true", "yes", "dead", "died", "deceased"})
     alive: frozenset[str] = frozenset({"0", "false", "no", "alive", "censored"})
     missing: frozenset[str] = frozenset({"na", "n/a", "nan", "null", "none"})
@@ -133,8 +135,13 @@ def age_in(cells: Mapping[str, str], columns: Columns) -> float | None:
 
 def stage_in(cells: Mapping[str, str], columns: Columns) -> str:
     """The stage in a row, in capital letters; empty where it is missing."""
-    text = cells.get(columns.stage or "", "")
-    return "" if _is_missing(text, columns) else text.upper()
+    return word_in(cells, columns.stage, columns).upper()
+
+
+def word_in(cells: Mapping[str, str], column: str | None, columns: Columns) -> str:
+    """What a row says in a column, in small letters; empty where it is missing."""
+    text = cells.get(column or "", "")
+    return "" if _is_missing(text, columns) else text.lower()
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class PatientFacts:
     ----------
     age : years; None where it is missing
     stage : in capital letters; empty where it is missing
+    sex, histology : in small letters; empty where they are missing
     drawings : files that may hold contours of the tumour
     tumour : see `survnode.train.cohorts.tumour.drawn_tumour`
     """
@@ -65,6 +66,8 @@ class PatientFacts:
     stage: str = ""
     drawings: tuple[Path, ...] = ()
     tumour: str = ""
+    sex: str = ""
+    histology: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from survnode.model.ct.selection import SeriesChoice, compare
-from survnode.train.cohorts.clinical import PatientOutcome, Reading, age_in, read_clinical, stage_in
+from survnode.train.cohorts.clinical import PatientOutcome, Reading, age_in, read_clinical, stage_in, word_in
 from survnode.train.cohorts.cohort import Cohort, DicomPatient, PatientFacts
 from survnode.train.cohorts.description import TableDescription
 from survnode.train.cohorts.dicom_tree import Progress, TreeSeries, index_tree
@@ -160,6 +160,8 @@ def _patient(
             stage=stage_in(outcome.cells, described.columns),
             drawings=tuple(path for series in drawings for path in series.paths),
             tumour=described.tumour,
+            sex=word_in(outcome.cells, described.columns.sex, described.columns),
+            histology=word_in(outcome.cells, described.columns.histology, described.columns),
         ),
     )
 

@@ -27,6 +27,7 @@ from survnode.train.runs.material import Material, fill_features, mean_predictio
 from survnode.train.runs.overlap import identity, mark_or_refuse, overlap_with
 from survnode.train.runs.plan import RunPlan
 from survnode.train.runs.results import Predictions, evaluation_json, write_tables
+from survnode.train.runs.subgroups import write_subgroups
 
 CROSS_VALIDATED = "--cross-validated measures each patient by the members that never saw them."
 
@@ -183,6 +184,7 @@ def _write(plan: RunPlan, material: Material, predictions: Predictions, card: Ca
     )
     write_exclusions(out / "exclusions.csv", cohort.exclusions, cohort.warned)
     write_tables(out, predictions, cohort, material.slices)
+    write_subgroups(out, plan, cohort, predictions)
     model = {"name": card.name, "version": card.version, "device_uid": card.device_uid}
     metrics = {
         "model": model,

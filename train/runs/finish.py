@@ -28,6 +28,7 @@ from survnode.train.runs.results import (
     write_tables,
 )
 from survnode.train.runs.sealing import Learned, rounded, seal
+from survnode.train.runs.subgroups import write_subgroups
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,7 @@ def finish(plan: RunPlan, material: Material, results: tuple[FoldResult, ...], u
         remark=material.remark,
     )
     write_tables(out, predictions, cohort, measured.slices)
+    write_subgroups(out, plan, cohort, predictions)
     truth = _truth(plan, measured, predictions) if unseen else None
     certainty = _certainty(plan, measured, folds, predictions, evaluation)
     finished = Run(plan, material, folds, results, predictions, evaluation, truth, certainty)

@@ -10,6 +10,7 @@ interrupted one comes to the same figures as one that was not.
     OUT/predictions.csv    who, outcome, month, cif       OUT/attention.csv    patient, fold, slice, image, attention
     OUT/metrics.json       `Evaluation`                  OUT/model.md         the model card
     OUT/baselines.csv      what is predicted without the network, on the same folds; baselines.json: how well
+    OUT/subgroups.csv      every figure by sex, stage..  OUT/net-benefit.csv  the decision curve at the horizon
     OUT/log.jsonl          what happened when            OUT/folds/K/         the checkpoint of fold K
     OUT/model.json, OUT/model.safetensors                the ensemble of all folds, a checkpoint: OUT itself is one
 """
