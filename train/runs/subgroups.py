@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from survnode.train.cohorts.cohort import Cohort, DicomPatient, PatientFacts, Patient
+from survnode.train.cohorts.cohort import Cohort, DicomPatient, Patient, PatientFacts
 from survnode.train.measure.benefit import net_benefits
 from survnode.train.measure.subgroups import SUBGROUP_FIGURES, subgroups
 from survnode.train.runs.plan import RunPlan
