@@ -34,6 +34,7 @@ from pydantic import JsonValue, ValidationError
 from survnode.model.covariates import columns_of
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Interpolation, Preprocessing, SliceFilter
+from survnode.model.fault_words import key_of, rule_of
 from survnode.model.net.beside import BesideConfig
 from survnode.model.net.deephit import DeepHitConfig
 from survnode.model.net.encoders import Freezing
@@ -212,7 +213,7 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        faults = sorted({f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()})
+        faults = sorted({f"{key_of(fault)}: {rule_of(fault)}" for fault in error.errors()})
         raise RecipeRefused("\n".join(["The settings are not possible:", *faults])) from error
 
 

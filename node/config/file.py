@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
+from survnode.model.fault_words import key_of, rule_of
 from survnode.node.config.rule import Rule
 from survnode.node.config.sections import NodeConfig
 from survnode.node.errors import ConfigurationRefused
@@ -88,41 +88,13 @@ def _unreached_rules(values: Mapping[str, object]) -> list[Fault]:
 def _faults(error: ValidationError) -> list[Fault]:
     return [
         Fault(
-            key=".".join(str(part) for part in fault["loc"] if part != "[key]") or "file",
+            key=key_of(fault),
             value="(absent)" if fault["type"] == "missing" else _shown(fault["input"]),
-            rule=_rule(fault),
+            rule=rule_of(fault),
         )
         for fault in error.errors(include_url=False)
         if not (fault["type"] == "too_short" and fault["input"])  # it is short of an item that is a fault of its own
     ]
-
-
-def _rule(fault: ErrorDetails) -> str:
-    """What is expected, in words that need no knowledge of the library that found the fault."""
-    if fault["type"] == "tuple_type" and isinstance(fault["input"], dict):
-        return f"must be a list: each of its tables begins with [[{fault['loc'][-1]}]]"
-    words = fault["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
-    return _RULES.get(fault["type"], words)
-
-
-_RULES = {
-    "extra_forbidden": "is not a key of this section",
-    "missing": "is required",
-    "too_short": "must have at least one item",
-    "string_type": "must be a text in quotes",
-    "tuple_type": "must be a list",
-    "path_type": "must be a path in quotes",
-    "model_type": "must be a table",
-    "dict_type": "must be a table",
-    "bool_type": "must be true or false",
-    "bool_parsing": "must be true or false",
-    "int_type": "must be a whole number",
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_type": "must be a number",
-    "float_parsing": "must be a number",
-    "ip_any_network": 'must be an address or a network, as in "192.0.2.0/24"',
-}
 
 
 def _shown(value: object) -> str:

@@ -5,10 +5,11 @@ A name stands for a file of this package: ``named/lung1.toml`` and its neighbour
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
+from survnode.model.fault_words import key_of, rule_of
 from survnode.train.cohorts.clinical import Columns, MonthRule
 from survnode.train.cohorts.errors import CohortIncomplete, DescriptionRefused
 from survnode.train.cohorts.pretreatment import Pretreatment, expression
@@ -149,12 +150,8 @@ def _complete(cohort: str, description: CohortDescription, beside: dict[str, Pat
     return described
 
 
-_RULES = {"extra_forbidden": "is not a key of this section", "missing": "is required"}
-
-
-def _fault(fault: Any) -> str:  # pydantic's ErrorDetails is typed by name only
-    where = ".".join(map(str, fault["loc"])) or "file"
-    rule = _RULES.get(fault["type"], fault["msg"].removeprefix("Value error, "))
+def _fault(fault: ErrorDetails) -> str:
+    where, rule = key_of(fault), rule_of(fault)
     plain = fault["type"] != "missing" and not isinstance(fault["input"], dict)
     value = fault["input"]
     shown = str(value) if isinstance(value, Path) else value

@@ -116,7 +116,7 @@ def test_phantoms_take_no_table_and_a_table_takes_no_phantoms(tmp_path: Path) ->
     with pytest.raises(DescriptionRefused, match="--clinical: phantoms need none"):
         describe("phantom", clinical=tmp_path / "table.csv")
     assert faults(tmp_path, 'name = "a"\nclinical = "t.csv"\n[phantoms]\npatients = 0\n') == (
-        "phantoms.patients = 0: Input should be greater than or equal to 1",
+        "phantoms.patients = 0: must be greater than or equal to 1",
         f"clinical = {str(tmp_path / 't.csv')!r}: is not a key of this section",
     )
 
