@@ -46,6 +46,7 @@ class TableDescription(CohortDescription):
     exclude_faulty : leave patients with a faulty row out instead of refusing the table
     pretreatment : which CT of a patient counts; None: any
     deidentified : take CT that lack what a de-identifier took, see `survnode.train.cohorts.deidentified`
+    nifti : the CT are no DICOM but NIfTI files in ``data``, each of this name with {id} for the patient
     tumour : regular expression, any case, of the regions (RTSTRUCT) or segments (SEG) that are the tumour
     """
 
@@ -57,6 +58,7 @@ class TableDescription(CohortDescription):
     exclude_faulty: bool = False
     pretreatment: Pretreatment | None = None
     deidentified: bool = False
+    nifti: str | None = Field(default=None, pattern=r"\{id\}")
     tumour: str = "gtv|tumou?r|neoplasm"
 
     @field_validator("tumour")

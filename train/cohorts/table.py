@@ -12,6 +12,7 @@ from survnode.train.cohorts.dicom_tree import Progress, TreeSeries, index_tree
 from survnode.train.cohorts.errors import CohortIncomplete, TableFault
 from survnode.train.cohorts.exclusions import Exclusion, ExclusionReason
 from survnode.train.cohorts.judged import judge_series
+from survnode.train.cohorts.nifti import read_nifti_cohort
 
 SeriesOfPatient = Mapping[str, Sequence[TreeSeries]]
 
@@ -44,6 +45,8 @@ def read_table(
     table = read_clinical(
         described.clinical, described.columns, others=_others(described), strict=not described.exclude_faulty
     )
+    if described.nifti is not None:
+        return read_nifti_cohort(described, table.outcomes, _faulty(table.faults), reading)
     tree = index_tree(described.data, index, progress=indexed)
     series, drawings = (_by_patient(tree.series, modalities) for modalities in (("CT",), ("RTSTRUCT", "SEG")))
     known = {outcome.patient_id for outcome in table.outcomes} | {fault.patient_id for fault in table.faults}
