@@ -67,7 +67,7 @@ def read_nifti_cohort(
             listed = described.exclusions[outcome.patient_id]
             exclusions.append(Exclusion(outcome.patient_id, ExclusionReason.LISTED, listed))
         elif not path.is_file():
-            exclusions.append(Exclusion(outcome.patient_id, ExclusionReason.NO_CT, "There is no NIfTI file of that name."))
+            exclusions.append(Exclusion(outcome.patient_id, ExclusionReason.NO_CT, "There is no NIfTI file."))
         else:
             patients.append(_patient(outcome, path, described, reading))
     return Cohort(described.name, tuple(patients), (*exclusions, *faulty))
