@@ -103,7 +103,7 @@ def read_features(
     header, rows = read_rows(path)
     id_column = id_column if id_column in header else next(iter(header), "")
     declared, faults = _declarations(path)
-    wanted = {name: title_of(name) for name in header if name != id_column}
+    wanted = {name: title_of(name) for name in header if name != id_column and title_of(name)[0]}
     named = only or [it.name for it in known]
     if named:
         wanted = {column: title for column, title in wanted.items() if title[0] in named}
@@ -114,7 +114,7 @@ def read_features(
     faults += [
         TableFault(None, name, "", "must be once in the header, and not empty")
         for name, count in Counter(header).items()
-        if count > 1 or not name
+        if count > 1 or not title_of(name)[0]
     ]
     faults += _faulty_patients(rows, id_column)
     columns = {column: [_cell(row.cells[column], row.decimal) for row in rows] for column in wanted}

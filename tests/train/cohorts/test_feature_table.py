@@ -37,6 +37,12 @@ def test_decimal_commas_of_a_table_with_semicolons(tmp_path: Path) -> None:
     np.testing.assert_array_equal(table.rows(["A", "B"]), [[12.5], [9.25]])
 
 
+@pytest.mark.parametrize("column", ["", " "])
+def test_a_column_without_a_name_is_a_fault(tmp_path: Path, column: str) -> None:
+    (fault,) = faults(written(tmp_path, f"PatientID,hb,{column}\nA,12.5,1\n"))
+    assert "must be once in the header, and not empty" in fault
+
+
 def test_a_declaration_makes_a_category_of_numbers(tmp_path: Path) -> None:
     declared = '[stage]\nkind = "category"\nlevels = ["1", "2", "3"]\n[hb]\nunit = "g/dl"\n'
     stage, hb = read_features(written(tmp_path, "id,stage,hb\nA,1,9\nB,3,8\n", declared)).covariates
