@@ -88,14 +88,17 @@ def test_the_report_of_a_part_says_why_it_has_no_number(pipeline: Pipeline, thor
     assert report.dataset.SeriesDescription == "AI not analysed v1 (research use only)"
 
 
+@pytest.fixture(scope="module")
+def healthy(pipeline: Pipeline, lung1_series: list[Path]) -> SliceStack:
+    """What the network sees of the whole lungs."""
+    return pipeline.predictor.preprocess(load_volume(read_series(lung1_series)))
+
+
 @pytest.mark.parametrize("side", [1, 2])
 def test_a_lung_of_lung1_001_that_is_white_is_said_in_report_and_curve_page_and_has_its_place_in_the_box(
-    side: int, pipeline: Pipeline, lung1_series: list[Path]
+    side: int, pipeline: Pipeline, lung1_series: list[Path], healthy: SliceStack
 ) -> None:
-    predictor = pipeline.predictor
-    datasets = read_series(lung1_series)
-    healthy = predictor.preprocess(load_volume(datasets))
-    whitened = filled(datasets, healthy, side, predictor.card.preprocessing)
+    whitened = filled(read_series(lung1_series), healthy, side, pipeline.predictor.card.preprocessing)
     outcome = pipeline.analyse(whitened, a_run())
     report = outcome.objects[0].dataset
     assert "One lung is missing, or is less than a third of the other." in texts(report)
@@ -105,7 +108,8 @@ def test_a_lung_of_lung1_001_that_is_white_is_said_in_report_and_curve_page_and_
         for item in section.get("ContentSequence", [])
         if item.ValueType == "CODE"
     }
-    box = predictor.preprocess(load_volume(whitened)).box
+    assert outcome.analysis is not None
+    box = outcome.analysis.stack.box
     shown = min(box.right, healthy.box.right) - max(box.left, healthy.box.left)
     assert shown >= 0.95 * (healthy.box.right - healthy.box.left)
 
