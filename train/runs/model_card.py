@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from survnode.model.net.network import NetworkConfig
 from survnode.train.cohorts.cohort import Cohort
 from survnode.train.cohorts.deidentified import WORDS
 from survnode.train.cohorts.exclusions import Exclusion
@@ -14,10 +15,11 @@ INTENDED_USE = "Research use only: not a medical device, and no basis for any de
 LIMITS = (
     "It saw one cohort. Other scanners, protocols, stages and treatments may change its figures: measure it on your own"
     " patients with `survnode evaluate` before you look at a single prediction.",
-    "It sees the CT alone: neither stage nor age, sex, histology or treatment.",
     "It predicts death of any cause within {horizon} months of the CT, and nothing later.",
     "Attention shows what the model weighed. It is no detection of a tumour.",
 )
+CT_ALONE = "It sees the CT alone: neither stage nor age, sex, histology or treatment."
+NAMED_COLUMNS = 12  # of a table of radiomics the others are counted; the checkpoint names all
 OF_FOLDS = (
     "The figures are of patients that the predicting fold never saw. The ensemble of all folds has no such patients in"
     " this cohort: for it they are an estimate."
@@ -53,7 +55,11 @@ def model_card(
             INTENDED_USE,
             "For research on prognosis from CT: to compare, to reproduce, to refute.",
         ],
-        ["## Limits", "", *(f"- {limit.format(horizon=evaluation.horizon_months)}" for limit in _limits(unseen))],
+        [
+            "## Limits",
+            "",
+            *(f"- {limit.format(horizon=evaluation.horizon_months)}" for limit in _limits(recipe, unseen)),
+        ],
     )
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -68,8 +74,28 @@ def _model(recipe: Recipe) -> Iterator[str]:
     yield "- the epoch with the best validation C-td was kept"
 
 
-def _limits(unseen: str | None) -> tuple[str, ...]:
-    return LIMITS if unseen is not None else (*LIMITS, OF_FOLDS)
+def _limits(recipe: Recipe, unseen: str | None) -> tuple[str, ...]:
+    limits = (*_seen_by(recipe), *LIMITS)
+    return limits if unseen is not None else (*limits, OF_FOLDS)
+
+
+def _seen_by(recipe: Recipe) -> Iterator[str]:
+    """What the model takes, and what its figures are of."""
+    network = recipe.network
+    if not isinstance(network, NetworkConfig) or network.beside is None:
+        yield CT_ALONE
+        return
+    columns = network.beside.columns
+    others = len(columns) - NAMED_COLUMNS
+    named = f"{', '.join(columns[:NAMED_COLUMNS])}{f' and {others} others' if others > 0 else ''}"
+    yield f"It takes {named} {'beside the CT' if network.sees_image else 'and does not see the CT'}, and nothing else."
+    if network.needs_beside:
+        yield "It says nothing of a patient of whom none of these values is known."
+    else:
+        yield (
+            "Its figures are of patients with their values as the table had them. Without the table they are others:"
+            " measure them with `survnode evaluate` and no `--features`."
+        )
 
 
 def _cohort(

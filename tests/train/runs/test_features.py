@@ -111,6 +111,7 @@ def test_checkpoint_describes_what_stands_beside_the_image(trained: Path) -> Non
     assert (age.unit, age.missing, age.percentiles[0], age.percentiles[-1]) == ("years", 0.125, 60, 66)
     assert stage.levels == ("I", "IV")
     assert fold.covariates[0].percentiles != age.percentiles  # of the fold's own training patients
+    assert "It takes age, stage=I, stage=IV beside the CT, and nothing else." in (trained / "model.md").read_text()
     members = load_checkpoint(trained).members
     assert not np.array_equal(members[0]["beside.mean"], members[1]["beside.mean"])  # scaled inside the fold
 
@@ -160,6 +161,10 @@ def test_table_alone_goes_the_whole_way_and_is_not_measured_without_it(
     assert result.exit_code == 0, result.output
     card = read_card(out)
     assert card.network["sees_image"] is False
+    words = (out / "model.md").read_text()
+    assert "It takes age, stage=I, stage=IV and does not see the CT, and nothing else." in words
+    assert "It sees the CT alone" not in words
+    assert "says nothing of a patient of whom none" in words
     with pytest.raises(CheckpointRefused, match="says nothing without a table"):
         table_for(card, None)
     with pytest.raises(CheckpointRefused, match="takes nothing beside the image"):
