@@ -55,11 +55,7 @@ def model_card(
             INTENDED_USE,
             "For research on prognosis from CT: to compare, to reproduce, to refute.",
         ],
-        [
-            "## Limits",
-            "",
-            *(f"- {limit.format(horizon=evaluation.horizon_months)}" for limit in _limits(recipe, unseen)),
-        ],
+        ["## Limits", "", *(f"- {limit}" for limit in _limits(recipe, unseen, evaluation.horizon_months))],
     )
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -74,8 +70,8 @@ def _model(recipe: Recipe) -> Iterator[str]:
     yield "- the epoch with the best validation C-td was kept"
 
 
-def _limits(recipe: Recipe, unseen: str | None) -> tuple[str, ...]:
-    limits = (*_seen_by(recipe), *LIMITS)
+def _limits(recipe: Recipe, unseen: str | None, horizon_months: int) -> tuple[str, ...]:
+    limits = (*_seen_by(recipe), *(limit.format(horizon=horizon_months) for limit in LIMITS))
     return limits if unseen is not None else (*limits, OF_FOLDS)
 
 

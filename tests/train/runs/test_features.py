@@ -161,10 +161,10 @@ def test_table_alone_goes_the_whole_way_and_is_not_measured_without_it(
     assert result.exit_code == 0, result.output
     card = read_card(out)
     assert card.network["sees_image"] is False
-    words = (out / "model.md").read_text()
-    assert "It takes age, stage=I, stage=IV and does not see the CT, and nothing else." in words
-    assert "It sees the CT alone" not in words
-    assert "says nothing of a patient of whom none" in words
+    told = (out / "model.md").read_text()
+    assert "It takes age, stage=I, stage=IV and does not see the CT, and nothing else." in told
+    assert "It sees the CT alone" not in told
+    assert "says nothing of a patient of whom none" in told
     with pytest.raises(CheckpointRefused, match="says nothing without a table"):
         table_for(card, None)
     with pytest.raises(CheckpointRefused, match="takes nothing beside the image"):
