@@ -26,6 +26,8 @@ SIZE = (1024, 512)  # width, height
 PANEL = 512
 TOP, BOTTOM = 60, 40  # strips above and below the anatomy
 ANATOMY = SIZE[1] - TOP - BOTTOM
+WARNING_SIZES = (14, 13, 12, 11)
+LEAST_LABEL = 80  # pixels for the words beside a warning: "CT ...5"
 MARGIN = 28  # left and right of all letters: viewers put their scroll bar there
 BAR_WIDTH = 12
 LABEL = 18  # height of a label at the end of the bar
@@ -98,24 +100,36 @@ def labels(item: RankedSlice, findings: ReportedFindings) -> Iterator[Label]:
     yield Label((right, first), RESEARCH_USE.upper(), SCREEN.warning, font(18, bold=True), "rm")
     yield Label(
         (MARGIN, second),
-        fitted(ascii_text(findings.series.label), font(15), _beside(warning)),
+        fitted(ascii_text(findings.series.label), font(15), _beside(warning, _warning_font(warning))),
         SCREEN.plain,
         font(15),
         "lm",
     )
     if warning:
-        yield Label((right, second), warning, SCREEN.warning, font(14, bold=True), "rm")
+        yield Label((right, second), warning, SCREEN.warning, _warning_font(warning), "rm")
     for left, (name, window) in zip((0, PANEL), WINDOWS.items(), strict=True):
         text = f"{name}  {window[0]:g} / {window[1]:g} HU"
         yield Label((left + PANEL // 2, TOP + ANATOMY + 10), text, SCREEN.plain, font(15), "mm")
-    yield Label((MARGIN, bottom), fitted(model, font(14), _beside(demonstration)), SCREEN.dim, font(14), "lm")
+    yield Label(
+        (MARGIN, bottom),
+        fitted(model, font(14), _beside(demonstration, font(14, bold=True))),
+        SCREEN.dim,
+        font(14),
+        "lm",
+    )
     if demonstration:
         yield Label((right, bottom), demonstration, SCREEN.warning, font(14, bold=True), "rm")
 
 
-def _beside(words_at_right: str) -> float:
+def _beside(words_at_right: str, face: ImageFont.FreeTypeFont) -> float:
     """The width that is left of a strip, in pixels."""
-    return SIZE[0] - 2 * MARGIN - (font(14, bold=True).getlength(words_at_right) + MARGIN if words_at_right else 0)
+    return SIZE[0] - 2 * MARGIN - (face.getlength(words_at_right) + MARGIN if words_at_right else 0)
+
+
+def _warning_font(warning: str) -> ImageFont.FreeTypeFont:
+    """The largest in which all of it stands beside the series: many warnings are set smaller, and none is cut."""
+    faces = [font(size, bold=True) for size in WARNING_SIZES]
+    return next((face for face in faces if _beside(warning, face) >= LEAST_LABEL), faces[-1])
 
 
 def fitted(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
