@@ -161,6 +161,7 @@ class Card(_Part):
             cohort_survival=self.cohort_survival,
             demonstration=self.demonstration,
             max_spread=self.limits.max_spread,
+            lower_bound=self.lower_bound,
         )
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from survnode.model.certainty import LowerBound
 from survnode.model.covariates import CovariateValue
 from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import Coverage
@@ -28,6 +29,7 @@ class ModelIdentity:
     cohort_survival : survival at the horizon that the model predicts for its own cohort at the quantiles
         0, 1, ..., 100 %, ascending; empty if not recorded
     max_spread : see `survnode.model.checkpoint.Limits`
+    lower_bound : how long patients live at least; None if not recorded
     demonstration : True for a model that was trained on phantoms and knows nothing of patients
     """
 
@@ -43,6 +45,7 @@ class ModelIdentity:
     cohort_survival: tuple[float, ...] = ()
     demonstration: bool = False
     max_spread: float | None = None
+    lower_bound: LowerBound | None = None
 
 
 @dataclass(frozen=True)

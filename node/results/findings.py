@@ -112,6 +112,12 @@ class ReportedFindings:
         return float(values.min()), float(values.max())
 
     @property
+    def least_months(self) -> float | None:
+        """How long a patient lives at least by the model's lower bound; None where the checkpoint has none."""
+        bound = self.model.lower_bound
+        return None if bound is None else float(bound.months(self.incidence[None] / 100)[0])
+
+    @property
     def models_disagree(self) -> bool:
         """Whether the members lie further apart at the horizon than the checkpoint calls agreement."""
         spread, limit = self.spread_at(self.horizon), self.model.max_spread

@@ -27,7 +27,9 @@ def analysed_summary(
     series = analysed_series(source.headers, volume, prediction.coverage, run.completeness)
     findings = findings_of(prediction, series, captures)
     model = asdict(prediction.model)
-    model.pop("cohort_survival")
+    for name in ("cohort_survival", "lower_bound"):
+        model.pop(name)
+    bound = prediction.model.lower_bound
     return {
         **_head("analysed", objects, run),
         **_completeness(run),
@@ -45,6 +47,7 @@ def analysed_summary(
         "survival_at_horizon_percent": findings.survival_at(findings.horizon),
         "models_disagree": findings.models_disagree,
         "median_survival_months": findings.median_months,
+        **({} if bound is None else {"lower_bound": {"months": findings.least_months, **bound.model_dump()}}),
         "ranked_slices": [
             {
                 "rank": item.rank,

@@ -47,6 +47,14 @@ def of_models(findings: ReportedFindings, month: int) -> str:
     return "" if spread is None else f" ({range_of(len(findings.member_survival), *spread)})"
 
 
+def least(findings: ReportedFindings) -> str:
+    """The lower bound on survival in words, with what stands behind it; empty without one."""
+    bound, months = findings.model.lower_bound, findings.least_months
+    if bound is None or bound.coverage is None or months is None:
+        return ""
+    return f"{bound.level:.0%} live {months:.1f} months or longer ({bound.coverage:.0%} of {bound.patients} did)"
+
+
 def range_of(models: int, low: float, high: float) -> str:
     """From the lowest to the highest that a member says, percent."""
     return f"{COUNTS.get(models, models)} models: {whole(low)} to {whole(high)} %"

@@ -102,7 +102,7 @@ def _milestones(figure: Figure, findings: ReportedFindings, palette: Palette) ->
 
 
 def _survival(axes: Axes, findings: ReportedFindings, palette: Palette) -> None:
-    """The curve, and the range of the ensemble's models behind it."""
+    """The curve, the range of the ensemble's models behind it, and the time that nine in ten live to."""
     months = np.concatenate([[0], findings.months])
     axes.plot(
         months, np.concatenate([[100], findings.survival]), color=fraction(palette.accent), linewidth=2.5, clip_on=False
@@ -113,6 +113,9 @@ def _survival(axes: Axes, findings: ReportedFindings, palette: Palette) -> None:
             months, np.concatenate([[100], low]), np.concatenate([[100], high]),
             color=fraction(palette.accent), alpha=0.3, linewidth=0,
         )  # fmt: skip
+    if bound := words.least(findings):
+        axes.axvline(findings.least_months or 0.0, color=fraction(palette.dim), linewidth=1.5, linestyle="--")
+        axes.text(0.02, 0.04, bound, transform=axes.transAxes, size=10.5, color=fraction(palette.dim))
     at = np.array(findings.milestones)
     axes.plot(at, findings.survival[at - 1], "o", color=fraction(palette.accent), markersize=7, clip_on=False)
     ticks = {"xticks": range(0, findings.horizon + 1, 6), "yticks": range(0, 101, 25)}

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from survnode.model.certainty import LowerBound
 from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
 from survnode.node.results.bundle import not_analysed
@@ -28,6 +29,16 @@ def test_a_summary_holds_the_numbers_of_the_report_and_no_identity(
     assert summary["survival_at_horizon_percent"] == alive[-1]
     text = json.dumps(summary)
     assert [secret for secret in SECRETS if f'"{secret}' in text or f" {secret}" in text] == []
+
+
+def test_a_lower_bound_is_told_in_months_with_its_coverage(
+    source: SourceStudy, volume: Volume, predict: Predict, results: tuple[ResultObject, ...]
+) -> None:
+    bound = LowerBound(level=0.9, incidence=0.2, coverage=0.91, low=0.88, high=0.94, patients=415)
+    told = analysed_summary(predict(lower_bound=bound), volume, source, results, a_run())
+    assert json.loads(json.dumps(told))["lower_bound"]["coverage"] == 0.91
+    assert 0 < told["lower_bound"]["months"] < 24
+    assert "lower_bound" not in analysed_summary(predict(), volume, source, results, a_run())
 
 
 def test_the_ranked_slices_are_those_of_the_captures_with_their_images(

@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from survnode.model.certainty import LowerBound
 from survnode.model.ct.coverage import Coverage, CoverageWarning
 from survnode.node.results.envelope import ResultObject
 from survnode.node.results.findings import findings_of
@@ -17,6 +18,7 @@ from survnode.node.results.pictures.palette import PRINT, SCREEN, Palette
 
 from ..conftest import Predict, a_series
 
+BOUND = LowerBound(level=0.9, incidence=0.2, coverage=0.91, low=0.88, high=0.94, patients=415)
 Results = tuple[ResultObject, ...]
 
 
@@ -29,6 +31,15 @@ def test_the_page_is_one_image_with_the_headline_as_its_comment(results: Results
     assert (ds.Rows, ds.Columns) == (960, 1280)
     assert ds.ImageComments == "AI predicted overall survival at 24 months: 48 %"
     assert ds.BurnedInAnnotation == "NO"
+
+
+def test_time_that_nine_in_ten_live_to_stands_beside_the_range_with_how_many_did(predict: Predict) -> None:
+    findings = findings_of(predict(lower_bound=BOUND), a_series(), 5)
+    assert findings.least_months == pytest.approx(np.interp(20, findings.incidence, findings.months))
+    said = f"90% live {findings.least_months:.1f} months or longer (91% of 415 did)"
+    assert said in {text.get_text() for text in curve.page(findings, "0.1.0").findobj(Text)}
+    assert picture(predict, lower_bound=BOUND) != picture(predict)
+    assert findings_of(predict(), a_series(), 5).least_months is None
 
 
 def test_it_shows_the_same_pixels_every_time(predict: Predict) -> None:
