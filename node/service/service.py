@@ -13,6 +13,7 @@ What a process holds in memory is never the only copy: any of them can be killed
 
 import os
 import pickle
+import resource
 import signal
 import threading
 import time
@@ -77,6 +78,7 @@ class Service:
             It cannot start; what was received meanwhile is judged when it can.
         """
         os.umask(0o077)  # also of the children: what the node writes of patients is nobody else's
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # and a process that dies writes none of them
         configure_logging(self.config.log_level)
         end_unquoted()
         lock = lock_data_dir(self.config.data_dir, (self.config.received_dir, self.config.results_dir))

@@ -132,11 +132,12 @@ def _job(before: str) -> tuple[str, str]:
 
 
 def _delivery(kind: str, column: str, before: str) -> tuple[str, str]:
+    """Without the error, which quotes the destination's own words: these may name a patient."""
     return (
         "kind, before, after, study_instance_uid, patient_id, job, destination, sop_instance_uid, detail",
         f"'{kind}', {before}, NEW.{column}, {_STUDY_OF_JOB.format(job='NEW.job_id')}, NEW.job_id, NEW.destination, "
         "(SELECT sop_instance_uid FROM results WHERE id = NEW.result_id), "
-        "CASE WHEN NEW.status IS NULL THEN '' ELSE printf('status 0x%04X ', NEW.status) END || NEW.error",
+        "CASE WHEN NEW.status IS NULL THEN '' ELSE printf('status 0x%04X', NEW.status) END",
     )
 
 

@@ -1,6 +1,7 @@
 """What a node that worked leaves behind: no identity outside its store, and nothing that others may read."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +17,21 @@ from survnode.node.errors import InstanceMismatch
 from survnode.node.intake.instance import Received
 from survnode.node.intake.receiver import Listening, Receiver
 
+from ..command_line import survnode
 from .nodes import Pacs, RunningNode, until
 from .scu import CONTEXTS, CT, associated, context, ct, p_data, request, store, value
 
 MARK = "MARKED"  # is in every name, number and text of the patients below
 BIRTH_DATES = ("19010203", "19040506")
-MARKS = (MARK, *BIRTH_DATES)
+KANJI = "山田"  # in a name in another script, by ISO 2022
+MARKS = (MARK, *BIRTH_DATES, KANJI)
+IN_BYTES = (
+    *(mark.encode() for mark in MARKS),
+    KANJI.encode("iso2022_jp").removesuffix(b"\x1b(B"),
+    KANJI.encode("unicode_escape"),  # as JSON writes it
+    KANJI.encode("latin-1", "backslashreplace"),
+    KANJI.encode("iso2022_jp").decode("latin-1").removesuffix("\x1b(B").replace("\x1b", "\\u001b").encode(),
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # what is written here is meant to be wrong
 
@@ -85,6 +95,9 @@ def worked(tmp_path_factory: pytest.TempPathFactory, phantom: list[Path]) -> Ite
             refuser.stop()
 
 
+IN_KANJI = {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": f"{MARK}^YAMADA={KANJI}^太郎"}
+
+
 def refuse(_: Received) -> None:
     raise InstanceMismatch(f"{MARK}^DOE is another patient")  # an Error Comment that names one
 
@@ -98,7 +111,7 @@ def misuse(node: RunningNode, phantom: list[Path], home: Path) -> None:
     other = dcmread(two[0])
     marked(other, "SECOND", BIRTH_DATES[1]).save_as(two[0])
     node.send(two)
-    part = copies(phantom[:4], home / "part", "1.2.826.0.1.3")
+    part = copies(phantom[:4], home / "part", "1.2.826.0.1.3", **IN_KANJI)
     node.send(part)
     changed = copies(phantom[:2], home / "changed", "1.2.826.0.1.1")  # UIDs that are known, other bytes
     for path in changed:
@@ -161,7 +174,18 @@ def test_nothing_outside_the_store_names_a_patient(worked: RunningNode) -> None:
     assert worked.log in looked_at
     assert len(worked.log.read_text().splitlines()) > 50
     lines = [(path.name, line) for path in looked_at for line in path.read_bytes().splitlines()]
-    assert [(name, line) for name, line in lines if any(mark.encode() in line for mark in MARKS)] == []
+    assert [(name, line) for name, line in lines if any(mark in line for mark in IN_BYTES)] == []
+
+
+def test_the_audit_trail_names_patients_by_their_ids_alone(worked: RunningNode) -> None:
+    exported = survnode("audit", "export", "--config", worked.config).stdout
+    assert f'ParticipantObjectID="{MARK}-' in exported
+    assert [mark for mark in (f"{MARK}^", *BIRTH_DATES, KANJI, f"{MARK} ", f"of {MARK}") if mark in exported] == []
+
+
+def test_no_process_of_the_node_leaves_its_memory_in_a_file_when_it_dies(worked: RunningNode) -> None:
+    limits = Path(f"/proc/{worked.worker_pid()}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0 ", limits)
 
 
 def test_no_file_name_names_a_patient(worked: RunningNode) -> None:
