@@ -104,7 +104,10 @@ class Listener:
     def let_end(self, connection: socket.socket) -> None:
         """Let the peer of an association that is over close the connection; from any thread."""
         self._over.append(connection)
-        self._wake()
+        try:
+            self._wake()
+        except OSError:  # the listener has stopped meanwhile: nobody else closes it
+            connection.close()
 
     def _wake(self) -> None:
         self._waker.send(b"\0")

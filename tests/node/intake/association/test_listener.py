@@ -108,6 +108,15 @@ def test_a_stop_closes_even_whose_peer_does_not() -> None:
         assert connection.fileno() == -1
 
 
+def test_an_association_that_ends_after_the_stop_is_closed_at_once() -> None:
+    desk = Desk()
+    desk.listener.stop()
+    ours, peer = socket.socketpair()
+    desk.listener.let_end(ours)
+    with closing(peer):
+        assert peer.recv(1) == b""
+
+
 def test_who_closes_takes_no_more_connections_and_ends_those_that_wait(make_desk: MakeDesk) -> None:
     desk = make_desk()
     with connected(desk.port) as peer:
