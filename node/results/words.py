@@ -52,7 +52,8 @@ def least(findings: ReportedFindings) -> str:
     bound, months = findings.model.lower_bound, findings.least_months
     if bound is None or bound.coverage is None or months is None:
         return ""
-    return f"{bound.level:.0%} live {months:.1f} months or longer ({bound.coverage:.0%} of {bound.patients} did)"
+    lived = f"{100 * bound.coverage:.0f} % of {bound.patients} patients lived to theirs"
+    return f"lower bound ({100 * bound.level:.0f} %): {months:.1f} months; {lived}"
 
 
 def range_of(models: int, low: float, high: float) -> str:

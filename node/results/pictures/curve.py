@@ -114,7 +114,9 @@ def _survival(axes: Axes, findings: ReportedFindings, palette: Palette) -> None:
             color=fraction(palette.accent), alpha=0.3, linewidth=0,
         )  # fmt: skip
     if bound := words.least(findings):
-        axes.axvline(findings.least_months or 0.0, color=fraction(palette.dim), linewidth=1.5, linestyle="--")
+        axes.axvline(
+            findings.least_months or 0.0, ymin=0.13, color=fraction(palette.dim), linewidth=1.5, linestyle="--"
+        )
         axes.text(0.02, 0.04, bound, transform=axes.transAxes, size=10.5, color=fraction(palette.dim))
     at = np.array(findings.milestones)
     axes.plot(at, findings.survival[at - 1], "o", color=fraction(palette.accent), markersize=7, clip_on=False)

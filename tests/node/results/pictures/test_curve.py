@@ -36,7 +36,7 @@ def test_the_page_is_one_image_with_the_headline_as_its_comment(results: Results
 def test_time_that_nine_in_ten_live_to_stands_beside_the_range_with_how_many_did(predict: Predict) -> None:
     findings = findings_of(predict(lower_bound=BOUND), a_series(), 5)
     assert findings.least_months == pytest.approx(np.interp(20, findings.incidence, findings.months))
-    said = f"90% live {findings.least_months:.1f} months or longer (91% of 415 did)"
+    said = f"lower bound (90 %): {findings.least_months:.1f} months; 91 % of 415 patients lived to theirs"
     assert said in {text.get_text() for text in curve.page(findings, "0.1.0").findobj(Text)}
     assert picture(predict, lower_bound=BOUND) != picture(predict)
     assert findings_of(predict(), a_series(), 5).least_months is None
