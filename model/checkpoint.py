@@ -24,6 +24,7 @@ from survnode.model.ct.coverage import CoverageLimits, coverage_limits
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
 from survnode.model.errors import CheckpointRefused
+from survnode.model.likeness import Likeness
 from survnode.model.prediction import ModelIdentity
 from survnode.model.seen import SeenPatients
 
@@ -105,6 +106,7 @@ class Card(_Part):
     cohort_survival : see `ModelIdentity`
     recalibration : of each member, from patients who did not train it; kept, and not applied to any prediction
     lower_bound : from patients whom no fold saw that predicted them
+    likeness : what tells who is unlike the training patients; None: nobody is judged
     seen : whom the model learned from, and whom the models saw that it started from; None: not recorded
     covariates : what the model takes beside the image, and how it was distributed in training; None: nothing
 
@@ -130,6 +132,7 @@ class Card(_Part):
     covariates: tuple[Covariate, ...] | None = None
     recalibration: tuple[Recalibration, ...] | None = None
     lower_bound: LowerBound | None = None
+    likeness: Likeness | None = None
     intended_use: str
     licence: str
     demonstration: bool = False

@@ -17,6 +17,7 @@ from survnode.model.ct.lungs import lung_segmenter
 from survnode.model.ct.preprocess import SliceStack, preprocess
 from survnode.model.ct.volume import Volume
 from survnode.model.errors import CheckpointRefused, Reason, SeriesUnsuitable
+from survnode.model.likeness import Acquisition, Unlikeness
 from survnode.model.net.encoders import Encoder, Freezing
 from survnode.model.net.network import NetworkConfig, SurvivalNet, intensities
 from survnode.model.prediction import Prediction, SliceAttention
@@ -77,13 +78,18 @@ class Predictor:
 
     @torch.inference_mode()
     def predict_stack(
-        self, stack: SliceStack, images: tuple[SourceImage, ...], sources: Sequence[GivenValues] = ()
+        self,
+        stack: SliceStack,
+        images: tuple[SourceImage, ...],
+        sources: Sequence[GivenValues] = (),
+        acquisition: Acquisition | None = None,
     ) -> Prediction:
         """The survival curve from preprocessed slices; ``images`` as in ``Volume.images``.
 
         Parameters
         ----------
         sources : of what is known beside the image, the first that knows a value counts
+        acquisition : what is known of how the CT was made; its lung volume is that of ``stack``
 
         Raises
         ------
@@ -112,7 +118,15 @@ class Predictor:
             model=self.card.identity(),
             coverage=coverage,
             known=known,
+            unlike=self._unlike(shared, (acquisition or Acquisition()).measured(lungs_ml=coverage.volume_ml)),
         )
+
+    def _unlike(self, shared: Tensor | None, acquisition: Acquisition) -> tuple[Unlikeness, ...]:
+        """How the patient is unlike those of the training; ``shared`` are a frozen encoder's features (S, F)."""
+        if self.card.likeness is None:
+            return ()
+        pooled = None if shared is None else shared.double().mean(dim=0).cpu().numpy()
+        return self.card.likeness.judge(acquisition, pooled)
 
     def _known(self, sources: Sequence[GivenValues]) -> tuple[CovariateValue, ...]:
         known = gathered(self.card.covariates or (), sources)

@@ -10,6 +10,7 @@ from survnode.model.certainty import LowerBound
 from survnode.model.covariates import CovariateValue
 from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.coverage import Coverage
+from survnode.model.likeness import Unlikeness
 from survnode.model.timegrid import TimeGrid, cif_from_pmf, median_months
 
 
@@ -69,6 +70,7 @@ class Prediction:
     model : which model spoke
     coverage : what of the lungs it saw
     known : what it took beside the image, one entry for each covariate of the model
+    unlike : how the patient is unlike those that the model was trained on; empty also where it does not know
     """
 
     grid: TimeGrid
@@ -77,6 +79,7 @@ class Prediction:
     model: ModelIdentity
     coverage: Coverage
     known: tuple[CovariateValue, ...] = ()
+    unlike: tuple[Unlikeness, ...] = ()
 
     @cached_property
     def member_cif(self) -> NDArray[np.float64]:

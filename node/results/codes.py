@@ -10,6 +10,7 @@ from pydicom.sr.coding import Code
 
 from survnode.model.ct.coverage import CoverageWarning
 from survnode.model.errors import Reason
+from survnode.model.likeness import Difference
 
 SCHEME = "99SURVNODE"
 
@@ -59,6 +60,14 @@ _WARNINGS = {
 def warning(of_coverage: CoverageWarning) -> Code:
     """What a reader must know of the lungs that were analysed."""
     return Code(_WARNINGS[of_coverage], SCHEME, of_coverage.sentence.rstrip("."))
+
+
+_UNLIKE = {Difference.IMAGES: "W-UNLIKE-IMAGE", Difference.SCAN: "W-UNLIKE-SCAN"}
+
+
+def unlike(difference: Difference) -> Code:
+    """How the patient is unlike those that the model was trained on."""
+    return Code(_UNLIKE[difference], SCHEME, difference.sentence.rstrip("."))
 
 
 def is_reason(code: str) -> bool:

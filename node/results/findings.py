@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from survnode.model.covariates import CovariateValue
 from survnode.model.ct.arrangement import SourceImage
+from survnode.model.likeness import Unlikeness
 from survnode.model.prediction import ModelIdentity, Prediction
 from survnode.node.results.source.series import AnalysedSeries
 from survnode.node.state.records import Completeness
@@ -76,6 +77,7 @@ class ReportedFindings:
     cohort_survival : ascending quantiles of the survival at the horizon in the training cohort; may be empty
     series : what was analysed
     known : what the model took beside the image
+    unlike : how the patient is unlike those that the model was trained on
     """
 
     months: NDArray[np.int64]
@@ -89,6 +91,7 @@ class ReportedFindings:
     model: ModelIdentity
     series: AnalysedSeries
     known: tuple[CovariateValue, ...] = ()
+    unlike: tuple[Unlikeness, ...] = ()
 
     @property
     def horizon(self) -> int:
@@ -138,6 +141,7 @@ class ReportedFindings:
         yield from self.attention
         yield from (round(self.series.coverage.height_mm), round(self.series.coverage.volume_ml))
         yield from told(self.series.completeness)
+        yield from (it.sentence for it in self.unlike)
         for item in self.slices:
             yield from (item.rank, item.index, item.image.sop_instance_uid, item.image.frame_number)
 
@@ -179,6 +183,7 @@ def findings_of(prediction: Prediction, series: AnalysedSeries, captures: int) -
         model=prediction.model,
         series=series,
         known=prediction.known,
+        unlike=prediction.unlike,
     )
 
 

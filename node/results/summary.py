@@ -8,6 +8,7 @@ from survnode.model.covariates import CovariateValue
 from survnode.model.ct.arrangement import SourceImage
 from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
+from survnode.model.likeness import Unlikeness
 from survnode.model.prediction import Prediction
 from survnode.node.results import words
 from survnode.node.results.envelope import ResultObject, SourceStudy
@@ -39,6 +40,7 @@ def analysed_summary(
             "series": f"{findings.series.label}: {findings.series.amount}",
         },
         "series": _series(findings.series),
+        **({"unlike_training": [_unlike(it) for it in findings.unlike]} if findings.unlike else {}),
         **({"beside": [_known(value) for value in findings.known]} if findings.known else {}),
         "months": findings.months.tolist(),
         "survival_percent": findings.survival.tolist(),
@@ -62,6 +64,10 @@ def analysed_summary(
             for image, weight in zip(volume.images, findings.attention, strict=True)
         ],
     }
+
+
+def _unlike(unlikeness: Unlikeness) -> dict[str, Any]:
+    return {"code": str(unlikeness.difference.value), "sentence": unlikeness.sentence}
 
 
 def _known(value: CovariateValue) -> dict[str, Any]:

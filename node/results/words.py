@@ -5,6 +5,7 @@ from textwrap import wrap
 
 from survnode.model.ct.coverage import CoverageWarning
 from survnode.model.errors import Reason
+from survnode.model.likeness import Difference
 from survnode.model.prediction import ModelIdentity
 from survnode.node.results.findings import DEMONSTRATION, RESEARCH_USE, ReportedFindings
 from survnode.node.results.identity import ResultRun
@@ -22,6 +23,7 @@ BRIEF = {
     CoverageWarning.ONE_LUNG: "one lung is missing",
     CoverageWarning.LUNG_REPLACED: "soft tissue in place of lung",
 }
+UNLIKE = {Difference.IMAGES: "images unlike those in training", Difference.SCAN: "scan unlike those in training"}
 
 NOT_FOR_CARE = (
     f"{RESEARCH_USE}. Not a medical device: not for diagnosis, prognosis or treatment of a patient. "
@@ -122,6 +124,7 @@ def brief(findings: ReportedFindings) -> Iterator[str]:
     yield from (BRIEF[warning] for warning in findings.series.coverage.warnings)
     if findings.series.completeness is not None and findings.series.completeness.is_lacking:
         yield f"{findings.series.completeness.received} of {findings.series.completeness.expected} images"
+    yield from (UNLIKE[it.difference] for it in findings.unlike)
     if findings.models_disagree:
         yield DISAGREE
 
@@ -183,6 +186,7 @@ def _analysed(findings: ReportedFindings) -> Iterator[str]:
     yield f"  {findings.series.amount}, {findings.series.coverage.height_mm:.0f} mm from base to apex"
     yield from (f"  {line}" for line in received(findings.series.completeness))
     yield from (f"  WARNING: {warning.sentence}" for warning in findings.series.coverage.warnings)
+    yield from (f"  WARNING: {it.sentence}" for it in findings.unlike)
 
 
 def _known(findings: ReportedFindings) -> Iterator[str]:

@@ -13,6 +13,7 @@ from survnode.model.covariates import GivenValues
 from survnode.model.ct.preprocess import SliceStack, lungs_on_source_grid
 from survnode.model.ct.volume import Mask, Volume, load_volume
 from survnode.model.errors import Reason, SeriesUnsuitable
+from survnode.model.likeness import acquisition_of
 from survnode.model.predict import Predictor
 from survnode.model.prediction import Prediction
 from survnode.node.errors import DeviceLost, DeviceMissing
@@ -88,7 +89,9 @@ class Pipeline:
         try:
             volume = load_volume(datasets)
             stack = self.predictor.preprocess(volume)
-            prediction = self.predictor.predict_stack(stack, volume.images, self.sources_of(datasets[0]))
+            depth_mm, _, width_mm = volume.spacing_mm
+            made = acquisition_of(datasets[0]).measured(slice_mm=depth_mm, pixel_mm=width_mm)
+            prediction = self.predictor.predict_stack(stack, volume.images, self.sources_of(datasets[0]), made)
         except SeriesUnsuitable as refusal:
             return self.refuse(datasets, refusal.reason, refusal.detail, run)
         except torch.AcceleratorError as error:

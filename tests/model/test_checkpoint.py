@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from survnode.model.checkpoint import (
+    DEMO,
     Backbone,
     Card,
     CohortSummary,
@@ -19,6 +20,7 @@ from survnode.model.checkpoint import (
 from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Interpolation, Preprocessing
 from survnode.model.errors import CheckpointRefused
+from survnode.model.likeness import Acquisition, fit_likeness
 from survnode.model.seen import Identity, SeenPatients
 
 OF_FORMAT_2 = "2.25.67712791009830051030772565017530101743"  # as the software of that format wrote it
@@ -182,3 +184,17 @@ def test_a_single_number_stays_one(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, card(), ({"norm.num_batches_tracked": np.array(7)},))
     (state,) = load_checkpoint(tmp_path).members
     assert (state["norm.num_batches_tracked"].shape, int(state["norm.num_batches_tracked"])) == ((), 7)
+
+
+def test_what_training_patients_were_like_comes_back_and_a_checkpoint_without_it_stays_as_it_was(
+    tmp_path: Path,
+) -> None:
+    known = fit_likeness(
+        [Acquisition({"tube voltage [kV]": 120.0})] * 100, np.random.default_rng(0).normal(size=(100, 3))
+    )
+    kept = save_checkpoint(tmp_path / "new", card(likeness=known), (member(1),))
+    assert read_card(tmp_path / "new").likeness == known
+    before = save_checkpoint(tmp_path / "before", card(), (member(1),))
+    assert kept.device_uid != before.device_uid
+    assert "likeness" not in before.recorded()
+    assert read_card(DEMO).device_uid == "2.25.14047689429244720611768150221670522069"

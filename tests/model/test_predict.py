@@ -1,5 +1,6 @@
 """The one call that node and train share, on a coarse phantom and heads of random values."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from survnode.model.ct.lungs import LungMethod
 from survnode.model.ct.preprocess import Preprocessing
 from survnode.model.ct.volume import Volume, load_volume, read_series
 from survnode.model.errors import CheckpointRefused, WeightsMissing
-from survnode.model.net.network import NetworkConfig, SurvivalNet
+from survnode.model.likeness import Acquisition, Difference, Likeness, fit_likeness
+from survnode.model.net.network import NetworkConfig, SurvivalNet, intensities
 from survnode.model.net.trunks import EncoderName
 from survnode.model.phantom.phantom import Tumour, make_phantom, write_dicom
 from survnode.model.predict import Predictor
@@ -110,3 +112,25 @@ def test_a_network_that_is_not_known_is_refused() -> None:
     strange = good.card.model_copy(update={"network": {"encoder": "oracle"}})
     with pytest.raises(CheckpointRefused, match="encoder"):
         Predictor(Checkpoint(strange, good.members))
+
+
+def test_noise_that_no_training_patient_had_is_said_and_the_numbers_stay_what_they_are(volume: Volume) -> None:
+    whole = checkpoint(1)
+    predictor = Predictor(whole)
+    stack = predictor.preprocess(volume)
+    slices = intensities(stack.hu, whole.card.preprocessing.window_hu)
+    pooled = predictor.features(predictor.members[0], slices).mean(dim=0).detach().numpy()
+    others = pooled * np.random.default_rng(0).normal(1, 0.05, (100, len(pooled)))
+    known = fit_likeness([Acquisition({"lung volume [ml]": 5000.0})] * 100, others)
+    plain, judging = predictor.predict(volume), Predictor(replace(whole, card=knowing(whole.card, known)))
+    noise = np.random.default_rng(1).normal(0, 150, volume.hu.shape).astype(np.float32)
+    found = judging.predict(replace(volume, hu=volume.hu + noise))
+    assert Difference.IMAGES in {it.difference for it in found.unlike}
+    like = judging.predict_stack(stack, volume.images)
+    assert Difference.IMAGES not in {it.difference for it in like.unlike}
+    assert plain.unlike == ()
+    assert np.array_equal(like.member_pmf, plain.member_pmf)
+
+
+def knowing(card: Card, known: Likeness | None) -> Card:
+    return card.model_copy(update={"likeness": known})

@@ -94,6 +94,12 @@ class SliceCache:
         with safe_open(self.path(patient), framework="numpy") as file:
             return float(file.metadata().get("lung_volume_ml", "nan"))
 
+    def spacing_mm(self, patient: Patient) -> tuple[float | None, float | None]:
+        """Of the CT of the same patients: between slices, and between pixels; None in files of an earlier version."""
+        with safe_open(self.path(patient), framework="numpy") as file:
+            depth, _, width = file.metadata().get("spacing_mm", "  ").split(" ")
+        return float(depth) if depth else None, float(width) if width else None
+
     def warnings(self, patient: Patient) -> tuple[CoverageWarning, ...]:
         """What is to be known of the lungs of the same patients; see `LungSides.warnings`."""
         with safe_open(self.path(patient), framework="numpy") as file:
@@ -142,6 +148,7 @@ def _make(patient: Patient, path: Path, preprocessing: Preprocessing, lungs: Lun
         "lung_height_mm": f"{height:.2f}",
         "lung_volume_ml": f"{stack.sides.right_ml + stack.sides.left_ml:.1f}",
         "warnings": " ".join(stack.sides.warnings),
+        "spacing_mm": " ".join(f"{spacing:.4f}" for spacing in volume.spacing_mm),
     }
     write_arrays(path, {"hu": stack.hu, "source": stack.source}, **about)
 

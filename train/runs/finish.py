@@ -16,6 +16,7 @@ from survnode.train.measure.evaluate import Evaluation, evaluate
 from survnode.train.measure.truth import TruthComparison, compare_with_truth
 from survnode.train.recipe import Intensity
 from survnode.train.runs.certainty import Certainty, certainty_of, words_of
+from survnode.train.runs.likeness import likeness_of
 from survnode.train.runs.material import Material, mean_prediction, member_predictions
 from survnode.train.runs.model_card import model_card
 from survnode.train.runs.plan import RunPlan
@@ -169,6 +170,7 @@ def _write_ensemble(finished: Run) -> None:
         spreads=np.ptp(survival, axis=0).tolist(),
         recalibration=None if finished.certainty is None else finished.certainty.recalibration,
         lower_bound=None if finished.certainty is None else finished.certainty.lower_bound,
+        likeness=likeness_of(material, material.recipe, material.cohort.patients),
     )
     save_checkpoint(plan.out, seal(learned, material.recipe, material.cohort), members)
 

@@ -15,6 +15,7 @@ from survnode.train.fit.loop import Epoch, Predicted, Trainer
 from survnode.train.fit.networks import initial, new_net, start_from, start_weights
 from survnode.train.measure.certainty import recalibration
 from survnode.train.measure.figures import concordance_of
+from survnode.train.runs.likeness import likeness_of
 from survnode.train.runs.material import Material, inputs_of
 from survnode.train.runs.overlap import seen_by_initial, seen_in
 from survnode.train.runs.results import FoldResult, read_result, write_result
@@ -66,6 +67,7 @@ def _fit(material: Material, fold: Fold, folder: Path, after_epoch: AfterEpoch) 
         covariates=None if material.table is None else material.table.distributed(fold.train),
         seen=_seen(material, fold),
         recalibration=(_recalibration(material, fold, trainer),),
+        likeness=likeness_of(material, recipe, material.cohort.of(fold.train)),
     )
     save_checkpoint(folder, seal(learned, recipe, material.cohort), (state,))
     return result

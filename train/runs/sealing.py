@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from survnode.model.certainty import LowerBound, Recalibration
 from survnode.model.checkpoint import Backbone, Card, CohortSummary, Lungs, limits_of
 from survnode.model.covariates import Covariate
+from survnode.model.likeness import Likeness
 from survnode.model.seen import SeenPatients
 from survnode.train.cohorts.cohort import Cohort, Patient
 from survnode.train.fit.features import encoder_of
@@ -38,6 +39,7 @@ class Learned:
     spreads : of these patients, how far apart the members of an ensemble lie; see `Limits`
     recalibration : of each member
     lower_bound : of an ensemble
+    likeness : of these patients
     """
 
     name: str
@@ -51,6 +53,7 @@ class Learned:
     covariates: tuple[Covariate, ...] | None = None
     recalibration: tuple[Recalibration, ...] | None = None
     lower_bound: LowerBound | None = None
+    likeness: Likeness | None = None
 
 
 def seal(learned: Learned, recipe: Recipe, cohort: Cohort) -> Card:
@@ -75,6 +78,7 @@ def seal(learned: Learned, recipe: Recipe, cohort: Cohort) -> Card:
         covariates=learned.covariates,
         recalibration=learned.recalibration,
         lower_bound=learned.lower_bound,
+        likeness=learned.likeness,
         limits=limits_of(learned.lung_heights_mm, learned.spreads),
         intended_use=OF_PHANTOMS if cohort.computed else INTENDED_USE,
         licence="Apache-2.0" if cohort.computed else "as the cohort's",

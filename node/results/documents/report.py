@@ -114,6 +114,7 @@ def _warnings(findings: ReportedFindings) -> Iterator[Code]:
         yield codes.COVERAGE_INCOMPLETE
     yield from (codes.warning(item) for item in coverage.warnings)
     yield from _missing(findings.series.completeness)
+    yield from (codes.unlike(it.difference) for it in findings.unlike)
     if findings.models_disagree:
         yield codes.MODELS_DISAGREE
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from survnode.model.certainty import LowerBound
 from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
+from survnode.model.likeness import Difference, Unlikeness
 from survnode.node.results.bundle import not_analysed
 from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.summary import analysed_summary, not_analysed_summary
@@ -61,3 +63,12 @@ def test_a_refusal_says_its_reason_in_words_and_has_no_numbers(source: SourceStu
     assert summary["completeness"] == {"state": "INCOMPLETE", "received": 40, "expected": 41, "others_lacking": 0}
     assert [item["file"] for item in summary["objects"]] == ["report.dcm"]
     assert not {"survival_percent", "months", "model"} & set(summary)
+
+
+def test_how_a_patient_is_unlike_the_training_is_told_and_nothing_where_not(
+    source: SourceStudy, volume: Volume, predict: Predict, results: tuple[ResultObject, ...]
+) -> None:
+    prediction = replace(predict(), unlike=(Unlikeness(Difference.SCAN, ("a",)),))
+    told = analysed_summary(prediction, volume, source, results, a_run())
+    assert told["unlike_training"] == [{"code": "SCAN", "sentence": f"{Difference.SCAN.sentence} A."}]
+    assert "unlike_training" not in analysed_summary(predict(), volume, source, results, a_run())

@@ -8,6 +8,7 @@ from pydicom.uid import ComprehensiveSRStorage, EnhancedSRStorage
 from survnode.model.ct.coverage import Coverage, CoverageWarning
 from survnode.model.ct.volume import Volume
 from survnode.model.errors import Reason
+from survnode.model.likeness import Difference, Unlikeness
 from survnode.node.results.bundle import analysed, not_analysed
 from survnode.node.results.envelope import ResultObject, SourceStudy
 from survnode.node.results.findings import DEMONSTRATION
@@ -233,6 +234,17 @@ def test_what_is_missing_of_the_lungs_and_that_the_models_disagree_are_coded(
     assert "WARNING: The lungs are cut off at the lower end of the CT." in summary
     assert "The models disagree: more than on 95 of 100 patients" in summary
     assert "the models disagree" in next(item.TextValue for item in items(ds) if name(item) == "112039")
+
+
+def test_how_a_patient_is_unlike_the_training_is_coded_and_said(
+    source: SourceStudy, volume: Volume, predict: Predict
+) -> None:
+    unlike = Unlikeness(Difference.IMAGES), Unlikeness(Difference.SCAN, ("lung volume [ml]: 900, in training 2 to 5",))
+    ds = analysed(source, volume, replace(predict(), unlike=unlike), a_run())[0].dataset
+    assert findings_coded(ds)[1:] == [("W-UNLIKE-IMAGE", "99SURVNODE"), ("W-UNLIKE-SCAN", "99SURVNODE")]
+    told = " ".join(texts(ds, "121071")[0].split())
+    assert "WARNING: The images are unlike those that the model was trained on." in told
+    assert "trained on. Lung volume [ml]: 900, in training 2 to 5." in told
 
 
 def test_an_undisputed_number_on_whole_lungs_has_its_kind_as_its_only_code(report: Dataset) -> None:

@@ -10,6 +10,7 @@ from matplotlib.transforms import Bbox
 
 from survnode.model.certainty import LowerBound
 from survnode.model.ct.coverage import Coverage, CoverageWarning
+from survnode.model.likeness import Difference, Unlikeness
 from survnode.node.results.envelope import ResultObject
 from survnode.node.results.findings import findings_of
 from survnode.node.results.pictures import curve
@@ -40,6 +41,13 @@ def test_time_that_nine_in_ten_live_to_stands_beside_the_range_with_how_many_did
     assert said in {text.get_text() for text in curve.page(findings, "0.1.0").findobj(Text)}
     assert picture(predict, lower_bound=BOUND) != picture(predict)
     assert findings_of(predict(), a_series(), 5).least_months is None
+
+
+def test_page_says_how_a_patient_is_unlike_those_in_training(predict: Predict) -> None:
+    unlike = tuple(Unlikeness(difference) for difference in Difference)
+    findings = findings_of(replace(predict(), unlike=unlike), a_series(), 5)
+    shown = {text.get_text() for text in curve.page(findings, "0.1.0").findobj(Text)}
+    assert "Images unlike those in training; scan unlike those in training" in shown
 
 
 def test_it_shows_the_same_pixels_every_time(predict: Predict) -> None:
