@@ -72,7 +72,7 @@ class Acquisition:
     def measured(self, **values: float | None) -> Self:
         """The same with ``slice_mm``, ``pixel_mm`` and ``lungs_ml`` of the CT where they are known and above 0."""
         names = {"slice_mm": SLICE_SPACING, "pixel_mm": PIXEL_SPACING, "lungs_ml": LUNGS}
-        known = {names[name]: value for name, value in values.items() if _is_positive(value)}
+        known = {names[name]: value for name, value in values.items() if value is not None and _is_positive(value)}
         return type(self)({**self.numbers, **known}, self.words)
 
 
@@ -129,7 +129,8 @@ class KnownFeatures(_Part):
     def distance(self, pooled: FloatArray) -> FloatArray:
         """The Mahalanobis distance of pooled features (..., F)."""
         off = _seen_along(pooled) - np.array(self.centre)
-        return np.linalg.norm(off @ np.reshape(self.whitening, (off.shape[-1], off.shape[-1])).T, axis=-1)
+        whitening = np.reshape(self.whitening, (off.shape[-1], off.shape[-1]))
+        return np.asarray(np.linalg.norm(off @ whitening.T, axis=-1))
 
 
 class Likeness(_Part):
