@@ -29,6 +29,7 @@ from survnode.train.commands.options import (
     processes,
     usable_folder,
 )
+from survnode.train.commands.stress import stress
 from survnode.train.commands.terminal import bars, show_entries, show_evaluation
 from survnode.train.errors import TrainError
 
@@ -161,6 +162,9 @@ def evaluate(  # noqa: PLR0913, PLR0917  each is an option of the command
         patients = load(described, plan.caches, recipe.reading, listener=listener, workers=count)
         evaluation = score(model, patients, plan, cross_validated=cross_validated, listener=listener)
     show_evaluation(evaluation, f"{model} on {described.name}", out, as_json=as_json)
+
+
+app.command()(stress)
 
 
 @app.command()

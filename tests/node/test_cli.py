@@ -37,7 +37,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-TRAINING = ("train", "evaluate", "experiment", "presets")
+TRAINING = ("train", "evaluate", "stress", "experiment", "presets")
 
 
 @pytest.mark.parametrize("command", TRAINING)

@@ -20,7 +20,7 @@ def train(out: Path, *words: str | Path) -> Result:
     return invoke("train", "--cohort", "phantom", "--out", out, "--cache", out.parent / "cache", *words)
 
 
-@pytest.mark.parametrize("command", [("train",), ("evaluate",), ("experiment", "run")])
+@pytest.mark.parametrize("command", [("train",), ("evaluate",), ("stress",), ("experiment", "run")])
 def test_help_needs_neither_torch_nor_numpy(command: tuple[str, ...]) -> None:
     script = (
         "import sys; from typer.testing import CliRunner; from survnode.train.cli import app\n"

@@ -8,6 +8,7 @@
     ├── ClinicalTableRefused   the table of outcomes has faulty rows, or lacks columns: all of them are named
     ├── FeatureTableRefused    a table of features has faulty cells, or is of other patients: all faults are named
     ├── TreeMissing            the folder of DICOM files is not there
+    ├── OneCtExpected          a folder does not hold the CT of one study
     ├── FoldsImpossible        too few patients of one outcome for that many folds
     └── FoldsRefused           a file of folds that contradicts itself
 """
@@ -85,3 +86,7 @@ class FoldsImpossible(CohortError):
 
 class FoldsRefused(CohortError):
     """A file of folds is not what `survnode.train.cohorts.folds.write_folds` writes."""
+
+
+class OneCtExpected(CohortError):
+    """A folder that should hold the CT of one study holds none, or those of several."""
