@@ -107,6 +107,7 @@ def show_stress(stressed: "StressedPrediction", *, as_json: bool) -> None:
         title=f"As it is, the CT's predicted survival at {month} months is {before}",
         caption=_furthest(stressed),
     )  # fmt: skip
+    table.columns[2].overflow = "fold"  # no code is cut, however narrow the terminal is
     for movement in stressed.movements:
         table.add_row(*_cells(movement))
     Console().print(table)
