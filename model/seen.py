@@ -7,6 +7,7 @@ them are among the patients. That is what it is for.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
@@ -57,11 +58,19 @@ class SeenPatients(BaseModel):
 
     def has_patient(self, identity: Identity) -> bool:
         """Whether any member saw a patient of this PatientID."""
-        return salted(self.salt, identity.patient_id) in self._seen(self.patients)
+        return salted(self.salt, identity.patient_id) in self._patients_seen
 
     def has_image(self, identity: Identity) -> bool:
         """Whether any member saw this CT."""
-        return salted(self.salt, identity.image_key) in self._seen(self.images)
+        return salted(self.salt, identity.image_key) in self._images_seen
+
+    @cached_property
+    def _patients_seen(self) -> set[str]:
+        return self._seen(self.patients)
+
+    @cached_property
+    def _images_seen(self) -> set[str]:
+        return self._seen(self.images)
 
     def _seen(self, hashes: tuple[str, ...]) -> set[str]:
         nobody = set.intersection(*(set(rows) for rows in self.unseen_by)) if self.unseen_by else set[int]()
