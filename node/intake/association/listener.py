@@ -104,13 +104,16 @@ class Listener:
     def let_end(self, connection: socket.socket) -> None:
         """Let the peer of an association that is over close the connection; from any thread."""
         self._over.append(connection)
-        try:
-            self._wake()
-        except OSError:  # the listener has stopped meanwhile: nobody else closes it
+        if not self._wake():  # nobody else closes it
             connection.close()
 
-    def _wake(self) -> None:
-        self._waker.send(b"\0")
+    def _wake(self) -> bool:
+        """Have the thread look at what it was told; whether it has not ended meanwhile."""
+        try:
+            self._waker.send(b"\0")
+        except OSError:
+            return False
+        return True
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -22,7 +22,8 @@ SLICE_COSTS = {
 # Parameters with an embedding of 256, FLOPs for a volume of 72 slices.
 VOLUME_COSTS = {
     VolumeEncoderName.RESNET3D_18: (33.28e6, 1431e9),
-    VolumeEncoderName.DENSENET3D_121: (11.51e6, 146.7e9),
+    VolumeEncoderName.DENSENET3D_121: (11.51e6, 295.5e9),
+    VolumeEncoderName.DENSENET3D_121_MONAI: (11.51e6, 146.7e9),
 }
 
 

@@ -43,7 +43,14 @@ from survnode.train.recipe import Recipe
 PAPER = experiments()
 SYSTEMS = needed(PAPER.values(), PAPER["attention"].reference)
 # The smallest image that a network takes: 32 pixels, but DenseNet3D halves five times, and transformers know one size.
-PIXELS = {"densenet3d_121": 64, "alexnet": 64, "vit_b_16": 224, "medvit_small": 224, "dinov2_s": 224}
+PIXELS = {
+    "densenet3d_121": 64,
+    "densenet3d_121_monai": 64,
+    "alexnet": 64,
+    "vit_b_16": 224,
+    "medvit_small": 224,
+    "dinov2_s": 224,
+}
 
 
 def taking(pixels: int) -> list[System]:

@@ -111,6 +111,7 @@ def test_a_stop_closes_even_whose_peer_does_not() -> None:
 def test_an_association_that_ends_after_the_stop_is_closed_at_once() -> None:
     desk = Desk()
     desk.listener.stop()
+    desk.listener.stop()  # a second time does nothing
     ours, peer = socket.socketpair()
     desk.listener.let_end(ours)
     with closing(peer):
