@@ -85,9 +85,9 @@ def result_of(made: Made) -> Result:
     return findings.results[made.bench.reference.name]
 
 
-def ctd_of(cohort: Cohort, made: Made, out: str) -> Estimate:
+def leading_of(cohort: Cohort, made: Made, out: str) -> Estimate:
     plan = RunPlan("sixty", RECIPE, made.bench.out.parent / out, made.bench.caches, workers=1, resamples=1000)
-    return run(cohort, plan).evaluation.metrics["ctd"]
+    return run(cohort, plan).evaluation.lead
 
 
 def even_shares(result: Result, truth: Mapping[str, Truth], cohort: Cohort, slices: SliceCache) -> list[float]:
@@ -131,7 +131,8 @@ def test_every_patient_is_tested_once_and_reported(made: Made) -> None:
 
 
 def test_outcomes_that_have_nothing_to_do_with_the_ct_cannot_be_predicted(made: Made) -> None:
-    ctd = ctd_of(shuffled(made.cohort), made, "shuffled")
-    assert ctd.low is not None
-    assert ctd.high is not None
-    assert ctd.low < 0.5 < ctd.high
+    """By the figure that leads: the interval of the pooled one holds 0.5 in 86 of 100 null cohorts only."""
+    leading = leading_of(shuffled(made.cohort), made, "shuffled")
+    assert leading.low is not None
+    assert leading.high is not None
+    assert leading.low < 0.5 < leading.high
