@@ -20,14 +20,14 @@ from survnode.train.fit.features import encoder_of
 from survnode.train.fit.files import write_whole
 from survnode.train.fit.slices import lung_weights_sha256
 from survnode.train.journal import MEASURED, WARNING, Journal, RunListener, unheard
-from survnode.train.measure.evaluate import Evaluation, evaluate
+from survnode.train.measure.evaluate import Evaluation
 from survnode.train.recipe import Augmentation, Recipe
-from survnode.train.runs.claim import RUN
+from survnode.train.runs.claim import EXCLUSIONS, RUN
 from survnode.train.runs.material import Material, fill_features, mean_prediction, member_predictions, prepared
+from survnode.train.runs.measured import measure
 from survnode.train.runs.overlap import identity, mark_or_refuse, overlap_with
 from survnode.train.runs.plan import RunPlan
-from survnode.train.runs.results import Predictions, evaluation_json, write_tables
-from survnode.train.runs.subgroups import write_subgroups
+from survnode.train.runs.results import Predictions, evaluation_json
 
 CROSS_VALIDATED = "--cross-validated measures each patient by the members that never saw them."
 
@@ -173,18 +173,8 @@ def recipe_of(card: Card) -> Recipe:
 
 def _write(plan: RunPlan, material: Material, predictions: Predictions, card: Card) -> Evaluation:
     cohort, out = material.cohort, plan.out
-    evaluation = evaluate(
-        cohort.time_months,
-        cohort.event,
-        predictions.cif,
-        folds=predictions.fold,
-        resamples=plan.resamples,
-        seed=plan.seed,
-        remark=predictions.remark,
-    )
-    write_exclusions(out / "exclusions.csv", cohort.exclusions, cohort.warned)
-    write_tables(out, predictions, cohort, material.slices)
-    write_subgroups(out, plan, cohort, predictions)
+    evaluation = measure(plan, material, predictions)
+    write_exclusions(out / EXCLUSIONS, cohort.exclusions, cohort.warned)
     model = {"name": card.name, "version": card.version, "device_uid": card.device_uid}
     metrics = {
         "model": model,

@@ -12,12 +12,13 @@ from survnode.model.seen import SeenPatients, merge_members
 from survnode.train.cohorts.folds import Fold, Role
 from survnode.train.cohorts.phantom import PhantomPatient
 from survnode.train.fit.files import write_whole
-from survnode.train.measure.evaluate import Evaluation, evaluate
+from survnode.train.measure.evaluate import Evaluation
 from survnode.train.measure.truth import TruthComparison, compare_with_truth
 from survnode.train.recipe import Intensity
 from survnode.train.runs.certainty import Certainty, certainty_of, words_of
 from survnode.train.runs.likeness import likeness_of
 from survnode.train.runs.material import Material, mean_prediction, member_predictions
+from survnode.train.runs.measured import measure
 from survnode.train.runs.model_card import model_card
 from survnode.train.runs.plan import RunPlan
 from survnode.train.runs.results import (
@@ -26,10 +27,8 @@ from survnode.train.runs.results import (
     attention_by_image,
     evaluation_json,
     gathered,
-    write_tables,
 )
 from survnode.train.runs.sealing import Learned, rounded, seal
-from survnode.train.runs.subgroups import write_subgroups
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +58,7 @@ def finish(plan: RunPlan, material: Material, results: tuple[FoldResult, ...], u
     folds = tuple(result.fold for result in results)
     measured, predictions = _measured(plan, material, results, unseen)
     cohort, out = measured.cohort, plan.out
-    evaluation = evaluate(
-        cohort.time_months,
-        cohort.event,
-        predictions.cif,
-        folds=predictions.fold,
-        resamples=plan.resamples,
-        seed=plan.seed,
-        remark=material.remark,
-    )
-    write_tables(out, predictions, cohort, measured.slices)
-    write_subgroups(out, plan, cohort, predictions)
+    evaluation = measure(plan, measured, predictions)
     truth = _truth(plan, measured, predictions) if unseen else None
     certainty = _certainty(plan, measured, folds, predictions, evaluation)
     finished = Run(plan, material, folds, results, predictions, evaluation, truth, certainty)

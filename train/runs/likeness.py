@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from pydicom import dcmread
 
+from survnode.model.ct.budget import read_file
 from survnode.model.likeness import FACT_KEYWORDS, MIN_PATIENTS, Acquisition, Likeness, acquisition_of, fit_likeness
 from survnode.train.cohorts.cohort import DicomPatient, Patient
 from survnode.train.cohorts.nifti import NiftiPatient
@@ -27,5 +27,5 @@ def _acquisition(material: Material, patient: Patient) -> Acquisition:
     slice_mm, pixel_mm = material.slices.spacing_mm(patient)
     made = Acquisition()
     if isinstance(patient, DicomPatient) and not isinstance(patient, NiftiPatient):
-        made = acquisition_of(dcmread(patient.paths[0], specific_tags=list(FACT_KEYWORDS), force=True))
+        made = acquisition_of(read_file(patient.paths[0], keywords=list(FACT_KEYWORDS), force=True))
     return made.measured(slice_mm=slice_mm, pixel_mm=pixel_mm, lungs_ml=material.slices.lung_volume_ml(patient))

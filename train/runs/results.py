@@ -53,7 +53,7 @@ class Predictions:
     attention: tuple[FloatArray, ...] = ()
     remark: str = ""
 
-    def marked(self, *cells: str | float) -> list[str | float]:
+    def marked(self, *cells: object) -> list[object]:
         """A row of a table, with the remark where there is one."""
         return [*cells, self.remark] if self.remark else list(cells)
 

@@ -30,7 +30,7 @@ from survnode.train.fit.memory import free_bytes, process_bytes, processes_that_
 from survnode.train.fit.networks import initial
 from survnode.train.journal import EPOCH, MEASURED, PROGRESS, WARNING, Journal, RunListener, unheard
 from survnode.train.runs.baselines import compare_baselines
-from survnode.train.runs.claim import claim, refuse_other_settings
+from survnode.train.runs.claim import EXCLUSIONS, claim, refuse_other_settings
 from survnode.train.runs.finish import Run, finish
 from survnode.train.runs.fold import fit_fold
 from survnode.train.runs.material import Material, fill_features, prepared, steps
@@ -84,7 +84,7 @@ def run(
         claim(plan, material.cohort, chosen, None if other is None else other.cohort)
         read = [it.cohort for it in (material, other) if it is not None]
         excluded, warned = [it for who in read for it in who.exclusions], [it for who in read for it in who.warned]
-        write_exclusions(plan.out / "exclusions.csv", excluded, warned)
+        write_exclusions(plan.out / EXCLUSIONS, excluded, warned)
         write_folds(plan.out / "folds.csv", chosen)
         for needed in (material, other):
             if needed is not None:

@@ -4,8 +4,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydicom import dcmread
-
+from survnode.model.ct.budget import read_file
 from survnode.train.cohorts.cohort import Cohort, DicomPatient, Patient, PatientFacts
 from survnode.train.measure.benefit import net_benefits
 from survnode.train.measure.subgroups import SUBGROUP_FIGURES, subgroups
@@ -34,10 +33,10 @@ def write_subgroups(out: Path, plan: RunPlan, cohort: Cohort, predictions: Predi
         counted = it.name, it.value, it.patients, it.deaths_by_horizon
         rows += [(*counted, SUBGROUP_FIGURES[name], *estimate.bounds) for name, estimate in it.metrics.items()]
         rows += [(*counted, "", None, None, None)] * (not it.metrics)
-    _write(out / "subgroups.csv", GROUP_COLUMNS, rows, predictions.remark)
+    _write(out / "subgroups.csv", GROUP_COLUMNS, rows, predictions)
     curve = net_benefits(predictions.cif, cohort.time_months, cohort.event, resamples=plan.resamples, seed=plan.seed)
     worth = [(it.threshold, it.model, it.low, it.high, it.everybody, 0) for it in curve]
-    _write(out / "net-benefit.csv", CURVE_COLUMNS, worth, predictions.remark)
+    _write(out / "net-benefit.csv", CURVE_COLUMNS, worth, predictions)
 
 
 def values_of(patients: Sequence[Patient]) -> Mapping[str, tuple[str, ...]]:
@@ -63,13 +62,12 @@ def _age(years: float | None) -> str:
 
 def _header(path: Path) -> dict[str, str]:
     """What the scanner says of itself; of a slice, since all of a series say the same."""
-    ds = dcmread(path, stop_before_pixels=True, force=True, specific_tags=list(HEADER.values()))
+    ds = read_file(path, keywords=list(HEADER.values()), force=True)
     return {name: str(ds.get(keyword) or "").strip() for name, keyword in HEADER.items()}
 
 
-def _write(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]], remark: str) -> None:
-    more = [remark] if remark else []
+def _write(path: Path, names: Sequence[str], rows: Sequence[Sequence[object]], predictions: Predictions) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*names, *(["remark"] if remark else [])])
-        writer.writerows([*row, *more] for row in rows)
+        writer.writerow(predictions.header(*names))
+        writer.writerows(predictions.marked(*row) for row in rows)
